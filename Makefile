@@ -1,0 +1,36 @@
+# make demo: set up and train one network on the embedded scene. make test: set up, lint, types, tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test setup lint types format clean
+
+demo: setup
+	$(BIN)/hsi train --model wcnet --dataset demo
+
+test: setup lint types
+	$(BIN)/python -m pytest
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# On a copy that is installed as users get it, so that a missing file or py.typed shows.
+types: setup
+	rm -rf $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/installed .
+	cd $(VENV)/installed && ../bin/mypy --config-file ../../pyproject.toml -p hsi
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

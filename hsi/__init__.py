@@ -1,0 +1,69 @@
+"""Hyperspectral image classification: scenes in, scores and maps out.
+
+Names are loaded when they are first used, so that ``import hsi`` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from hsi.datasets import Scene, Split, load_scene, make_split, register_scene
+    from hsi.errors import HsiError, InputError
+    from hsi.models import build_model, register_model
+    from hsi.runs.folder import Run, open_run
+    from hsi.scoring import Scores, score
+    from hsi.training import Watcher, resume, train
+
+_HOMES = {
+    "Scene": "hsi.datasets",
+    "Split": "hsi.datasets",
+    "load_scene": "hsi.datasets",
+    "make_split": "hsi.datasets",
+    "register_scene": "hsi.datasets",
+    "HsiError": "hsi.errors",
+    "InputError": "hsi.errors",
+    "build_model": "hsi.models",
+    "register_model": "hsi.models",
+    "Run": "hsi.runs.folder",
+    "open_run": "hsi.runs.folder",
+    "Scores": "hsi.scoring",
+    "score": "hsi.scoring",
+    "Watcher": "hsi.training",
+    "resume": "hsi.training",
+    "train": "hsi.training",
+}
+__all__ = [
+    "HsiError",
+    "InputError",
+    "Run",
+    "Scene",
+    "Scores",
+    "Split",
+    "Watcher",
+    "build_model",
+    "load_scene",
+    "make_split",
+    "open_run",
+    "register_model",
+    "register_scene",
+    "resume",
+    "score",
+    "train",
+]
+_SUBPACKAGES = ("datasets", "mapping", "models", "runs", "scoring", "training")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"hsi.{name}")
+    raise AttributeError(f"module 'hsi' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_SUBPACKAGES})

@@ -1,0 +1,84 @@
+"""The command `hsi`: its verbs, and how it ends.
+
+Results go to standard output, progress and notes to standard error. Exit status: 0 done, 1 failed while
+running, 2 wrong usage or wrong input (one sentence), 130 interrupted. Verbs import what they need only when
+they run, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from hsi import __version__
+from hsi.commands import download, evaluate, models, scenes, split, train
+from hsi.errors import HsiError
+
+app = typer.Typer(
+    name="hsi",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("scenes")(scenes.scenes)
+app.command("models")(models.models)
+app.command("download")(download.download)
+app.command("split")(split.split)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hsi {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def hsi(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Classify every pixel of a hyperspectral scene: honest scores, repeatable runs.
+
+    Try it now, without any data:
+
+    \b
+      hsi train --model wcnet --dataset demo
+
+    Then on Indian Pines:
+
+    \b
+      hsi download IN
+      hsi train --model wcnet --dataset IN --protocol disjoint
+    """
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; print what went wrong as one sentence on standard error; return the exit status."""
+    try:
+        return int(app(arguments, standalone_mode=False, prog_name="hsi") or 0)
+    except HsiError as error:
+        return _fail(str(error), error.exit_status)
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "Interrupted.", 130)
+    except OSError as error:
+        return _fail(f"{error.strerror or error}: {error.filename or 'no file named'}.", 1)
+    except Exception as error:  # the usage errors of the option parser, which typer keeps to itself
+        if not hasattr(error, "format_message"):
+            raise
+        return _fail(error.format_message(), 2) if error.format_message() else 2
+
+
+def _fail(sentence: str, status: int) -> int:
+    print(f"hsi: {sentence}", file=sys.stderr)
+    return status

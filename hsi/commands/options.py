@@ -1,0 +1,68 @@
+"""Options that several verbs share, and how ``KEY=VALUE`` becomes a value."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hsi.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SCENE, SPLIT, PATCHES, TRAINING, RUN = "Scene", "Split", "Patches", "Training", "Run"
+
+
+def option(panel: str, help: str, *names: str) -> Any:
+    """Return an option that has no default of its own, shown in a panel of the help."""
+    return typer.Option(*names, help=help, show_default=False, rich_help_panel=panel)
+
+
+Dataset = Annotated[
+    str | None, option(SCENE, "Short name (hsi scenes), scene.toml, or array file with --labels.")
+]
+Labels = Annotated[str | None, option(SCENE, "Label file, where --dataset is an array file.")]
+CubeKey = Annotated[str | None, option(SCENE, "Name of the cube inside its file.")]
+LabelsKey = Annotated[str | None, option(SCENE, "Name of the labels inside their file.")]
+DataRoot = Annotated[Path | None, option(SCENE, "Folder with scene files; else HSI_DATA.")]
+
+Scheme = Annotated[str | None, option(SPLIT, "random, paper, per-class, mask or disjoint.")]
+Train = Annotated[float | None, option(SPLIT, "Share of the labelled pixels to train on: 0.1 is 10 %.")]
+Val = Annotated[float | None, option(SPLIT, "Share of the labelled pixels to validate on.")]
+Guard = Annotated[str | None, option(SPLIT, "How disjoint areas are kept apart: mask or drop.")]
+PerClass = Annotated[int | None, option(SPLIT, "Training pixels of each class.")]
+TrainMask = Annotated[str | None, option(SPLIT, "Labels of the training pixels: FILE or FILE:KEY.")]
+TestMask = Annotated[str | None, option(SPLIT, "Labels of the test pixels: FILE or FILE:KEY.")]
+Seed = Annotated[int | None, option(SPLIT, "Seed of the split, and of weights and order in training.")]
+Patch = Annotated[int | None, option(PATCHES, "Width P of the square a network sees: odd, pixels.")]
+
+Device = Annotated[str | None, option(RUN, "auto, cpu, cuda or mps.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=RUN)
+]
+
+
+def given(context: typer.Context) -> dict[str, Any]:
+    """Return those parameters of a verb that are options of a training (None where not given)."""
+    from hsi.runs.config import FIELD_TYPES
+
+    return {name: value for name, value in context.params.items() if name in FIELD_TYPES}
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any] | None:
+    """Turn ``["levels=[2,2,1]", "axes=hw"]`` into a table; values are TOML, or text where they are not."""
+    table: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--option wants KEY=VALUE, such as levels=2; got '{setting}'.")
+        try:
+            table[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            table[key.strip()] = text.strip()
+    return table or None

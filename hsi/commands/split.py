@@ -1,0 +1,91 @@
+"""`hsi split`: make a split and show what it is, without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hsi.commands import options as o
+from hsi.commands.options import RUN, option
+
+
+def split(
+    context: typer.Context,
+    dataset: o.Dataset = None,
+    labels: o.Labels = None,
+    cube_key: o.CubeKey = None,
+    labels_key: o.LabelsKey = None,
+    data_root: o.DataRoot = None,
+    scheme: o.Scheme = None,
+    train: o.Train = None,
+    val: o.Val = None,
+    guard: o.Guard = None,
+    per_class: o.PerClass = None,
+    train_mask: o.TrainMask = None,
+    test_mask: o.TestMask = None,
+    seed: o.Seed = None,
+    patch: o.Patch = None,
+    out: Annotated[Path | None, option(RUN, "Write the split here (.npz), for hsi train --split.")] = None,
+    json: o.Json = False,
+) -> None:
+    """Split labelled pixels into train, val and test, and show the leakage; disjoint areas by default.
+
+    \b
+      hsi split --dataset IN --scheme disjoint
+      hsi split --dataset UP --scheme random --train 0.1 --val 0.1 --patch 9
+      hsi split --dataset IN --scheme disjoint --guard drop --out in-areas.npz
+    """
+    import numpy as np
+
+    from hsi.commands import results, screen
+    from hsi.datasets import load_scene
+    from hsi.runs.protocols import resolve
+    from hsi.training.split import split_of
+
+    # The network of the config is not looked at: the split is the same for every one.
+    config = resolve({"model": "densenet3d", "protocol": "disjoint", **o.given(context)})
+    scene = load_scene(
+        config.dataset, labels=labels, cube_key=cube_key, labels_key=labels_key, data_root=data_root
+    )
+    made = split_of(config, scene)
+    if out is not None:
+        made.save(out)
+    parts = {"train": made.train, "val": made.val, "test": made.test}
+    per_part = {
+        part: np.bincount(scene.labels.ravel()[pixels], minlength=scene.classes + 1)[1:].tolist()
+        for part, pixels in parts.items()
+    }
+    leakage = made.leakage(config.patch)
+    figures = {"centre": leakage.centre, "overlap": leakage.overlap}
+    for sentence in (*scene.notes, *made.notes):
+        screen.note(sentence)
+    if json:
+        screen.print_json(
+            {
+                "dataset": scene.name,
+                "scheme": made.scheme,
+                "guard": made.guard,
+                "seed": config.seed,
+                "patch": config.patch,
+                "counts": {part: len(pixels) for part, pixels in parts.items()},
+                "per_class": per_part,
+                "class_names": list(scene.class_names),
+                "leakage": figures,
+                "notes": list(made.notes),
+                "out": None if out is None else str(out),
+            }
+        )
+        return
+    columns = [("class", True), ("name", False), ("labelled", True), *((part, True) for part in parts)]
+    rows: list[list[object]] = [
+        [number, name, scene.counts[number - 1], *(per_part[part][number - 1] for part in parts)]
+        for number, name in enumerate(scene.class_names, start=1)
+    ]
+    rows.append(["", "all", sum(scene.counts), *(len(pixels) for pixels in parts.values())])
+    title = f"{scene.name}, {made.scheme} split, patch {config.patch}, seed {config.seed}"
+    screen.out().print(screen.table(title, columns, rows))
+    screen.out().print(results.leakage_sentence(figures), highlight=False)
+    if out is not None:
+        screen.out().print(f"Split: {out}", highlight=False, markup=False, soft_wrap=True)

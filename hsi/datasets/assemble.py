@@ -1,0 +1,141 @@
+"""From arrays to a checked scene: everything that is mended or looks odd becomes a note of the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi.datasets.cube_checks import check_cube, check_values, drop_bands, fill_no_data, unwrap_negatives
+from hsi.datasets.label_checks import check_labels
+from hsi.datasets.palette import default_palette
+from hsi.datasets.scene import Scene
+from hsi.errors import SceneError
+
+
+@dataclass(frozen=True)
+class SceneFacts:
+    """What is known of a scene beyond its two arrays.
+
+    Attributes
+    ----------
+    name, title, sensor, synthetic
+        As in Scene.
+    class_names, colors
+        Code in the label file -> name, "#rrggbb".
+    wavelengths_nm
+        One a band of the file, before any is dropped; empty where not known.
+    drop_bands
+        Bands to leave out, counted from 0.
+    no_data
+        Value that marks a pixel without data (``nan`` also covers infinite values), or None.
+    unlabelled
+        Integers that mean "no label" beside 0.
+    wrapped_negatives
+        True where small negatives were stored in an unsigned 16-bit type.
+    """
+
+    name: str
+    title: str = ""
+    sensor: str = ""
+    synthetic: bool = False
+    class_names: Mapping[int, str] = field(default_factory=dict)
+    colors: Mapping[int, str] = field(default_factory=dict)
+    wavelengths_nm: tuple[float, ...] = ()
+    drop_bands: tuple[int, ...] = ()
+    no_data: float | None = None
+    unlabelled: tuple[int, ...] = ()
+    wrapped_negatives: bool = False
+
+
+def assemble_scene(
+    cube: NDArray[Any],
+    labels: NDArray[Any],
+    facts: SceneFacts,
+    *,
+    cube_source: str = "The cube",
+    labels_source: str = "The label map",
+    sources: Mapping[str, str] | None = None,
+) -> Scene:
+    """Check both arrays and put them together.
+
+    Parameters
+    ----------
+    cube, labels
+        (rows, cols, bands) and (rows, cols) as read. The cube is not copied unless bands are dropped; pixels
+        without data are filled in place.
+    facts
+        What is known beside them.
+    cube_source, labels_source
+        Words that name the two in messages.
+    sources
+        File name -> SHA-256 of what was read.
+
+    Raises
+    ------
+    SceneError
+        When the two do not make a scene; the message says why and what to do.
+    """
+    check_cube(cube, cube_source)
+    notes = []
+    wavelengths = np.array(facts.wavelengths_nm, dtype=np.float64)
+    if len(wavelengths) not in (0, cube.shape[2]):
+        raise SceneError(
+            f"{cube_source} has {cube.shape[2]} bands, but {len(wavelengths)} wavelengths are given; give "
+            "one a band."
+        )
+    if facts.drop_bands:
+        if len(wavelengths):
+            wavelengths = np.delete(wavelengths, [band for band in facts.drop_bands if band < cube.shape[2]])
+        cube = drop_bands(cube, facts.drop_bands, cube_source)
+    if facts.wrapped_negatives:
+        cube, note = unwrap_negatives(cube)
+        notes.append(note)
+    if facts.no_data is not None:
+        cube, missing, note = fill_no_data(cube, facts.no_data, cube_source)
+        notes.append(note)
+        if missing is not None and labels.shape == missing.shape:
+            labels = np.where(missing, 0, labels)
+    notes += check_values(cube, cube_source)
+    checked = check_labels(labels, (cube.shape[0], cube.shape[1]), labels_source, unlabelled=facts.unlabelled)
+    notes += _class_notes(checked.codes, facts)
+    spare = iter(
+        color
+        for color in default_palette(len(checked.codes) + len(facts.colors))
+        if color not in facts.colors.values()
+    )
+    return Scene(
+        name=facts.name,
+        cube=cube,
+        labels=checked.labels,
+        class_names=tuple(facts.class_names.get(code, f"class {code}") for code in checked.codes),
+        colors=tuple(facts.colors[code] if code in facts.colors else next(spare) for code in checked.codes),
+        title=facts.title or facts.name,
+        label_codes=checked.codes,
+        wavelengths_nm=wavelengths if len(wavelengths) else None,
+        sensor=facts.sensor,
+        synthetic=facts.synthetic,
+        sources=dict(sources or {}),
+        notes=tuple(note for note in notes if note),
+    )
+
+
+def _class_notes(codes: tuple[int, ...], facts: SceneFacts) -> list[str]:
+    """Say where the label map and the list of class names differ, and how gaps were closed."""
+    notes = []
+    if codes != tuple(range(1, len(codes) + 1)):
+        notes.append(
+            f"The label map uses the codes {', '.join(map(str, codes))}; "
+            f"they are classes 1 to {len(codes)} here, in that order."
+        )
+    if facts.class_names:
+        absent = [f"{name} ({code})" for code, name in facts.class_names.items() if code not in codes]
+        nameless = [str(code) for code in codes if code not in facts.class_names]
+        if absent:
+            notes.append(f"No pixel is labelled {', '.join(absent)}.")
+        if nameless:
+            notes.append(f"No name is given for the label codes {', '.join(nameless)}.")
+    return notes

@@ -1,0 +1,284 @@
+"""The `demo` scene: a generated landscape that behaves like an airborne hyperspectral image.
+
+Everything is our decision. Fields of one crop differ from each other (stage, cover, soil, moisture), vary
+inside, carry texture, mix at their borders, and lie under uneven light; bands differ in noise. So a
+classifier that has seen some pixels of each field does well, one that has to judge fields it never saw does
+worse, and looking at neighbours helps.
+
+The same scene comes out on every machine for ever: only raw words of PCG64 are drawn (the distributions of
+``numpy.random.Generator`` may change), and pixels see only operations whose result IEEE 754 fixes to the last
+bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi.datasets import materials
+from hsi.datasets.scene import Scene
+
+ROWS, COLS, BANDS = 116, 104, 64
+SEED = 2025
+COUNTS = 10_000  # stored for a reflectance of 1
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Cover = tuple[float, float, Floats, Floats, Floats]
+"""Shares of green and dry plants (the rest is ground), and the spectra of green, dry and ground."""
+
+# Letter in the plan below -> name and colour (colours differ in lightness as well as in hue).
+CLASSES = {
+    "C": ("Corn", "#e69f00"),
+    "S": ("Soybean", "#8fd175"),
+    "W": ("Wheat", "#f5e663"),
+    "M": ("Meadow", "#009e73"),
+    "F": ("Woodland", "#0b5b3c"),
+    "B": ("Bare soil", "#9c5221"),
+    "L": ("Water", "#0072b2"),
+    "A": ("Asphalt", "#9a9a9a"),
+    "R": ("Roof tiles", "#d1276b"),
+}
+LABELS = "." + "".join(CLASSES)  # a letter's place is its label
+
+# Strips of farmland between u = first and last, cut at v into parcels: letter and length, from the first v
+# on. u and v count pixels across and along the strips, which lie turned by atan(5/12). A small letter is a
+# parcel that was not surveyed: it looks like its class but has no label.
+STRIPS = (
+    (0, 21, -13, "S15 M13 C20 w15 S18 B20"),
+    (25, 43, -21, "W16 C17 s23 M14 S20 c17 W20"),
+    (44, 62, -26, "m16 S20 B12 C14 W18 C22 s15 M17"),
+    (66, 83, -38, "C18 w15 S20 M21 S20 b12 B14 C20"),
+    (84, 101, -40, "S20 B13 c18 m10 w15 m18 S17 W20"),
+    (105, 120, -28, "M16 s16 W14 B18 c20 m40"),
+    (121, 139, -28, "c32 s16 M16 W14 b30"),
+)
+# Three roads along the strips, in the same terms, and one across them (there u and v change places).
+ROADS = (
+    (22, 24, -12, "A18 a32 A20 a40"),
+    (63, 65, -34, "a22 A20 a50 A24 a50"),
+    (102, 104, -30, "a40 A16 a26 A40"),
+)
+CROSS_ROAD = (36, 38, 0, "A20 a25 A14 a30 A20 a40")
+RIVER = ((0, 34, "L"), (35, 84, "l"), (85, ROWS - 1, "L"))  # first and last row
+# Woods and lakes, ellipses with ragged edges: letter, row, column, half height, half width.
+ELLIPSES = (
+    ("F", 17, 14, 14, 11),
+    ("F", 84, 60, 12, 13),
+    ("f", 110, 86, 10, 9),
+    ("F", 8, 66, 10, 11),
+    ("L", 97, 17, 8, 11),
+    ("L", 40, 62, 5, 7),
+)
+HAMLETS = ((43, 7), (59, 45), (74, 81))  # gardens round a crossing: row, column
+HOUSES = ((-6, -4), (-5, 2), (3, -6), (4, 3))  # upper left corner of roofs of 2 x 2 pixels, from there
+
+# Share of green plants and its spread from parcel to parcel, the same of dry plants, and the leaves'
+# chlorophyll, water, structure and red edge (see materials.green_leaf). The rest of a parcel is its ground.
+GROWTH = {
+    "C": (0.49, 0.11, 0.07, 0.05, (1.45, 0.93, 0.47, 716.5)),
+    "S": (0.53, 0.11, 0.06, 0.05, (1.15, 0.90, 0.51, 713.5)),
+    "W": (0.20, 0.12, 0.48, 0.14, (0.7, 0.60, 0.42, 714.0)),
+    "M": (0.48, 0.11, 0.22, 0.12, (1.1, 0.84, 0.46, 715.0)),
+    "F": (0.74, 0.08, 0.08, 0.06, (1.7, 1.00, 0.44, 719.0)),
+    "B": (0.05, 0.05, 0.12, 0.11, (1.0, 0.80, 0.45, 715.0)),
+    "L": (0.02, 0.00, 0.00, 0.00, (1.0, 0.80, 0.45, 715.0)),
+    "A": (0.03, 0.00, 0.02, 0.00, (1.0, 0.80, 0.45, 715.0)),
+    "R": (0.02, 0.00, 0.02, 0.00, (1.0, 0.80, 0.45, 715.0)),
+    ".": (0.45, 0.10, 0.20, 0.10, (1.2, 0.90, 0.46, 716.0)),
+}
+
+
+def make_demo_scene() -> Scene:
+    """Generate the scene: 116 x 104 pixels, 64 bands from 400 to 2500 nm, 9 classes; always the same.
+
+    Returns
+    -------
+    Scene
+        Named "demo", with ``synthetic=True``; the cube is uint16, reflectance x 10,000.
+    """
+    nm = 400.0 + 2100.0 * np.arange(BANDS) / (BANDS - 1)
+    draw = _Draws(SEED)
+    parcels, letters = _plan(draw)
+    reflectance = _reflectance(nm, parcels, letters, draw)
+    counts = _sensor(nm, reflectance, draw)
+    return Scene(
+        name="demo",
+        title="Demo (synthetic: a generated landscape, measured by no sensor)",
+        cube=counts,
+        labels=_survey(parcels, letters),
+        class_names=tuple(name for name, _ in CLASSES.values()),
+        colors=tuple(color for _, color in CLASSES.values()),
+        label_codes=tuple(range(1, len(CLASSES) + 1)),
+        wavelengths_nm=nm,
+        sensor="none (generated)",
+        synthetic=True,
+        notes=("This scene is generated, not measured: scores on it say nothing about real land.",),
+    )
+
+
+class _Draws:
+    """Random numbers from raw words of PCG64, the part of NumPy's generators that never changes."""
+
+    def __init__(self, seed: int) -> None:
+        self._words = np.random.PCG64(seed)
+
+    def uniform(self, *shape: int) -> Floats:
+        """Evenly from 0 to 1."""
+        words = self._words.random_raw(int(np.prod(shape, dtype=np.int64)))
+        even: Floats = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return even.reshape(shape)
+
+    def between(self, low: float, high: float) -> float:
+        """One number, evenly from `low` to `high`."""
+        return low + (high - low) * float(self.uniform(1)[0])
+
+    def normal(self, *shape: int) -> Floats:
+        """Mean 0, deviation 1, bell-shaped within 3.5 deviations: the sum of the four quarters of a word."""
+        words = self._words.random_raw(int(np.prod(shape, dtype=np.int64)))
+        quarters = [(words >> np.uint64(16 * i)) & np.uint64(0xFFFF) for i in range(4)]
+        total = (quarters[0] + quarters[1] + quarters[2] + quarters[3]).astype(np.float64)
+        bell: Floats = (total - 131070.0) / 37837.23
+        return bell.reshape(shape)
+
+    def smooth(self, cell: int) -> Floats:
+        """A ``(ROWS, COLS)`` field of deviation 1 or so that changes over `cell` pixels."""
+        knots = self.normal(ROWS // cell + 2, COLS // cell + 2) * 1.5
+        row, col = np.arange(ROWS), np.arange(COLS)
+        down, right = ((row % cell) / cell)[:, None], (col % cell) / cell
+        down, right = down * down * (3 - 2 * down), right * right * (3 - 2 * right)
+        top, left = (row // cell)[:, None], col // cell
+        upper = knots[top, left] * (1 - right) + knots[top, left + 1] * right
+        lower = knots[top + 1, left] * (1 - right) + knots[top + 1, left + 1] * right
+        return upper * (1 - down) + lower * down
+
+
+def _plan(draw: _Draws) -> tuple[Ints, list[str]]:
+    """Lay out the land: the parcel number of each pixel, and each parcel's letter."""
+    row, col = np.mgrid[:ROWS, :COLS].astype(np.int64)
+    u, v = (12 * col + 5 * row) // 13, (12 * row - 5 * col) // 13
+    parcels = np.zeros((ROWS, COLS), np.int64)
+    letters = ["."]
+
+    def lay(mask: NDArray[np.bool_], letter: str) -> None:
+        letters.append(letter)
+        parcels[mask] = len(letters) - 1
+
+    def lay_strip(across: Ints, along: Ints, first: int, last: int, start: int, plan: str) -> None:
+        for word in plan.split():
+            end = start + int(word[1:])
+            lay((across >= first) & (across <= last) & (along >= start) & (along < end), word[0])
+            start = end
+
+    for strip in STRIPS:
+        lay_strip(u, v, *strip)
+    ragged = draw.smooth(5)
+    for letter, y, x, high, wide in ELLIPSES:
+        distance = ((row - y) / high) ** 2 + ((col - x) / wide) ** 2
+        lay(distance < 1 + (0.16 if letter in "Ff" else 0.05) * ragged, letter)
+    from_river = np.abs(col - 78 - (row - 40) ** 2 // 160)
+    for first, last, letter in RIVER:
+        lay((from_river <= 3) & (row >= first) & (row <= last), letter)
+    for y, x in HAMLETS:
+        lay((row - y) ** 2 + (col - x) ** 2 < 81 + 14 * ragged, ".")
+    for road in ROADS:
+        lay_strip(u, v, *road)
+    lay_strip(v, u, *CROSS_ROAD)
+    for y, x in HAMLETS:
+        for down, right in HOUSES:
+            top, left = y + down, x + right
+            lay((row >= top) & (row < top + 2) & (col >= left) & (col < left + 2), "R")
+    return parcels, letters
+
+
+def _survey(parcels: Ints, letters: list[str]) -> Ints:
+    """Label what a surveyor would: whole fields, but neither their rims nor fields that nobody visited."""
+    around = np.pad(parcels, 1, mode="edge")
+    inner = np.ones(parcels.shape, bool)
+    for down in range(3):
+        for right in range(3):
+            inner &= around[down : down + ROWS, right : right + COLS] == parcels
+    labels = np.array([max(LABELS.find(letter), 0) for letter in letters], np.int64)[parcels]
+    narrow = np.isin(labels, [LABELS.index("A"), LABELS.index("R")])  # they would be all rim
+    labels[~inner & ~narrow] = 0
+    return labels
+
+
+def _cover(nm: Floats, letter: str, draw: _Draws) -> Cover:
+    """Draw what one parcel is made of."""
+    kind = letter.upper()
+    chlorophyll, water, stage, litter = (draw.between(-1.0, 1.0) for _ in range(4))
+    dry = materials.dry_plant(nm, brightness=draw.between(0.32, 0.46), age=draw.between(0.6, 1.3))
+    ground = materials.soil(
+        nm,
+        brightness=draw.between(0.27, 0.38),
+        moisture=draw.between(0.0, 0.45),
+        iron=draw.between(0.3, 0.8),
+        clay=draw.between(0.3, 0.8),
+    )
+    age = draw.between(0.0, 1.0)
+    if kind == "L":
+        ground = materials.open_water(nm, turbidity=0.1 + 0.6 * age)
+    elif kind == "A":
+        ground = materials.asphalt(nm, age=0.2 + 0.7 * age)
+    elif kind == "R":
+        ground = materials.roof_tile(nm, redness=0.75 + 0.35 * age)
+    elif kind == "F":
+        ground = 0.5 * ground  # in the shade of the crowns
+    grown, stages, withered, litters, leaf = GROWTH[kind]
+    green = materials.green_leaf(
+        nm,
+        chlorophyll=leaf[0] + 0.4 * chlorophyll,
+        water=leaf[1] + 0.15 * water,
+        structure=leaf[2],
+        edge=leaf[3],
+    )
+    return grown + stages * stage, withered + litters * litter, green, dry, ground
+
+
+def _reflectance(nm: Floats, parcels: Ints, letters: list[str], draw: _Draws) -> Floats:
+    """Mix the materials in each pixel, under uneven light: ``(ROWS, COLS, BANDS)``."""
+    covers = [_cover(nm, letter, draw) for letter in letters]
+    kinds = np.array([letter.upper() for letter in letters])[parcels]
+    row, col = np.mgrid[:ROWS, :COLS].astype(np.int64)
+    across = (12 * col + 5 * row) // 13
+
+    green = np.array([cover[0] for cover in covers])[parcels]
+    dry = np.array([cover[1] for cover in covers])[parcels]
+    plants = ~np.isin(kinds, ["L", "A", "R"])
+    patchy = 0.07 * draw.smooth(9) + 0.11 * draw.normal(ROWS, COLS)
+    patchy += np.where(kinds == "C", 0.13 * (across % 4 - 1.5), 0.0)  # rows of corn
+    patchy += np.where(kinds == "W", 0.08 * (across % 7 < 2), 0.0)  # tramlines
+    green = np.clip(green + np.where(plants, patchy, 0.01 * draw.normal(ROWS, COLS)), 0.0, 0.95)
+    dry = np.clip(
+        dry + np.where(plants, 0.06 * draw.smooth(7) + 0.08 * draw.normal(ROWS, COLS), 0.0), 0.0, 1.0 - green
+    )
+
+    mixed = green[..., None] * np.array([cover[2] for cover in covers])[parcels]
+    mixed += dry[..., None] * np.array([cover[3] for cover in covers])[parcels]
+    mixed += (1.0 - green - dry)[..., None] * np.array([cover[4] for cover in covers])[parcels]
+
+    slope = 1.0 + 0.10 * (row / ROWS - 0.5) - 0.12 * (col / COLS - 0.5) + 0.07 * draw.smooth(19)
+    crowns = np.where(kinds == "F", 0.20 * draw.normal(ROWS, COLS), 0.05 * draw.normal(ROWS, COLS))
+    cloud = np.clip(1.6 - ((row - 92) / 26) ** 2 - ((col - 84) / 34) ** 2 + 0.2 * draw.smooth(8), 0.0, 1.0)
+    sun = np.clip((slope + crowns) * (1.0 - 0.3 * cloud), 0.15, 1.5)
+    skylight = 0.06 * (550.0 / nm) * (550.0 / nm)  # blue, and the same in the shade
+    return _blur(mixed * (sun[..., None] + skylight))
+
+
+def _blur(cube: Floats) -> Floats:
+    """Spread each pixel over its neighbours by the sensor's point spread, [1 4 1] / 6 along both axes."""
+    padded = np.pad(cube, ((1, 1), (0, 0), (0, 0)), mode="edge")
+    cube = (padded[:-2] + 4.0 * padded[1:-1] + padded[2:]) / 6.0
+    padded = np.pad(cube, ((0, 0), (1, 1), (0, 0)), mode="edge")
+    return (padded[:, :-2] + 4.0 * padded[:, 1:-1] + padded[:, 2:]) / 6.0
+
+
+def _sensor(nm: Floats, reflectance: Floats, draw: _Draws) -> NDArray[np.uint16]:
+    """Add each band's noise (high where water vapour leaves no light), stripes, and round to counts."""
+    vapour = materials.water_vapour(nm)
+    floor = 0.006 + 0.010 * (nm / 2500.0) * (nm / 2500.0) + 0.03 * vapour
+    noise = draw.normal(ROWS, COLS, BANDS) * (floor + 0.0045 * np.sqrt(reflectance))
+    stripes = 0.0015 * draw.normal(1, COLS, BANDS)
+    measured = (reflectance * (1.0 - 0.6 * vapour) + noise + stripes) * COUNTS
+    return np.clip(np.round(measured), 0, 65535).astype(np.uint16)

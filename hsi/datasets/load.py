@@ -1,0 +1,223 @@
+"""The one way in: a short name, a ``scene.toml`` or a file of one's own becomes a checked scene."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi.datasets.assemble import SceneFacts, assemble_scene
+from hsi.datasets.catalogue import SceneEntry, SceneFile, find_entry, list_scenes
+from hsi.datasets.description import read_description
+from hsi.datasets.download import file_sha256, missing_files_message
+from hsi.datasets.label_checks import merge_maps
+from hsi.datasets.locate import SceneFiles, find_scene_files
+from hsi.datasets.readers import list_arrays, read_array
+from hsi.datasets.recognise import recognise
+from hsi.datasets.scene import Scene
+from hsi.errors import ConfigError, SceneError, SceneNotFoundError, unknown
+
+
+def load_scene(
+    dataset: str | Path,
+    *,
+    labels: str | Path | None = None,
+    cube_key: str | None = None,
+    labels_key: str | None = None,
+    data_root: str | Path | None = None,
+) -> Scene:
+    """Load a scene.
+
+    Parameters
+    ----------
+    dataset
+        A short name in any letter case (``IN``, ``up``, ``demo``; see ``hsi scenes``); the path of a
+        ``scene.toml`` or of the folder it is in; or a file with a cube (rows, cols, bands): MATLAB v5 or
+        v7.3, ``.npy``, ``.npz``, HDF5.
+    labels
+        File with the label map (rows, cols), 0 = unlabelled; only with a cube file. Default: the cube's file.
+    cube_key, labels_key
+        Names of the arrays in those files. Default: the known name, else the only array that fits.
+    data_root
+        Folder in which to look for a benchmark scene's files. Default: ``HSI_DATA``, then the download cache.
+
+    Returns
+    -------
+    Scene
+        Its `notes` say what was mended or looks suspicious.
+
+    Raises
+    ------
+    SceneNotFoundError
+        For an unknown name or a missing file; the message says what to download, or which file to put where.
+    FileFormatError
+        For a file that is not what its name says.
+    SceneError
+        For arrays that do not make a scene.
+    ConfigError
+        For options that do not go with `dataset`, and mistakes in a ``scene.toml``.
+    """
+    path = Path(dataset).expanduser()
+    entry = find_entry(dataset) if isinstance(dataset, str) else None
+    if entry is None and not path.exists():
+        looks_like_path = isinstance(dataset, Path) or path.suffix or len(path.parts) > 1
+        if looks_like_path:
+            raise SceneNotFoundError(
+                f"There is no file {path}; check the path, or see 'hsi scenes' for short names."
+            )
+        raise SceneNotFoundError(unknown("scene", str(dataset), [known.name for known in list_scenes()]))
+    if entry is None and path.is_dir():
+        path = path / "scene.toml"
+    if entry is None and path.suffix.lower() != ".toml":
+        return _load_file(
+            path, Path(labels).expanduser() if labels is not None else path, cube_key, labels_key
+        )
+    if labels is not None:
+        raise ConfigError(
+            f"'{dataset}' brings its own labels, so --labels does not go with it; name a cube file instead."
+        )
+    if entry is not None and entry.cube is not None and entry.labels is not None:
+        return _load_benchmark(entry, entry.cube, entry.labels, cube_key, labels_key, data_root)
+    if cube_key is not None or labels_key is not None:
+        raise ConfigError(
+            f"'{dataset}' says itself which arrays it uses; leave out --cube-key and --labels-key."
+        )
+    if entry is not None and entry.make is not None:
+        return entry.make()
+    if entry is not None and entry.description is not None:
+        scene = _load_description(entry.description)
+        return replace(scene, name=entry.name, synthetic=scene.synthetic or entry.synthetic)
+    return _load_description(path)
+
+
+def _load_file(cube_path: Path, labels_path: Path, cube_key: str | None, labels_key: str | None) -> Scene:
+    cube = read_array(cube_path, ndim=3, key=cube_key)
+    if labels_path == cube_path and recognise(cube_path) == "npy":
+        raise SceneError(
+            f"{cube_path} holds a cube but no labels; name the file of the label map with --labels."
+        )
+    if labels_path == cube_path and labels_key is None and not _has_maps(cube_path):
+        raise SceneError(
+            f"{cube_path} holds a cube but no labels; name the file of the label map with --labels."
+        )
+    labels = read_array(labels_path, ndim=2, key=labels_key, option="labels_key")
+    return _assemble(cube, labels, SceneFacts(cube_path.stem), cube_path, labels_path)
+
+
+def _has_maps(path: Path) -> bool:
+    return any(info.numeric and len(info.shape) == 2 and min(info.shape) > 1 for info in list_arrays(path))
+
+
+def _load_description(path: Path) -> Scene:
+    description = read_description(path)
+    cube = read_array(description.cube.file, ndim=3, key=description.cube.key, option="key")
+    labels = read_array(description.labels.file, ndim=2, key=description.labels.key, option="key")
+    return _assemble(cube, labels, description.facts, description.cube.file, description.labels.file)
+
+
+def _assemble(
+    cube: NDArray[Any], labels: NDArray[Any], facts: SceneFacts, cube_path: Path, labels_path: Path
+) -> Scene:
+    return assemble_scene(
+        cube,
+        labels,
+        facts,
+        cube_source=f"The cube in {cube_path}",
+        labels_source=f"The label map in {labels_path}",
+        sources={path.name: file_sha256(path) for path in (cube_path, labels_path)},
+    )
+
+
+def _load_benchmark(
+    entry: SceneEntry,
+    cube_file: SceneFile,
+    labels_file: SceneFile,
+    cube_key: str | None,
+    labels_key: str | None,
+    data_root: str | Path | None,
+) -> Scene:
+    files = find_scene_files(entry, data_root)
+    if files is None:
+        raise SceneNotFoundError(missing_files_message(entry, data_root))
+    cube = read_array(files.cube, ndim=3, key=cube_key, known_keys=cube_file.keys)
+    cube, axes_note = _in_order(cube, entry, files.cube)
+    labels = _read_labels(files.labels, labels_file, labels_key)
+    facts = SceneFacts(
+        entry.name,
+        entry.title,
+        entry.sensor,
+        class_names=dict(enumerate(entry.class_names, start=1)),
+        colors=dict(enumerate(entry.colors, start=1)),
+        wavelengths_nm=entry.wavelengths_nm,
+        wrapped_negatives=entry.wrapped_negatives,
+    )
+    scene = _assemble(cube, labels, facts, files.cube, files.labels)
+    notes = [axes_note, *_hash_notes(entry, files, scene.sources), *_count_notes(entry, scene)]
+    return replace(scene, notes=(*scene.notes, *(note for note in notes if note)))
+
+
+def _read_labels(path: Path, file: SceneFile, key: str | None) -> NDArray[Any]:
+    held = {info.name for info in list_arrays(path)} if file.merge else set()
+    if key is None and file.merge and held.issuperset(file.merge):
+        return merge_maps([read_array(path, ndim=2, key=part) for part in file.merge], str(path))
+    return read_array(path, ndim=2, key=key, known_keys=file.keys, option="labels_key")
+
+
+def _in_order(cube: NDArray[Any], entry: SceneEntry, path: Path) -> tuple[NDArray[Any], str]:
+    """Return the cube as (rows, cols, bands), a view where its axes were in another, certain order.
+
+    Rows and columns of a square scene cannot be told apart, so such a cube is never turned by guess.
+    """
+    if entry.shape is None or cube.shape == entry.shape:
+        return cube, ""
+    wanted = " x ".join(map(str, entry.shape))
+    found = " x ".join(map(str, cube.shape))
+    orders = [order for order in _ORDERS if tuple(cube.shape[axis] for axis in order) == entry.shape]
+    if len(orders) == 1:
+        return np.transpose(cube, orders[0]), f"The cube was stored as {found}; its axes are in order now."
+    if orders:
+        raise SceneError(
+            f"The cube in {path} is {found}, not {wanted} (rows, cols, bands); rows and columns cannot be "
+            "told apart "
+            "in that order, so save it as rows, cols, bands."
+        )
+    raise SceneError(
+        f"The cube in {path} is {found}, but {entry.title} is {wanted} (rows, cols, bands); use the usual "
+        "file "
+        f"{entry.cube.file if entry.cube else ''}, or describe this one in a scene.toml (it can drop bands)."
+    )
+
+
+_ORDERS = ((0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+
+
+def _hash_notes(entry: SceneEntry, files: SceneFiles, sources: dict[str, str]) -> list[str]:
+    notes = []
+    for path, file in ((files.cube, entry.cube), (files.labels, entry.labels)):
+        if file is not None and file.sha256 and sources[path.name] != file.sha256:
+            notes.append(
+                f"{path.name} is not the published file byte for byte (its SHA-256 differs); "
+                "its shape and its classes were checked instead."
+            )
+    return list(dict.fromkeys(notes))
+
+
+def _count_notes(entry: SceneEntry, scene: Scene) -> list[str]:
+    """Compare the labelled pixels of each class with the catalogue; say so where they differ."""
+    counts = dict(zip(scene.label_codes, scene.counts, strict=True))
+    expected = dict(enumerate(entry.class_counts, start=1))
+    differing = [code for code in sorted(counts | expected) if counts.get(code, 0) != expected.get(code, 0)]
+    notes = []
+    if differing:
+        firm = "" if entry.counts_verified else " (as printed in the literature)"
+        trap = f" Beware: {entry.pitfall}." if entry.pitfall else ""
+        notes.append(
+            f"The label map has {sum(counts.values()):,} labelled pixels, the usual one of {entry.title} "
+            f"{sum(expected.values()):,}{firm}; classes {', '.join(map(str, differing))} differ.{trap}"
+        )
+    if not entry.names_verified:
+        notes.append(f"The class names are not certain: {entry.pitfall}.")
+    return notes

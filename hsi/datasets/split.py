@@ -1,0 +1,303 @@
+"""A split of a scene's labelled pixels into train, val and test, and the one function that makes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi.datasets.disjoint import disjoint_parts
+from hsi.datasets.leakage import Leakage, check_patch, measure_leakage
+from hsi.datasets.masks import MaskSource, mask_parts
+from hsi.datasets.parts import AREAS, Labelled, Parts, Pixels
+from hsi.datasets.sampling import paper_parts, per_class_parts, random_parts
+from hsi.datasets.split_checks import (
+    check_clashes,
+    check_fractions,
+    check_sizes,
+    checked_labels,
+    checked_per_class,
+    unlabelled_classes,
+)
+from hsi.errors import SplitError, unknown
+
+SCHEMES = ("random", "paper", "per-class", "mask", "disjoint")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Train, val and test pixels of one scene; checked whenever one is made or loaded.
+
+    Attributes
+    ----------
+    train, val, test
+        Flat row-major int64 pixel indices, in rising order. They never share a pixel.
+    labelled
+        ``(rows, cols)`` bool: the labelled pixels of the scene that the split was made for.
+    labels_sha256
+        Hash of that scene's label map, by `hash_labels`.
+    scheme
+        One of `SCHEMES`.
+    patch
+        Odd patch width in pixels that the split was made for.
+    seed
+        Seed it was drawn with.
+    guard
+        How areas are kept apart, "mask" or "drop"; None for schemes without areas.
+    regions
+        ``(rows, cols)`` uint8 area of every pixel, unlabelled ones too: 1 train, 2 val, 3 test, 0 none.
+        None for schemes without areas. Under guard "mask" a patch sees only pixels of its centre's area.
+    notes
+        One plain sentence for each wish that could not be met.
+
+    Raises
+    ------
+    SplitError
+        When parts share a pixel, hold an unlabelled or repeated one, leave the scene or the area they belong
+        to, or are empty.
+    """
+
+    train: Pixels
+    val: Pixels
+    test: Pixels
+    labelled: NDArray[np.bool_]
+    labels_sha256: str
+    scheme: str
+    patch: int
+    seed: int
+    guard: str | None = None
+    regions: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_patch(self.patch)
+        uses = np.zeros(self.labelled.shape, np.int64).ravel()
+        for number, name in enumerate(AREAS, start=1):
+            pixels = np.sort(np.asarray(getattr(self, name), np.int64).ravel())
+            object.__setattr__(self, name, pixels)
+            if len(pixels) == 0:
+                raise SplitError(
+                    f"The split leaves no {name} pixel; ask for other fractions or a smaller patch."
+                )
+            if pixels[0] < 0 or pixels[-1] >= uses.size:
+                raise SplitError(f"The split's {name} pixels lie outside its scene of {uses.size} pixels.")
+            if not self.labelled.ravel()[pixels].all():
+                raise SplitError(
+                    f"The split holds unlabelled {name} pixels; make it again from these labels."
+                )
+            if self.regions is not None and (self.regions.ravel()[pixels] != number).any():
+                raise SplitError(f"The split has {name} pixels outside the {name} area; make it again.")
+            np.add.at(uses, pixels, 1)
+        if uses.max() > 1:
+            raise SplitError(
+                f"{int((uses > 1).sum())} pixels are used more than once in train, val and test; "
+                "make the split again."
+            )
+        for array in (self.train, self.val, self.test, self.labelled, self.regions):
+            if array is not None:
+                array.setflags(write=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(rows, cols)`` of the scene."""
+        return int(self.labelled.shape[0]), int(self.labelled.shape[1])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of pixels of each part: ``{"train": n, "val": n, "test": n}``."""
+        return {name: len(getattr(self, name)) for name in AREAS}
+
+    @property
+    def unused(self) -> int:
+        """Number of labelled pixels that are in no part."""
+        return int(self.labelled.sum()) - sum(self.counts.values())
+
+    def class_counts(self, scene: Labelled) -> dict[str, tuple[int, ...]]:
+        """Return the pixels of each class in each part, class 1 first; the scene must be the split's own."""
+        self.check(scene)
+        flat, classes = np.asarray(scene.labels).ravel(), len(scene.class_names)
+        return {
+            name: tuple(int(n) for n in np.bincount(flat[getattr(self, name)], minlength=classes + 1)[1:])
+            for name in AREAS
+        }
+
+    def leakage(self, patch: int | None = None) -> Leakage:
+        """Measure the leakage from train into test for patches `patch` wide (default: the split's own)."""
+        masked = self.regions if self.guard == "mask" else None
+        return measure_leakage(
+            self.train, self.test, self.shape, self.patch if patch is None else patch, regions=masked
+        )
+
+    def check(self, scene: Labelled) -> None:
+        """Raise `SplitError` unless `scene` has the very labels that the split was made for."""
+        if hash_labels(scene.labels) != self.labels_sha256:
+            shape = "x".join(str(n) for n in np.shape(scene.labels))
+            raise SplitError(
+                f"This split was made for another label map ({self.shape[0]}x{self.shape[1]} pixels; "
+                f"the scene's is {shape}); load the scene that it belongs to, or make a new split."
+            )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the split to `path` as NPZ without pickle; an older file is replaced once all is written.
+
+        Raises
+        ------
+        SplitError
+            When the file cannot be written.
+        """
+        target = Path(path)
+        about = {
+            name: getattr(self, name)
+            for name in ("labels_sha256", "scheme", "patch", "seed", "guard", "notes")
+        }
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in (*AREAS, "labelled")}
+        if self.regions is not None:
+            arrays["regions"] = self.regions
+        arrays["about"] = np.array(json.dumps(about))
+        partial = ""
+        try:
+            with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as file:
+                partial = file.name
+                np.savez_compressed(file, **arrays)
+            os.replace(partial, target)
+        except OSError as error:
+            if partial:
+                Path(partial).unlink(missing_ok=True)
+            raise SplitError(f"Cannot write the split to '{target}': {error.strerror or error}.") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Split:
+        """Read a split that `save` wrote.
+
+        Raises
+        ------
+        SplitError
+            When the file is missing, is not such a file, or holds parts that fail the checks above.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            about = json.loads(str(arrays.pop("about")))
+            about["notes"] = tuple(about["notes"])
+            return cls(**arrays, **about)
+        except FileNotFoundError as error:
+            raise SplitError(
+                f"There is no split file '{path}'; make one with `hsi split --out {path}`."
+            ) from error
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            zipfile.BadZipFile,
+        ) as error:
+            raise SplitError(f"'{path}' is not a split file; make one with `hsi split`.") from error
+
+
+def hash_labels(labels: NDArray[Any]) -> str:
+    """Return the SHA-256 of a label map's shape and values (as row-major little-endian int64), as hex."""
+    values = np.ascontiguousarray(labels, dtype="<i8")
+    return hashlib.sha256(str(values.shape).encode() + values.tobytes()).hexdigest()
+
+
+def make_split(
+    scene: Labelled,
+    *,
+    scheme: str = "random",
+    train: float | None = None,
+    val: float | None = None,
+    patch: int = 11,
+    guard: str | None = None,
+    seed: int = 0,
+    per_class: int | None = None,
+    masks: Mapping[str, MaskSource] | str | os.PathLike[str] | None = None,
+) -> Split:
+    """Split a scene's labelled pixels into train, val and test.
+
+    Parameters
+    ----------
+    scene
+        Anything with ``labels`` (0 unlabelled, classes 1..C) and ``class_names``.
+    scheme
+        ``"random"``: stratified draw of pixels. ``"paper"``: the rule of the papers' released code.
+        ``"per-class"``: the same number of training pixels from each class. ``"mask"``: from label masks.
+        ``"disjoint"``: separate areas of the scene. See `random_parts`, `paper_parts`, `per_class_parts`,
+        `mask_parts`, `disjoint_parts`.
+    train, val
+        Fractions of the labelled pixels, 0 < f < 1, together below 1; the rest is test. Defaults: 0.1 and
+        0.1;
+        ``train`` of ``"paper"`` 0.6. ``"per-class"`` and ``"mask"`` take no `train`; for ``"mask"``, `val` is
+        the share of the training mask that goes to val.
+    patch
+        Odd patch width in pixels; ``guard="drop"`` and the leakage depend on it.
+    guard
+        ``"mask"`` (default) or ``"drop"``, for ``"disjoint"`` only.
+    seed
+        Any integer >= 0; the same seed gives the same split.
+    per_class
+        Training pixels of each class, for ``"per-class"`` only.
+    masks
+        Files or arrays for ``"mask"`` only, as `mask_parts` takes them.
+
+    Returns
+    -------
+    Split
+        Its ``notes`` say what could not be met.
+
+    Raises
+    ------
+    SplitError
+        For an option that is wrong or clashes with the scheme, and where no such split exists.
+    """
+    if scheme not in SCHEMES:
+        raise SplitError(unknown("split scheme", scheme, SCHEMES))
+    check_clashes(scheme, train=train, guard=guard, per_class=per_class, masks=masks)
+    labels = checked_labels(scene.labels)
+    check_sizes(labels, patch, seed)
+    names = tuple(scene.class_names)
+    train_share = train if train is not None else (0.6 if scheme == "paper" else 0.1)
+    val_share = 0.1 if val is None else val
+    check_fractions(train_share if scheme not in ("per-class", "mask") else None, val_share)
+    parts: Parts
+    if scheme == "random":
+        parts = random_parts(labels, names, train=train_share, val=val_share, seed=seed)
+    elif scheme == "paper":
+        parts = paper_parts(labels, names, train=train_share, val=val_share, seed=seed)
+    elif scheme == "per-class":
+        parts = per_class_parts(
+            labels, names, per_class=checked_per_class(per_class), val=val_share, seed=seed
+        )
+    elif scheme == "mask":
+        if masks is None:
+            raise SplitError('Scheme \'mask\' needs masks: give masks={"train": FILE, "test": FILE}.')
+        codes = tuple(getattr(scene, "label_codes", ()))
+        parts = mask_parts(labels, names, masks, val=val_share, seed=seed, label_codes=codes)
+    else:
+        guard = guard or "mask"
+        parts = disjoint_parts(
+            labels, names, train=train_share, val=val_share, patch=patch, guard=guard, seed=seed
+        )
+    return Split(
+        train=parts.train,
+        val=parts.val,
+        test=parts.test,
+        labelled=labels > 0,
+        labels_sha256=hash_labels(labels),
+        scheme=scheme,
+        patch=int(patch),
+        seed=int(seed),
+        guard=guard,
+        regions=parts.regions,
+        notes=(*unlabelled_classes(labels, names), *parts.notes),
+    )

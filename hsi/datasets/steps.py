@@ -1,0 +1,236 @@
+"""The steps of preprocessing: keep some bands, standardise, principal components.
+
+Each is fitted on pixels ``(n, bands)``, or on pieces of them so that a scene need not be held twice, and
+applied to pixels ``(..., bands)``, as in scikit-learn; what is learned ends with ``_``.
+All arithmetic is float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi.errors import ConfigError, SceneError
+
+Floats: TypeAlias = NDArray[np.float64]
+Pixels: TypeAlias = NDArray[Any] | Iterable[NDArray[Any]]
+"""``(n, bands)``, or an iterable of such pieces."""
+
+
+class BandList:
+    """Keeps some bands, in the order given; there is nothing to fit.
+
+    Parameters
+    ----------
+    keep
+        Zero-based band numbers, without repeats.
+
+    Raises
+    ------
+    ConfigError
+        For an empty list, or a repeated or negative number.
+    """
+
+    learned = ()
+
+    def __init__(self, keep: Sequence[int]) -> None:
+        self.keep = np.asarray(keep, dtype=np.int64)
+        if self.keep.ndim != 1 or not self.keep.size:
+            raise ConfigError("The list of bands to keep is empty; name at least one band, counted from 0.")
+        if self.keep.min() < 0 or len(np.unique(self.keep)) != self.keep.size:
+            raise ConfigError("The list of bands to keep must hold different band numbers, counted from 0.")
+
+    def check(self, bands: int) -> None:
+        """Raise ConfigError when a cube of `bands` bands does not have all of these."""
+        if self.keep.max() >= bands:
+            raise ConfigError(
+                f"Band {self.keep.max()} cannot be kept: the scene has {bands} bands, counted from 0."
+            )
+
+    def transform(self, pixels: NDArray[Any]) -> Floats:
+        """``(..., bands)`` to ``(..., len(keep))``."""
+        chosen: Floats = pixels[..., self.keep].astype(np.float64, copy=False)
+        return chosen
+
+    @property
+    def bands(self) -> int:
+        """Number of bands kept."""
+        return int(self.keep.size)
+
+    def describe(self) -> str:
+        """Say how many bands are kept."""
+        return f"{self.bands} chosen bands"
+
+
+class Standardise:
+    """Gives each band zero mean and unit variance; a band that is constant where it was fitted becomes 0.
+
+    Attributes
+    ----------
+    mean_, scale_
+        ``(bands,)`` mean and standard deviation (divided by n), in the scene's units; the scale of a constant
+        band is 0.
+    """
+
+    learned = ("mean_", "scale_")
+    mean_: Floats
+    scale_: Floats
+
+    def fit(self, pixels: Pixels) -> Standardise:
+        """Learn mean and scale from pixels ``(n, bands)``, or from an iterable of such pieces.
+
+        Raises
+        ------
+        SceneError
+            When the pixels hold NaN or infinite values, or there are none.
+        """
+        moments = _Moments(pixels, crossed=False)
+        variance = moments.scatter / moments.count
+        # What rounding alone leaves of a constant band of this mean (the bound that scikit-learn uses, too).
+        rounding = moments.count * np.finfo(np.float64).eps
+        constant = variance <= rounding * variance + (rounding * moments.mean) ** 2
+        self.mean_ = moments.mean
+        self.scale_ = np.where(constant, 0.0, np.sqrt(variance))
+        return self
+
+    def transform(self, pixels: NDArray[Any]) -> Floats:
+        """``(..., bands)`` to the same shape, in standard deviations from the mean."""
+        return np.asarray((pixels - self.mean_) * _inverse(self.scale_), np.float64)
+
+    @property
+    def bands(self) -> int:
+        """Number of bands."""
+        return len(self.mean_)
+
+    def describe(self) -> str:
+        """Name the step, and how many bands were constant."""
+        constant = int(np.count_nonzero(self.scale_ == 0))
+        return "standardised" + (f" ({constant} constant bands set to 0)" if constant else "")
+
+
+class PCA:
+    """Principal components, largest first, each with its own variance (not whitened).
+
+    Not whitening is our decision: a turn alone keeps the unit of the standardised bands, and components that
+    hold mostly noise stay small. Scaled to equal variance, noise weighs as much as signal: with 30 components
+    of crops of Pavia University and Indian Pines, trained on 5 % of the pixels, the plain 3D-DenseNet lost 2 to
+    22 points of overall accuracy. The sign is fixed: the largest loading of each component is positive.
+
+    Parameters
+    ----------
+    components
+        Number of components n.
+
+    Attributes
+    ----------
+    mean_
+        ``(bands,)``.
+    components_
+        ``(n, bands)``, orthonormal rows.
+    explained_variance_, explained_variance_ratio_
+        ``(n,)`` variance along each component (divided by the number of pixels less 1), and its share of all.
+
+    Raises
+    ------
+    ConfigError
+        For fewer than 1 component.
+    """
+
+    learned = ("mean_", "components_", "explained_variance_", "explained_variance_ratio_")
+    mean_: Floats
+    components_: Floats
+    explained_variance_: Floats
+    explained_variance_ratio_: Floats
+
+    def __init__(self, components: int) -> None:
+        if components < 1:
+            raise ConfigError(f"The number of principal components must be 1 or more; got {components}.")
+        self.components = components
+
+    def fit(self, pixels: Pixels) -> PCA:
+        """Learn the components from pixels ``(n, bands)``, or from an iterable of such pieces.
+
+        Raises
+        ------
+        ConfigError
+            For more components than there are bands, or than there are pixels less 1.
+        SceneError
+            When the pixels hold NaN or infinite values, or there are none.
+        """
+        moments = _Moments(pixels, crossed=True)
+        most = min(len(moments.mean), moments.count - 1)
+        if self.components > most:
+            raise ConfigError(
+                f"{self.components} principal components cannot be found from {moments.count} pixels of "
+                f"{len(moments.mean)} bands: ask for at most {most}, or fit on more pixels."
+            )
+        # The covariance is small, bands x bands; the matrix of all pixels would be as large as the cube.
+        variance, vectors = np.linalg.eigh(moments.scatter / (moments.count - 1))
+        rows = vectors.T[::-1][: self.components]  # eigh sorts upwards
+        largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)
+        variance = np.maximum(variance[::-1], 0.0)
+        self.mean_ = moments.mean
+        self.components_ = np.where(largest < 0, -rows, rows)
+        self.explained_variance_ = variance[: self.components]
+        self.explained_variance_ratio_ = self.explained_variance_ / (variance.sum() or 1.0)
+        return self
+
+    def transform(self, pixels: NDArray[Any]) -> Floats:
+        """``(..., bands)`` to ``(..., n)``, in the units of the bands."""
+        return np.asarray((pixels - self.mean_) @ self.components_.T, np.float64)
+
+    @property
+    def bands(self) -> int:
+        """Number of components."""
+        return self.components
+
+    def describe(self) -> str:
+        """Name the step, with the share of the variance that it keeps."""
+        share = self.explained_variance_ratio_.sum()
+        return f"{self.components} principal components ({share:.2%} of the variance)"
+
+
+class _Moments:
+    """Count, mean and scatter of pixels, in one pass over pieces (merging rule of Chan et al., 1983).
+
+    `scatter` is the sum of squared deviations of each band or, `crossed`, of products of all pairs of bands.
+    """
+
+    def __init__(self, pixels: Pixels, *, crossed: bool) -> None:
+        self.count = 0
+        self.mean: Floats = np.zeros(0)
+        self.scatter: Floats = np.zeros(0)
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity are told of below
+            for piece in [pixels] if isinstance(pixels, np.ndarray) else pixels:
+                self._add(np.asarray(piece, np.float64), crossed)
+        if not self.count:
+            raise SceneError("There are no pixels to fit the preprocessing on.")
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.scatter).all()):
+            raise SceneError(
+                "The cube holds NaN or infinite values, which have no scale; replace them first."
+            )
+
+    def _add(self, pixels: Floats, crossed: bool) -> None:
+        count = len(pixels)
+        if not count:
+            return
+        mean = pixels.mean(axis=0)
+        deviations = pixels - mean
+        scatter = deviations.T @ deviations if crossed else np.square(deviations).sum(axis=0)
+        if not self.count:
+            self.count, self.mean, self.scatter = count, mean, scatter
+            return
+        whole = self.count + count
+        step = mean - self.mean
+        between = np.outer(step, step) if crossed else np.square(step)
+        self.scatter += scatter + between * (self.count * count / whole)
+        self.mean += step * (count / whole)
+        self.count = whole
+
+
+def _inverse(scale: Floats) -> Floats:
+    """Return 1 / scale, and 0 where scale is 0."""
+    return np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)

@@ -1,0 +1,67 @@
+"""What can go wrong, as types. Every message is one sentence that says what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HsiError(Exception):
+    """Something failed while running; the command line ends with status 1."""
+
+    exit_status = 1
+
+
+class InputError(HsiError):
+    """Wrong usage or wrong input; the command line ends with status 2."""
+
+    exit_status = 2
+
+
+class SceneError(InputError):
+    """A scene's files can be read but do not make a scene (shapes, labels, values)."""
+
+
+class SceneNotFoundError(SceneError):
+    """The scene's name is unknown, or its files are not on this machine."""
+
+
+class FileFormatError(SceneError):
+    """A file is not what its name says: truncated, an HTML page, another format, another array."""
+
+
+class DownloadError(HsiError):
+    """No mirror gave the file that was asked for."""
+
+
+class SplitError(InputError):
+    """The wanted split cannot be made from these labels."""
+
+
+class ModelError(InputError):
+    """Unknown model, unknown option of a model, or a size that the network cannot take."""
+
+
+class ConfigError(InputError):
+    """An option is unknown, has a wrong value, or clashes with another."""
+
+
+class RunError(InputError):
+    """A run folder is missing, incomplete, in use, or belongs to something else."""
+
+
+class TrainingError(HsiError):
+    """Training cannot go on, such as after a loss that is not a number."""
+
+
+def near_miss(word: str, choices: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the choice closest to `word`, or an empty string."""
+    folded = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
+    return f" Did you mean '{folded[close[0]]}'?" if close else ""
+
+
+def unknown(kind: str, word: str, choices: Iterable[str]) -> str:
+    """Return the sentence for a name that is not among `choices`, with the nearest one and the whole list."""
+    names = sorted(choices)
+    return f"Unknown {kind} '{word}'.{near_miss(word, names)} Known: {', '.join(names)}."

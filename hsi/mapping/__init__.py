@@ -1,0 +1,1 @@
+"""From a trained network to labels: predictions for any pixels of a scene."""

@@ -1,0 +1,151 @@
+"""B-spline basis functions on non-uniform knots, exact, with one knot row per channel.
+
+Definition: the Cox-de Boor recursion over half-open intervals (de Boor, A Practical Guide to Splines, 1978).
+
+The evaluation is our decision. We recur not on the basis functions N but on their sums to the right, S_j =
+N_j + N_(j+1) + ... . There all terms of the recursion but one cancel, and a linear interpolation is left:
+
+    S_j^k = S_(j+1)^(k-1) + (x - t_j) / (t_(j+k) - t_j) * (S_j^(k-1) - S_(j+1)^(k-1)),    N_j = S_j - S_(j+1).
+
+S^0 is the step at t_j, S^1 the ramp from t_j to t_(j+1). Each S lies in [0, 1], so nothing large cancels, and
+outside its support N_j is exactly 0. In float32 the largest error is no more than that of the usual
+recursion.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hsi.errors import ModelError
+
+ORDERS = range(1, 6)
+
+
+def bspline_basis(x: Tensor, knots: Tensor, order: int) -> Tensor:
+    """Evaluate all B-spline basis functions of one order; differentiable in x.
+
+    Parameters
+    ----------
+    x
+        Points ``(..., C)``; any shape with a single knot row. Half precision is computed in float32.
+    knots
+        Knots in non-decreasing order: ``(C, K)``, one row per channel, or ``(K,)`` for all points. With G
+        intervals and `order` extra knots on either side K is G + 2 order + 1. Repeated knots are allowed.
+    order
+        Polynomial degree, 1 to 5 (the KAN papers call it spline order).
+
+    Returns
+    -------
+    Tensor
+        ``(..., C, K - order - 1)``, that is G + order values a point, which sum to 1 between ``knots[order]``
+        and ``knots[-order - 1]``. Intervals are half-open: at the last knot, and outside all knots, values
+        are 0.
+
+    Raises
+    ------
+    ModelError
+        For an order that is not offered, or shapes that do not fit.
+    """
+    check_order(order)
+    if knots.dim() not in (1, 2) or knots.shape[-1] < order + 2:
+        raise ModelError(
+            f"knots must be (K,) or (channels, K), with K at least {order + 2} for order {order}; "
+            f"got {tuple(knots.shape)}."
+        )
+    if knots.dim() == 2 and (x.dim() == 0 or x.shape[-1] != knots.shape[0]):
+        raise ModelError(
+            f"The last axis of x must have {knots.shape[0]} channels, as knots has; got {tuple(x.shape)}."
+        )
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    knots = knots.to(dtype)
+    offset = torch.clamp(x.to(dtype), *_far_ends(knots)).unsqueeze(-1) - knots
+    right = (offset >= 0).to(dtype)
+    for k in range(1, order + 1):
+        right = torch.lerp(right[..., 1:], right[..., :-1], offset[..., :-k] * inverse_gaps(knots, k))
+    return right[..., :-1] - right[..., 1:]
+
+
+def check_order(order: int) -> None:
+    """Raise ModelError for a spline order that is not offered."""
+    if order not in ORDERS:
+        raise ModelError(f"The spline order must be 1, 2, 3, 4 or 5; got {order}.")
+
+
+def inverse_gaps(knots: Tensor, k: int) -> Tensor:
+    """Return ``1 / (t_(j+k) - t_j)``, and 0 where these two knots are one: (..., K) to (..., K - k)."""
+    gaps = knots[..., k:] - knots[..., :-k]
+    return torch.where(gaps > 0, 1 / gaps, torch.zeros_like(gaps))
+
+
+def _far_ends(knots: Tensor) -> tuple[Tensor, Tensor]:
+    """Return bounds well outside the knots: no infinity within them, and nothing changes beyond them."""
+    first, last = knots[..., 0], knots[..., -1]
+    return 2 * first - last, 2 * last - first
+
+
+class BasisPlanes:
+    """SiLU and all basis functions of a chunk of points, plane by plane in memory that is used again.
+
+    Arrays have the shape ``(n, planes, C, r)`` with the points last: each operation then runs over contiguous
+    memory with one constant (a knot, or an inverse gap) a row, several times faster than with basis functions
+    on the last axis. Autograd does not see it; :meth:`backward` has the derivatives. Knots must increase
+    strictly.
+
+    Parameters
+    ----------
+    knots
+        ``(C, K)``, in the number type to compute in.
+    order
+        1 to 5.
+    samples, points
+        n and r, the size of a chunk.
+
+    Attributes
+    ----------
+    values
+        After :meth:`fill`: SiLU(x), then the K - order - 1 basis functions.
+    """
+
+    def __init__(self, knots: Tensor, order: int, samples: int, points: int) -> None:
+        channels, count = knots.shape
+        rows = knots.t().unsqueeze(-1).contiguous()  # (K, C, 1)
+        self._order = order
+        self._knots = rows
+        self._inverse = [inverse_gaps(knots, k).t().unsqueeze(-1).contiguous() for k in range(1, order + 1)]
+        self._below = rows
+        self._ends = [end.unsqueeze(-1) for end in _far_ends(knots)]
+        self._x, self._near = (knots.new_empty(samples, 1, channels, points) for _ in range(2))
+        self._offset, self._weight, self._sums, self._spare = (
+            knots.new_empty(samples, count, channels, points) for _ in range(4)
+        )
+        self.values = knots.new_empty(samples, count - order, channels, points)
+
+    def fill(self, x: Tensor) -> Tensor:
+        """Compute `values` for x ``(n, C, r)``, of any strides and number type, and return them."""
+        self._x[:, 0].copy_(x)
+        torch.ops.aten.silu.out(self._x, out=self.values[:, :1])
+        torch.clamp(self._x, *self._ends, out=self._near)
+        torch.sub(self._near, self._knots, out=self._offset)
+        count = self._knots.shape[0] - 1
+        sums, spare = self._sums, self._spare
+        torch.mul(self._offset[:, :count], self._inverse[0], out=sums[:, :count]).clamp_(0, 1)
+        for inverse in self._inverse[1:]:
+            weight = torch.mul(self._offset[:, : count - 1], inverse, out=self._weight[:, : count - 1])
+            torch.lerp(sums[:, 1:count], sums[:, : count - 1], weight, out=spare[:, : count - 1])
+            sums, spare = spare, sums
+            count -= 1
+        torch.sub(sums[:, : count - 1], sums[:, 1:count], out=self.values[:, 1:])
+        self._below = spare  # the sums of one order less, which the derivatives need
+        return self.values
+
+    def backward(self, grad: Tensor) -> Tensor:
+        """Return the gradient of x ``(n, C, r)``, given that of `values`; once after each :meth:`fill`."""
+        count = self._knots.shape[0] - self._order
+        if self._order == 1:
+            torch.ge(self._offset, 0, out=self._below)
+        scaled = torch.sub(self._below[:, :count], self._below[:, 1 : count + 1], out=self._weight[:, :count])
+        scaled.mul_(self._order * self._inverse[-1])
+        slopes = torch.sub(scaled[:, :-1], scaled[:, 1:], out=self._offset[:, : count - 1])
+        through_spline = slopes.mul_(grad[:, 1:]).sum(dim=1)
+        return through_spline.add_(torch.ops.aten.silu_backward(grad[:, 0], self._x[:, 0]))

@@ -1,0 +1,36 @@
+"""What a network costs: multiply-accumulates of one patch, as the plain operations would do them."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def count_macs(model: nn.Module, bands: int, patch: int) -> int:
+    """Return the multiply-accumulates of one forward pass over one patch.
+
+    Convolutions, linear layers and matrix products count, taps that meet padding included; additions, norms
+    and activations do not. A copy of the model runs once on a CPU in evaluation mode, under PyTorch's
+    counter; the backbone's fused operators take their plain form there, so what they compute in excess does
+    not count.
+
+    Parameters
+    ----------
+    model
+        Maps ``(N, bands, P, P)`` to logits; left as it is.
+    bands, patch
+        Number of bands and patch width P of the input.
+
+    Returns
+    -------
+    int
+        Half of what ``torch.utils.flop_counter`` counts.
+    """
+    twin = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        twin(torch.zeros(1, bands, patch, patch))
+    return int(counter.get_total_flops()) // 2

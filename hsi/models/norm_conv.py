@@ -1,0 +1,171 @@
+"""Batch norm, ReLU and the grouped 3x3x3 convolution as one operator that keeps one map for backward.
+
+As modules these three read and write the bottleneck's map, the widest of a dense layer, about ten times in a
+training step and keep it three times. Here it is folded once (see `hsi.models.grouped_conv`) and kept; what
+lies between is made chunk by chunk of samples, small enough to stay in cache, and made again in the backward
+pass.
+
+Source: our own; the function is that of the three modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from hsi.models.channel_norm import ChannelMoments, NormPass, per_channel, per_column, uses_batch
+from hsi.models.grouped_conv import FoldedConv3d, fold, unfold
+
+CHUNK = 1 << 19
+"""Values of the bottleneck's map that are worked on at a time: 2 MB in float32."""
+
+
+class NormConvStage:
+    """ReLU(BN(y)) and the convolution for chunks of a folded map, forward and backward.
+
+    Call order: `settle_constants`, `collect` for all chunks, `settle`, `forward` for all chunks; then
+    `start_backward` for all chunks, `settle_backward`, `input_gradient` for all chunks.
+    """
+
+    def __init__(self, norm: nn.BatchNorm3d, weight: Tensor, bias: Tensor, conv: FoldedConv3d) -> None:
+        self.norm, self.weight, self.bias, self.conv = norm, weight, bias, conv
+        self._layout = (conv.groups, conv.width)
+        self._moments = ChannelMoments(*self._layout)
+        self._total: Tensor | None = None
+        self._product: Tensor | None = None
+
+    def collect(self, y: Tensor, scratch: Tensor) -> None:
+        """Add a chunk ``(n, D, H, g, W, c)`` to the statistics, if the batch's are used."""
+        if uses_batch(self.norm):
+            self._moments.add(y.flatten(3).flatten(0, 2), scratch)
+
+    def settle_constants(self) -> None:
+        """Fix the statistics, if they are the running averages; this may come before `collect`."""
+        if not uses_batch(self.norm):
+            self._settle(None)
+
+    def settle(self) -> None:
+        """Fix the statistics, if they are the batch's."""
+        if uses_batch(self.norm):
+            self._settle(self._moments.result())
+
+    def _settle(self, moments: tuple[Tensor, Tensor, int] | None) -> None:
+        self.norm_pass = NormPass(self.norm, self.weight, self.bias, moments)
+        self._scale = per_column(self.norm_pass.scale, *self._layout)
+        self._shift = per_column(self.norm_pass.shift, *self._layout)
+
+    def forward(self, y: Tensor, scratch: Tensor) -> Tensor:
+        """Return the folded output ``(n, D, H, g, W, o)`` of a chunk."""
+        return self.conv.forward(self._activate(y, scratch))
+
+    def _activate(self, y: Tensor, scratch: Tensor) -> Tensor:
+        z = scratch.view(-1)[: y.numel()].view(y.shape)
+        torch.addcmul(self._shift, y.flatten(3), self._scale, out=z.flatten(3)).clamp_min_(0)
+        return z
+
+    def start_backward(self, grad: Tensor, y: Tensor, scratch: Tensor, out: Tensor) -> None:
+        """Write the gradient of BN's output for one chunk into `out` and add it to the sums that BN needs."""
+        z = self._activate(y, scratch)
+        torch.ops.aten.threshold_backward.grad_input(self.conv.backward(grad, z), z, 0, grad_input=out)
+        total = out.flatten(3).sum((0, 1, 2))
+        product = torch.mul(out, y, out=z).flatten(3).sum((0, 1, 2))
+        self._total = total if self._total is None else self._total.add_(total)
+        self._product = product if self._product is None else self._product.add_(product)
+
+    def settle_backward(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of BN's weight and bias and of the convolution's weight."""
+        assert self._total is not None
+        assert self._product is not None
+        total, product = per_channel(self._total, *self._layout), per_channel(self._product, *self._layout)
+        self._total = self._product = None  # the graph may be run backward again
+        weight, bias, p, q = self.norm_pass.gradients(total, product)
+        self._p, self._q = per_column(p, *self._layout), per_column(q, *self._layout)
+        return weight, bias, self.conv.weight_gradient()
+
+    def input_gradient(self, grad: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
+        """Return the gradient of a chunk of y, folded, from what `start_backward` wrote."""
+        dy = scratch.view(-1)[: y.numel()].view(y.shape)
+        torch.addcmul(self._q, y.flatten(3), self._p, out=dy.flatten(3))
+        dy.flatten(3).addcmul_(grad.flatten(3), self._scale)
+        return dy
+
+
+def chunks(samples: int, values: int) -> Iterator[slice]:
+    """Cut a batch into slices of about `CHUNK` values, where a sample has `values`."""
+    size = max(1, round(CHUNK / values))
+    size = -(-samples // max(1, round(samples / size)))
+    for start in range(0, samples, size):
+        yield slice(start, min(start + size, samples))
+
+
+def scratch_for(like: Tensor, samples: int, values: int) -> Tensor:
+    """Return room for the largest chunk, the first, of a batch whose samples have `values` values."""
+    return like.new_empty(next(chunks(samples, values)).stop * values)
+
+
+def norm_relu_conv(y: Tensor, norm: nn.BatchNorm3d, conv: nn.Conv3d) -> Tensor:
+    """Return ``conv(relu(norm(y)))``.
+
+    Parameters
+    ----------
+    y
+        ``(N, C, D, H, W)`` on a CPU, float32 or float64; fastest in channels-last memory.
+    norm
+        A batch norm with weight and bias; its running averages are updated as if it had been called.
+    conv
+        Kernel 3, stride 1, padding 1, any number of groups, no bias.
+
+    Returns
+    -------
+    Tensor
+        ``(N, conv.out_channels, D, H, W)`` in channels-last memory.
+    """
+    parameters = (norm.weight, norm.bias, conv.weight)
+    result: Tensor = _NormReluConv.apply(y, norm, conv.groups, *parameters)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _NormReluConv(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, y: Tensor, norm: nn.BatchNorm3d, groups: int, gain: Tensor, bias: Tensor, weight: Tensor
+    ) -> Tensor:
+        samples, channels, *size = y.shape
+        values = y[0].numel()
+        rows = y.permute(0, 2, 3, 4, 1)
+        folded = y.new_empty(samples, *size[:2], groups, size[2], channels // groups)
+        out = y.new_empty(samples, *size, weight.shape[0])
+        scratch = scratch_for(y, samples, values)
+        stage = NormConvStage(norm, gain, bias, FoldedConv3d(weight, groups, *size))
+        stage.settle_constants()
+        for part in chunks(samples, values):
+            fold(rows[part].contiguous(), folded[part])
+            stage.collect(folded[part], scratch)
+        stage.settle()
+        for part in chunks(samples, values):
+            unfold(stage.forward(folded[part], scratch), out[part])
+        ctx.save_for_backward(folded, gain, bias, weight)
+        ctx.stage = stage
+        return out.permute(0, 4, 1, 2, 3)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        folded = ctx.saved_tensors[0]
+        stage: NormConvStage = ctx.stage
+        samples, values = folded.shape[0], folded[0].numel()
+        scratch = scratch_for(folded, samples, values)
+        rows = grad.permute(0, 2, 3, 4, 1)
+        inner = torch.empty_like(folded)
+        for part in chunks(samples, values):
+            outer = folded.new_empty(*inner[part].shape[:-1], stage.conv.outputs)
+            stage.start_backward(fold(rows[part], outer), folded[part], scratch, inner[part])
+        gain, bias, weight = stage.settle_backward()
+        out = folded.new_empty(*folded.shape[:3], folded.shape[4], folded.shape[3] * folded.shape[5])
+        for part in chunks(samples, values):
+            unfold(stage.input_gradient(inner[part], folded[part], scratch), out[part])
+        return out.permute(0, 4, 1, 2, 3), None, None, gain, bias, weight

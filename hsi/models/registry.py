@@ -1,0 +1,124 @@
+"""The table of networks: a decorator adds one, `build_model` makes one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+from torch import nn
+
+from hsi.errors import ModelError, near_miss, unknown
+
+Builder = Callable[..., nn.Module]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One row of the table of networks.
+
+    ``provenance`` says how firm the network is: "released code", or "re-implemented from the description".
+    """
+
+    name: str
+    build: Builder
+    title: str
+    paper: str
+    provenance: str
+    aliases: tuple[str, ...] = field(default=())
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of this network and their defaults, beyond bands, classes and patch."""
+        parameters = inspect.signature(self.build).parameters.values()
+        return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+_entries: dict[str, ModelEntry] = {}
+_plugins_loaded = False
+
+
+def register_model(
+    name: str, *, title: str = "", paper: str = "", provenance: str = "", aliases: tuple[str, ...] = ()
+) -> Callable[[Builder], Builder]:
+    """Add a network to the table; decorates a function ``(bands, classes, patch, **options) -> nn.Module``.
+
+    The module maps ``(N, bands, P, P)`` to logits ``(N, classes)``.
+
+    Raises
+    ------
+    ModelError
+        When the name or an alias is taken already.
+    """
+
+    def add(build: Builder) -> Builder:
+        taken = {known for entry in _entries.values() for known in (entry.name, *entry.aliases)}
+        for word in (name, *aliases):
+            if word.lower() in taken:
+                raise ModelError(f"A model called '{word}' is registered already; choose another name.")
+        _entries[name] = ModelEntry(
+            name, build, title or name, paper, provenance, tuple(alias.lower() for alias in aliases)
+        )
+        return build
+
+    return add
+
+
+def _load_plugins() -> None:
+    """Import what other packages offer under the entry point group ``hsi.models``, once."""
+    global _plugins_loaded
+    if not _plugins_loaded:
+        _plugins_loaded = True
+        for point in entry_points(group="hsi.models"):
+            point.load()
+
+
+def list_models() -> list[str]:
+    """Return the names of all registered networks, in the order they were added."""
+    _load_plugins()
+    return list(_entries)
+
+
+def model_entry(name: str) -> ModelEntry:
+    """Return the entry of a network by name or alias, any case.
+
+    Raises
+    ------
+    ModelError
+        When there is no such network; the message names the nearest one.
+    """
+    _load_plugins()
+    for entry in _entries.values():
+        if name.lower() in (entry.name, *entry.aliases):
+            return entry
+    raise ModelError(unknown("model", name, _entries))
+
+
+def build_model(name: str, *, bands: int, classes: int, patch: int, **options: Any) -> nn.Module:
+    """Build a network by name: ``(N, bands, P, P)`` in, logits ``(N, classes)`` out.
+
+    Parameters
+    ----------
+    name
+        As in ``hsi models``; any case.
+    bands, classes, patch
+        Number of spectral bands (>= 8), of classes (>= 2), and the odd patch width P (>= 7), in pixels.
+    **options
+        Options of that network, such as ``levels`` of wcnet.
+
+    Raises
+    ------
+    ModelError
+        For an unknown network or option, or a size it cannot take.
+    """
+    entry = model_entry(name)
+    for option in options:
+        if option not in entry.options:
+            known = ", ".join(entry.options) or "none"
+            raise ModelError(
+                f"Model '{entry.name}' has no option '{option}'.{near_miss(option, entry.options)} "
+                f"Its options: {known}."
+            )
+    return entry.build(bands, classes, patch, **options)

@@ -1,0 +1,213 @@
+"""WCNet: 3D wavelet convolutions in the dense layers.
+
+Guandong Li, Mengxia Ye: "3D Wavelet Convolutions with Extended Receptive Fields for Hyperspectral Image
+Classification", arXiv:2504.10795. Re-implemented from the description: no code was released.
+
+The paper's: a cascade of 3D wavelet transforms with small convolutions on every level and sub-band, in the
+dense layers of the 3D-DenseNet; Haar filters.
+From the operator it builds on, WTConv (Finder et al., "Wavelet Convolutions for Large Receptive Fields",
+arXiv:2407.05848, and its released code), per level i, with s a factor per channel:
+
+    X_LLL(i), X_H(i) = WT(X_LLL(i-1))                          odd axes get one zero at the end first
+    Y(i) = s_i * Conv(W_i, [X_LLL(i), X_H(i)])                 depthwise, "same", no bias, s_i starts at 0.1
+    Z(i) = IWT(Y_LLL(i) + Z(i+1), Y_H(i)), Z(L+1) = 0          cropped to the size before the zero
+    out  = s_0 * (Conv(W_0, X) + b_0) + Z(1)                   s_0 starts at 1, b_0 at 0
+
+Our decisions: 8 sub-bands of the orthonormal separable 3D transform; the block stands where the sibling
+networks put theirs, as BN - ReLU - WaveletConv3d - 1x1x1 convolution, since a depthwise operator cannot
+change the width; kernel 3; one level; ``axes="hw"`` for a transform of the image axes only; other wavelets,
+with zeros beyond the borders (PyWavelets' mode "zero", which keeps the coefficients that overlap the
+border, so that IWT undoes WT).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hsi.errors import ModelError
+from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D
+from hsi.models.depthwise import depthwise_conv3d
+from hsi.models.haar_cascade import haar_cascade
+from hsi.models.registry import register_model
+from hsi.models.wavelet import AXES, SUBBANDS, check_axes, dwt3d, idwt3d, is_haar, wavelet_filters
+
+LEVELS = 1
+KERNEL_SIZE = 3
+
+
+class WaveletConv3d(nn.Module):
+    """Depthwise convolution of the input and of every sub-band of a wavelet cascade: WTConv in 3D.
+
+    Parameters
+    ----------
+    channels
+        C, in and out.
+    kernel_size
+        Odd width of all kernels, in voxels of their level.
+    levels
+        Length L of the cascade, at least 1; the receptive field grows to about ``kernel_size * 2 ** L``.
+    wavelet
+        As for `hsi.models.wavelet.dwt3d`; Haar has a fast path.
+    axes
+        "dhw", or "hw" to leave the spectral axis as it is (4 sub-bands; the kernels stay three-dimensional).
+
+    Notes
+    -----
+    Input and output ``(N, C, D, H, W)``, any size from 1 on; fastest in channels-last memory. Channel ``c *
+    B + b`` of a level's convolution is sub-band b of channel c, in the order of
+    `hsi.models.wavelet.SUBBANDS`. With ``axes="dhw"`` there are ``C k^3 + 2 C + L (8 C k^3 + 8 C)``
+    parameters.
+
+    Raises
+    ------
+    ModelError
+        For an even kernel, no level, an unknown wavelet or axes, an input with other axes or channels.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int = KERNEL_SIZE,
+        levels: int = LEVELS,
+        *,
+        wavelet: Any = "haar",
+        axes: str = "dhw",
+    ) -> None:
+        super().__init__()
+        check_axes(axes)
+        if channels < 1:
+            raise ModelError(f"A wavelet convolution needs at least 1 channel; got {channels}.")
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ModelError(
+                f"The kernel of a wavelet convolution must be odd and positive; got {kernel_size}."
+            )
+        if levels < 1:
+            raise ModelError(f"A wavelet convolution needs at least 1 level; got {levels}.")
+        self.channels, self.levels, self.axes = channels, levels, axes
+        self.wavelet = wavelet if isinstance(wavelet, str) else "custom"
+        self.filters = wavelet_filters(wavelet)
+        self.haar = is_haar(self.filters)
+        inner = channels * len(SUBBANDS[axes])
+        half = kernel_size // 2
+        self.base = nn.Conv3d(channels, channels, kernel_size, padding=half, groups=channels)
+        self.base_scale = nn.Parameter(torch.ones(channels))
+        self.band_convs = nn.ModuleList(
+            nn.Conv3d(inner, inner, kernel_size, padding=half, groups=inner, bias=False)
+            for _ in range(levels)
+        )
+        self.band_scales = nn.ParameterList(torch.full((inner,), 0.1) for _ in range(levels))
+        nn.init.zeros_(cast(Tensor, self.base.bias))
+
+    def extra_repr(self) -> str:
+        """Show the options."""
+        return f"{self.channels}, levels={self.levels}, wavelet={self.wavelet!r}, axes={self.axes!r}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, D, H, W)`` to the same shape."""
+        if x.dim() != 5 or x.shape[1] != self.channels:
+            raise ModelError(
+                f"WaveletConv3d needs (N, {self.channels}, D, H, W); got a tensor of shape {tuple(x.shape)}."
+            )
+        device = x.device.type
+        if x.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+            return self._run(x)
+        with torch.autocast(device, enabled=False):
+            return self._run(x.to(torch.get_autocast_dtype(device)))
+
+    def _run(self, x: Tensor) -> Tensor:
+        base = self.base.weight * self.base_scale.view(-1, 1, 1, 1, 1)
+        bias = cast(Tensor, self.base.bias) * self.base_scale
+        kernels = [
+            cast(nn.Conv3d, conv).weight * scale.view(-1, 1, 1, 1, 1)
+            for conv, scale in zip(self.band_convs, self.band_scales, strict=True)
+        ]
+        # Graphs get plain operations; in float16 the cascade's unnormalised sums could overflow.
+        graph = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+        if self.haar and not graph and x.dtype != torch.float16 and x.numel():
+            return haar_cascade(x, base, bias, kernels, self.axes)
+        return self._compose(
+            x, base.to(x.dtype), bias.to(x.dtype), [kernel.to(x.dtype) for kernel in kernels]
+        )
+
+    def _compose(self, x: Tensor, base: Tensor, bias: Tensor, kernels: Sequence[Tensor]) -> Tensor:
+        """The operator as its formulas read, for any wavelet."""
+        low, bands, sizes = x, [], []
+        for kernel in kernels:
+            size = low.shape[-3:]
+            padded = _pad_to_even(low, AXES[self.axes])
+            parts = dwt3d(padded, self.filters, "zero", self.axes)  # (N, C, B, d, h, w)
+            low = parts[:, :, 0]
+            bands.append(depthwise_conv3d(parts.flatten(1, 2), kernel).view(parts.shape))
+            sizes.append((size, padded.shape[-3:]))
+        z: Tensor | None = None
+        for parts, (size, padded_size) in zip(reversed(bands), reversed(sizes), strict=True):
+            if z is not None:
+                parts = torch.cat((parts[:, :, :1] + z.unsqueeze(2), parts[:, :, 1:]), dim=2)
+            z = idwt3d(parts, self.filters, "zero", self.axes, size=padded_size)
+            z = z[..., : size[0], : size[1], : size[2]]
+        return depthwise_conv3d(x, base, bias) + cast(Tensor, z)
+
+
+def _pad_to_even(x: Tensor, axes: Sequence[int]) -> Tensor:
+    """Put one zero at the end of each odd axis among `axes`, which count from the end."""
+    pads = [end for axis in (-1, -2, -3) for end in (0, x.shape[axis] % 2 if axis in axes else 0)]
+    return F.pad(x, pads)
+
+
+class WaveletMixer(nn.Sequential):
+    """BN - ReLU - WaveletConv3d - 1x1x1 convolution: WCNet's block for the mixer slot of the backbone."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        levels: int = LEVELS,
+        kernel_size: int = KERNEL_SIZE,
+        wavelet: Any = "haar",
+        axes: str = "dhw",
+    ) -> None:
+        super().__init__(
+            nn.BatchNorm3d(in_channels),
+            nn.ReLU(inplace=True),
+            WaveletConv3d(in_channels, kernel_size, levels, wavelet=wavelet, axes=axes),
+            nn.Conv3d(in_channels, out_channels, kernel_size=1, bias=False),
+        )
+
+
+@register_model(
+    "wcnet",
+    title="WCNet (3D wavelet convolutions)",
+    paper="Li and Ye, 2025, arXiv:2504.10795",
+    provenance="re-implemented from the description",
+)
+def wcnet(
+    bands: int,
+    classes: int,
+    patch: int,
+    *,
+    levels: int | Sequence[int] = LEVELS,
+    kernel_size: int = KERNEL_SIZE,
+    wavelet: Any = "haar",
+    axes: str = "dhw",
+    layers: Sequence[int] = LAYERS,
+    growth: Sequence[int] = GROWTH,
+    init: str = "released",
+) -> DenseNet3D:
+    """Build WCNet: 1,265,248 parameters on Indian Pines (200 bands, 16 classes), 1,867,360 with two levels.
+
+    `levels` is one number or one for each dense block, such as ``(2, 2, 1)``; `kernel_size`, `wavelet` and
+    `axes` are those of `WaveletConv3d`, the rest those of `DenseNet3D`.
+    """
+    per_block = [levels] * len(layers) if isinstance(levels, int) else list(levels)
+    if len(per_block) != len(layers):
+        raise ModelError(f"Give levels as one number or as {len(layers)}, one a block; got {len(per_block)}.")
+    options = {"kernel_size": kernel_size, "wavelet": wavelet, "axes": axes}
+    mixers = [functools.partial(WaveletMixer, levels=n, **options) for n in per_block]
+    return DenseNet3D(bands, classes, patch, mixer=mixers, layers=layers, growth=growth, init=init)

@@ -1,0 +1,1 @@
+"""Run folders: options in, results out, everything needed to repeat and apply one training."""

@@ -1,0 +1,116 @@
+"""Checkpoints as safetensors: the best weights, and all that is needed to go on from the last epoch.
+
+One file each, so that a checkpoint is there whole or not at all; tensors hold weights, optimiser and random
+generators, and the file's metadata holds the small values as JSON. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn, optim
+
+from hsi.errors import RunError
+from hsi.runs.atomic import written_whole
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
+    """Write a network's parameters and buffers, with a few JSON values beside them."""
+    _save(path, _rows("", model.state_dict()), facts)
+
+
+def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
+    """Load what `save_weights` wrote into `model`; return the values beside it."""
+    tensors, facts = _load(path)
+    _fill(model, tensors, path)
+    return facts
+
+
+def save_state(
+    path: Path,
+    model: nn.Module,
+    optimiser: optim.Optimizer,
+    generators: Mapping[str, torch.Generator],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write everything that training needs to go on exactly as if it had not stopped."""
+    tensors = _rows("model.", model.state_dict())
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= _rows(f"optimiser.{index}.", state)
+    tensors["random.torch"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    for name, generator in generators.items():
+        tensors[f"random.{name}"] = generator.get_state()
+    _save(path, tensors, facts)
+
+
+def load_state(
+    path: Path,
+    model: nn.Module,
+    optimiser: optim.Optimizer,
+    generators: Mapping[str, torch.Generator],
+) -> dict[str, Any]:
+    """Bring everything back to where `save_state` left it; return the values beside it.
+
+    Raises
+    ------
+    RunError
+        When the file is missing, damaged, or of another network.
+    """
+    tensors, facts = _load(path)
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
+    _fill(model, parts["model"], path)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts.get("optimiser", {}).items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    torch.set_rng_state(parts["random"]["torch"])
+    if torch.cuda.is_available() and "cuda" in parts["random"]:
+        torch.cuda.set_rng_state(parts["random"]["cuda"])
+    for name, generator in generators.items():
+        generator.set_state(parts["random"][name])
+    return facts
+
+
+def _rows(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+
+
+def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError:
+        raise RunError(
+            f"The checkpoint '{path}' belongs to a network of other sizes or another kind."
+        ) from None
+
+
+def _save(path: Path, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:
+    with written_whole(path) as temporary:
+        save_file(tensors, temporary, metadata={"facts": json.dumps(facts)})
+
+
+def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            return tensors, json.loads(file.metadata()["facts"])
+    except FileNotFoundError:
+        raise RunError(
+            f"The run has no checkpoint '{path}'; it ended before its first epoch was over."
+        ) from None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"The checkpoint '{path}' is damaged: {error}.") from None

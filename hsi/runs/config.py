@@ -1,0 +1,159 @@
+"""Every option of a training, with its checks; written to and read from TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from hsi.errors import ConfigError, near_miss
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CHOICES = {
+    "protocol": ("paper", "disjoint"),
+    "preset": ("quick",),
+    "scheme": ("random", "paper", "per-class", "mask", "disjoint"),
+    "guard": ("mask", "drop"),
+    "padding": ("zeros", "reflect"),
+    "scale_on": ("all", "train"),
+    "schedule": ("wave", "cosine", "constant"),
+    "device": ("auto", "cpu", "cuda", "mps"),
+    "precision": ("auto", "float32", "bf16", "fp16"),
+}
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a table"}
+SMALLEST = {"seed": 0, "patch": 1, "per_class": 1, "pca": 0, "epochs": 1, "batch": 1, "patience": 0}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of one training. None means: not used by this split scheme, or not given.
+
+    Which pixels
+        ``scheme, train, val, guard, per_class, train_mask, test_mask, split`` (see ``hsi.make_split``);
+        fractions are shares of the labelled pixels.
+    What the network sees
+        ``patch`` (odd width, pixels), ``padding``, ``scale_on`` (pixels that scaling and PCA are fitted on),
+        ``pca`` (principal components at most; 0: the bands themselves), ``augment`` (the 8 symmetries
+        of the square, at random).
+    How it learns
+        Adam with ``lr`` on ``schedule`` for ``epochs``, ``batch`` patches a step, ``weight_decay``,
+        ``class_weights`` (inverse frequency), ``patience`` (epochs without a better validation OA before it
+        stops; 0: never).
+    """
+
+    model: str
+    dataset: str
+    labels: str | None = None
+    cube_key: str | None = None
+    labels_key: str | None = None
+    protocol: str = "disjoint"
+    preset: str | None = None
+    seed: int = 0
+
+    scheme: str | None = None
+    train: float | None = None
+    val: float | None = None
+    guard: str | None = None
+    per_class: int | None = None
+    train_mask: str | None = None
+    test_mask: str | None = None
+    split: str | None = None
+
+    patch: int = 11
+    padding: str = "zeros"
+    scale_on: str = "train"
+    pca: int = 0
+    augment: bool = False
+
+    epochs: int = 80
+    batch: int = 80
+    lr: float = 5e-4
+    schedule: str = "cosine"
+    weight_decay: float = 0.0
+    class_weights: bool = False
+    patience: int = 0
+
+    device: str = "auto"
+    precision: str = "auto"
+    model_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, hint in FIELD_TYPES.items():
+            value = getattr(self, name)
+            object.__setattr__(self, name, _checked(name, value, hint))
+        if self.patch % 2 == 0:
+            raise ConfigError(f"patch must be odd, so that a pixel is its centre; {self.patch} is even.")
+        if not 0 < self.lr < math.inf:
+            raise ConfigError(f"lr must be a positive number, not {self.lr}.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"weight_decay must not be negative; got {self.weight_decay}.")
+        for name in ("train", "val"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ConfigError(
+                    f"{name} is a fraction of the labelled pixels, from 0 to below 1; got {value}."
+                )
+
+    def to_toml(self) -> str:
+        """Return the options as TOML; those that are None are left out."""
+        return tomli_w.dumps({k: v for k, v in dataclasses.asdict(self).items() if v is not None})
+
+
+FIELD_TYPES = get_type_hints(Config)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read options from a TOML file; keys are those of `Config`.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing or is no TOML, or for an unknown key.
+    """
+    try:
+        options = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no config file '{path}'.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The config file '{path}' cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The config file '{path}' is not valid TOML: {error}.") from None
+    check_names(options)
+    return options
+
+
+def check_names(options: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an option that does not exist, naming the nearest one."""
+    for name in options:
+        if name not in FIELD_TYPES:
+            raise ConfigError(f"Unknown option '{name}'.{near_miss(name, FIELD_TYPES)}")
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """Return `value` as the type that the option has, or raise ConfigError."""
+    optional = type(None) in get_args(hint)
+    if value is None and optional:
+        return None
+    kind = get_args(hint)[0] if optional else get_origin(hint) or hint
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"{name} must be {KINDS[kind]}, not {value!r}.")
+    if name in CHOICES and value not in CHOICES[name]:
+        choices = CHOICES[name]
+        raise ConfigError(
+            f"{name} must be one of {', '.join(choices)}, not '{value}'.{near_miss(value, choices)}"
+        )
+    if name in SMALLEST and value < SMALLEST[name]:
+        raise ConfigError(f"{name} must be at least {SMALLEST[name]}, not {value}.")
+    return value

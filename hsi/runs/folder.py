@@ -1,0 +1,197 @@
+"""A run folder: what is in it, and what can be done with a finished run."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hsi.datasets import load_scene
+from hsi.datasets.patches import PatchCutter
+from hsi.datasets.preprocess import Preprocess
+from hsi.datasets.scene import Scene
+from hsi.datasets.split import Split, hash_labels
+from hsi.errors import RunError
+from hsi.mapping.predict import predict_labels
+from hsi.models import build_model
+from hsi.runs.checkpoint import BEST, load_weights
+from hsi.runs.config import Config, read_config
+from hsi.runs.device import autocast, choose_device, choose_precision
+from hsi.scoring import Scores, score, scores_of
+
+PARTS = ("train", "val", "test")
+
+
+class Run:
+    """One training, opened from its folder; everything is read when it is first asked for.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    config, split, metrics, history
+        What config.toml, split.npz, metrics.json and history.csv hold.
+    scores
+        ``scores["test"].oa`` and so on, for "train", "val" and "test" where the part has pixels.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "config.toml").is_file():
+            raise RunError(f"'{path}' is not a run folder: it has no config.toml.")
+
+    def __repr__(self) -> str:
+        return f"Run('{self.path}')"
+
+    @cached_property
+    def config(self) -> Config:
+        """Every resolved option."""
+        return Config(**read_config(self.path / "config.toml"))
+
+    @cached_property
+    def split(self) -> Split:
+        """The pixels that were trained, validated and tested on."""
+        return Split.load(self.path / "split.npz")
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """Scores and facts of the finished run.
+
+        Raises
+        ------
+        RunError
+            When the training has not come to its end.
+        """
+        try:
+            metrics: dict[str, Any] = json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(
+                f"The run '{self.path}' is not finished; go on with: hsi train --resume {self.path}"
+            ) from None
+        except ValueError as error:
+            raise RunError(f"'{self.path / 'metrics.json'}' is damaged: {error}.") from None
+        return metrics
+
+    @cached_property
+    def scores(self) -> dict[str, Scores]:
+        """Scores of each part that has pixels, recomputed from the confusion matrices."""
+        return {part: scores_of(self.metrics[part]["confusion"]) for part in PARTS if self.metrics.get(part)}
+
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """One row for each epoch."""
+        with (self.path / "history.csv").open(encoding="utf-8", newline="") as file:
+            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+    @cached_property
+    def preprocess(self) -> Preprocess:
+        """Scaling and components, as fitted for this run."""
+        return Preprocess.load(self.path / "preprocess.npz")
+
+    def load_scene(self, data_root: str | Path | None = None) -> Scene:
+        """Load the scene that the run was trained on.
+
+        Raises
+        ------
+        RunError
+            When its labels are no longer those that the run was split by.
+        """
+        config = self.config
+        scene = load_scene(
+            config.dataset,
+            labels=config.labels,
+            cube_key=config.cube_key,
+            labels_key=config.labels_key,
+            data_root=data_root,
+        )
+        if hash_labels(scene.labels) != self.split.labels_sha256:
+            raise RunError(
+                f"The labels of '{config.dataset}' are not those that the run '{self.path}' was made with."
+            )
+        return scene
+
+    def load_model(self, device: str = "auto") -> nn.Module:
+        """Return the network with its best weights, in evaluation mode."""
+        network = build_network(self.config, self.preprocess.bands, len(self.metrics["class_names"]))
+        load_weights(self.path / "checkpoint" / BEST, network)
+        return network.to(choose_device(device)).eval()
+
+    def predict(self, scene: Scene, *, device: str = "auto") -> NDArray[np.int64]:
+        """Return the label map ``(rows, cols)``, 1..C: every pixel, borders too.
+
+        On the scene that the run was trained on, a patch sees what it saw in training (areas masked), so that
+        the map agrees with the scores.
+
+        Raises
+        ------
+        RunError
+            When the scene has other bands than the run.
+        """
+        pixels = np.arange(scene.rows * scene.cols, dtype=np.int64)
+        return self._classify(scene, pixels, device).reshape(scene.rows, scene.cols)
+
+    def evaluate(self, scene: Scene, *, device: str = "auto") -> Scores:
+        """Classify the run's test pixels anew with the best weights and score them.
+
+        Raises
+        ------
+        SplitError
+            When the scene's labels are not those of the run.
+        """
+        self.split.check(scene)
+        pixels = self.split.test
+        return score(scene.labels.ravel()[pixels], self._classify(scene, pixels, device), scene.classes)
+
+    def _classify(self, scene: Scene, pixels: NDArray[np.int64], device: str) -> NDArray[np.int64]:
+        bands = int(self.metrics["bands"])
+        if scene.bands != bands:
+            raise RunError(
+                f"The run '{self.path}' was trained on {bands} bands, but '{scene.name}' has {scene.bands}."
+            )
+        where = choose_device(device)
+        same = hash_labels(scene.labels) == self.split.labels_sha256
+        cutter = make_cutter(scene, self.preprocess, self.split if same else None, self.config, where)
+        with autocast(where, choose_precision(self.config.precision, where)):
+            return predict_labels(self.load_model(device), cutter, pixels)
+
+
+def build_network(config: Config, bands: int, classes: int) -> nn.Module:
+    """Build the network of a run, its random start fixed by the run's seed."""
+    torch.manual_seed(config.seed)
+    return build_model(config.model, bands=bands, classes=classes, patch=config.patch, **config.model_options)
+
+
+def make_cutter(
+    scene: Scene,
+    preprocess: Preprocess,
+    split: Split | None,
+    config: Config,
+    device: str | torch.device,
+) -> PatchCutter:
+    """Cut patches from the preprocessed scene; under guard "mask" a patch sees only its own area."""
+    masked = split is not None and split.guard == "mask"
+    return PatchCutter(
+        preprocess.transform(scene.cube),
+        config.patch,
+        regions=split.regions if masked and split is not None else None,
+        padding=config.padding,
+        device=device,
+    )
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run folder.
+
+    Raises
+    ------
+    RunError
+        When the folder is not there or is not a run.
+    """
+    return Run(path)

@@ -1,0 +1,129 @@
+"""OA, AA, kappa and the per-class scores, from a confusion matrix with true classes as rows.
+
+All are fractions. A score that has no meaning is NaN (recall of a class without pixels, kappa when chance
+alone agrees everywhere), and is left out of means.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hsi.errors import InputError
+from hsi.scoring.confusion import confusion_matrix
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one classification; fractions, arrays of length C, class 1 first.
+
+    Attributes
+    ----------
+    oa
+        Overall accuracy: trace / total.
+    aa
+        Average accuracy: mean recall over the classes that have pixels.
+    kappa
+        Cohen's kappa: (p_o - p_e) / (1 - p_e).
+    mean_precision
+        Mean precision over the classes that have pixels or were predicted: what several papers of this field
+        print as "AA", since they divide by the sums of the predictions.
+    f1_macro
+        Mean F1 over the same classes.
+    recall, precision, f1
+        Per class: producer's accuracy, user's accuracy, their harmonic mean.
+    support
+        Scored pixels of each class.
+    confusion
+        ``(C, C)``, true classes as rows.
+    """
+
+    oa: float
+    aa: float
+    kappa: float
+    mean_precision: float
+    f1_macro: float
+    recall: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    f1: NDArray[np.float64]
+    support: NDArray[np.int64]
+    confusion: NDArray[np.int64]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the scores as numbers and lists for JSON; NaN becomes None."""
+        return {
+            "oa": _number(self.oa),
+            "aa": _number(self.aa),
+            "kappa": _number(self.kappa),
+            "mean_precision": _number(self.mean_precision),
+            "f1_macro": _number(self.f1_macro),
+            "recall": [_number(v) for v in self.recall],
+            "precision": [_number(v) for v in self.precision],
+            "support": self.support.tolist(),
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def score(y_true: ArrayLike, y_pred: ArrayLike, classes: int) -> Scores:
+    """Score predicted labels against true ones; classes are 1..C, pixels with true label 0 are left out.
+
+    Raises
+    ------
+    InputError
+        As `confusion_matrix`, and when no pixel is labelled.
+    """
+    return scores_of(confusion_matrix(y_true, y_pred, classes))
+
+
+def scores_of(confusion: ArrayLike) -> Scores:
+    """Compute all scores from a ``(C, C)`` confusion matrix, true classes as rows.
+
+    Raises
+    ------
+    InputError
+        When the matrix is not square, has a negative count, or counts nothing.
+    """
+    counts = np.asarray(confusion)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+        raise InputError(f"A confusion matrix must be square, not of shape {counts.shape}.")
+    if counts.sum() <= 0 or counts.min() < 0:
+        raise InputError("A confusion matrix must hold counts, at least one of them above zero.")
+    total = float(counts.sum())
+    right = np.diagonal(counts).astype(np.float64)
+    support, predicted = counts.sum(axis=1), counts.sum(axis=0)
+    seen = (support > 0) | (predicted > 0)
+    recall = _ratio(right, support, where=support > 0, fill=math.nan)
+    # A class that has pixels but is never predicted has precision 0, as in scikit-learn.
+    precision = _ratio(right, predicted, where=predicted > 0, fill=0.0)
+    f1 = _ratio(2 * right, support + predicted, where=seen, fill=0.0)
+    precision[~seen] = f1[~seen] = math.nan
+    oa = float(right.sum() / total)
+    by_chance = float((support.astype(np.float64) * predicted).sum() / total**2)
+    return Scores(
+        oa=oa,
+        aa=float(np.nanmean(recall)),
+        kappa=(oa - by_chance) / (1 - by_chance) if by_chance < 1 else math.nan,
+        mean_precision=float(np.nanmean(precision)),
+        f1_macro=float(np.nanmean(f1)),
+        recall=recall,
+        precision=precision,
+        f1=f1,
+        support=support.astype(np.int64),
+        confusion=counts.astype(np.int64),
+    )
+
+
+def _ratio(
+    top: NDArray[np.float64], bottom: NDArray[Any], *, where: NDArray[np.bool_], fill: float
+) -> NDArray[np.float64]:
+    out = np.full(top.shape, fill)
+    np.divide(top, bottom, out=out, where=where)
+    return out
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

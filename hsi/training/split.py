@@ -1,0 +1,56 @@
+"""The split that a training's options ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hsi.datasets.scene import Scene
+from hsi.datasets.split import Split, make_split
+from hsi.errors import SplitError
+from hsi.runs.config import Config
+
+
+def split_of(config: Config, scene: Scene) -> Split:
+    """Make or load the split that `config` asks for.
+
+    Raises
+    ------
+    SplitError
+        For a split that cannot be made, or that a network could learn nothing from.
+    """
+    if config.split is not None:
+        split = Split.load(Path(config.split))
+        split.check(scene)
+    else:
+        wanted: Mapping[str, Any] = {
+            "train": config.train,
+            "val": config.val,
+            "guard": config.guard,
+            "per_class": config.per_class,
+            "masks": _masks(config),
+        }
+        split = make_split(
+            scene,
+            scheme=config.scheme or "disjoint",
+            patch=config.patch,
+            seed=config.seed,
+            **{name: value for name, value in wanted.items() if value is not None},
+        )
+    trained = np.bincount(scene.labels.ravel()[split.train], minlength=scene.classes + 1)[1:]
+    untrained = [scene.class_names[i] for i in np.flatnonzero((trained == 0) & (np.array(scene.counts) > 0))]
+    if untrained and split.scheme != "disjoint":
+        raise SplitError(f"No training pixel of {', '.join(untrained)}; give the split more training pixels.")
+    if (trained > 0).sum() < 2:
+        raise SplitError("The training part holds fewer than 2 classes; there is nothing to learn apart.")
+    if not len(split.test):
+        raise SplitError("The split leaves no pixel to test on; lower --train or --val.")
+    return split
+
+
+def _masks(config: Config) -> dict[str, str] | None:
+    files = {"train": config.train_mask, "test": config.test_mask}
+    return {part: file for part, file in files.items() if file is not None} or None

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hsi.datasets.cube_checks import check_cube, check_values, drop_bands, fill_no_data, unwrap_negatives
+from hsi.errors import SceneError
+
+RANDOM = np.random.default_rng(0)
+
+
+def _cube() -> np.ndarray:
+    return RANDOM.integers(1, 700, (6, 5, 4)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (0, 4, 5), (2, 3, 4, 5)])
+def test_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(SceneError, match="3-D"):
+        check_cube(np.zeros(shape), "The cube")
+
+
+@pytest.mark.parametrize("dtype", [complex, bool, "U3", object])
+def test_element_type(dtype: type) -> None:
+    with pytest.raises(SceneError, match="integers or floating-point"):
+        check_cube(np.zeros((2, 2, 2), dtype), "The cube")
+
+
+def test_dropped_bands_are_counted_from_0() -> None:
+    cube = _cube()
+    np.testing.assert_array_equal(drop_bands(cube, (0, 3), "x"), cube[:, :, 1:3])
+    assert drop_bands(cube, (), "x") is cube
+    with pytest.raises(SceneError, match="bands 0 to 3; there is no band 4"):
+        drop_bands(cube, (4,), "x")
+    with pytest.raises(SceneError, match="keep at least one"):
+        drop_bands(cube, range(4), "x")
+
+
+def test_wrapped_negatives_become_negative_without_a_copy() -> None:
+    cube = _cube()
+    cube[2, 3, 1], cube[4, 4, 0] = 65525, 65535
+    mended, note = unwrap_negatives(cube)
+    assert mended.dtype == np.int16
+    assert np.shares_memory(mended, cube)
+    assert (mended[2, 3, 1], mended[4, 4, 0]) == (-11, -1)
+    assert int(mended.min()) == -11
+    assert note.startswith("2 values")
+
+
+def test_wrapped_negatives_beside_large_values_and_in_other_types() -> None:
+    cube = _cube()
+    cube[0, 0, 0], cube[1, 1, 1] = 40_000, 65_530
+    mended, _ = unwrap_negatives(cube)
+    assert (int(mended[0, 0, 0]), int(mended[1, 1, 1])) == (40_000, -6)
+    in_doubles, _ = unwrap_negatives(cube.astype(float))
+    assert in_doubles.dtype == float
+    np.testing.assert_array_equal(in_doubles, mended)
+    for untouched in (_cube(), _cube().astype(np.int16), _cube().astype(np.uint8), _cube() * 1e6):
+        same, note = unwrap_negatives(untouched)
+        assert same is untouched
+        assert note == ""
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_counted_and_placed(value: float) -> None:
+    cube = _cube().astype(np.float32)
+    cube[3, 1, 2] = cube[5, 0, 0] = value
+    with pytest.raises(SceneError, match=r"2 values.*row 3, column 1, band 2.*no_data = nan"):
+        check_values(cube, "The cube")
+
+
+@pytest.mark.parametrize(
+    ("marker", "dtype"), [(np.nan, np.float64), (-9999.0, np.float32), (65535.0, np.uint16)]
+)
+def test_no_data_pixels_get_the_mean_spectrum(marker: float, dtype: type) -> None:
+    cube: np.ndarray = _cube().astype(dtype)
+    cube[0, 0] = marker
+    cube[2, 2, 3] = marker
+    filled, missing, note = fill_no_data(cube.copy(), marker, "x")
+    assert missing is not None
+    assert np.argwhere(missing).tolist() == [[0, 0], [2, 2]]
+    keep = np.ones((6, 5), bool)
+    keep[0, 0] = keep[2, 2] = False
+    mean = np.array([cube[:, :, band][keep].mean() for band in range(4)])
+    np.testing.assert_allclose(filled[2, 2], mean, atol=1 if dtype == np.uint16 else 1e-3)
+    np.testing.assert_array_equal(filled[keep], cube[keep])
+    assert note.startswith("2 pixels")
+
+
+def test_no_data_that_does_not_occur_or_is_everywhere() -> None:
+    for marker in (-9999.0, 0.5, np.nan):
+        cube = _cube()
+        same, missing, note = fill_no_data(cube, marker, "x")
+        assert same is cube
+        assert missing is None
+        assert note == ""
+    with pytest.raises(SceneError, match="Every pixel"):
+        fill_no_data(np.full((2, 2, 2), 7), 7.0, "x")
+
+
+def test_constant_bands_are_named() -> None:
+    cube = _cube()
+    cube[:, :, 2] = 5
+    assert any("Band 2 holds a single value" in note for note in check_values(cube, "x"))
+    cube[:, :, 0] = 0
+    assert any("2 bands hold a single value (bands 0, 2)" in note for note in check_values(cube, "x"))
+    assert check_values(_cube(), "x") == []
+    with pytest.raises(SceneError, match="Every band"):
+        check_values(np.ones((3, 3, 3)), "x")
+
+
+def test_a_few_values_near_the_limit_are_mentioned() -> None:
+    cube = RANDOM.integers(1, 700, (40, 40, 4)).astype(np.uint16)
+    cube[7, 7, 1] = 65530
+    assert "wrapped into 16 bits" in check_values(cube, "x")[0]

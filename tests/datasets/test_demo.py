@@ -1,0 +1,140 @@
+"""The generated scene: always the same, made like a real one, and hard enough for methods to differ."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from hsi.datasets.demo import make_demo_scene
+from hsi.datasets.scene import Scene
+
+CUBE_SHA256 = "0d83bf2f36d7daf0d53649544e433662599cd79baf789e70ec2082ccbfc9762a"
+LABELS_SHA256 = "7134033f2671bab929b5c58d029daa648b992f404d940083a384bd3458e879d4"
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return make_demo_scene()
+
+
+@pytest.fixture(scope="module")
+def fields(scene: Scene) -> np.ndarray:
+    """Number of the connected field of each labelled pixel, flat; 0 where there is no label."""
+    numbers = np.zeros(scene.labels.shape, np.int64)
+    for label in range(1, scene.classes + 1):
+        found, _ = ndimage.label(scene.labels == label)
+        numbers[found > 0] = found[found > 0] + numbers.max()
+    return numbers.ravel()
+
+
+def test_it_is_the_same_for_ever(scene: Scene) -> None:
+    assert hashlib.sha256(scene.cube.astype("<u2").tobytes()).hexdigest() == CUBE_SHA256
+    assert hashlib.sha256(scene.labels.astype("<i8").tobytes()).hexdigest() == LABELS_SHA256
+    np.testing.assert_array_equal(make_demo_scene().cube, scene.cube)
+
+
+def test_it_is_a_scene_and_says_that_it_is_synthetic(scene: Scene) -> None:
+    assert scene.name == "demo"
+    assert scene.synthetic
+    assert "synthetic" in scene.title
+    assert any("generated" in note for note in scene.notes)
+    assert scene.cube.shape == (116, 104, 64)  # not square, so that swapped axes show
+    assert scene.cube.dtype == np.uint16
+    assert scene.labels.shape == (116, 104)
+    assert scene.labels.dtype == np.int64
+    assert scene.wavelengths_nm is not None
+    assert scene.wavelengths_nm[[0, -1]].tolist() == [400.0, 2500.0]
+    assert len(scene.class_names) == len(set(scene.class_names)) == len(scene.colors) == scene.classes == 9
+    assert scene.label_codes == tuple(range(1, 10))
+
+
+def test_colours_differ_from_each_other_and_from_black(scene: Scene) -> None:
+    rgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in ("#000000", *scene.colors)])
+    distances = np.abs(rgb[:, None] - rgb).sum(axis=2) + 1000 * np.eye(len(rgb), dtype=int)
+    assert distances.min() > 90
+
+
+def test_labels_are_like_a_survey(scene: Scene, fields: np.ndarray) -> None:
+    assert 0.4 < np.mean(scene.labels > 0) < 0.5
+    counts = np.array(scene.counts)
+    assert 30 <= counts.min() <= 60
+    assert counts.max() > 20 * counts.min()
+    for label in range(1, 10):
+        sizes = np.bincount(fields[scene.labels.ravel() == label])
+        assert np.count_nonzero(sizes >= 4) >= 4, scene.class_names[label - 1]
+    # Fields do not touch: within the window of a pixel of one class (roads and houses apart) stands no other.
+    narrow = [scene.class_names.index(name) + 1 for name in ("Asphalt", "Roof tiles")]
+    wide = np.where(np.isin(scene.labels, narrow), 0, scene.labels)
+    low = ndimage.minimum_filter(np.where(wide > 0, wide, 99), 3)
+    high = ndimage.maximum_filter(wide, 3)
+    assert (low[wide > 0] == high[wide > 0]).all()
+
+
+def test_spectra_are_plausible(scene: Scene) -> None:
+    assert scene.wavelengths_nm is not None
+    bands = {nm: int(np.abs(scene.wavelengths_nm - nm).argmin()) for nm in (660, 860, 1380, 1650, 1880, 2200)}
+    mean = {
+        name: scene.cube[scene.labels == label].mean(axis=0)
+        for label, name in enumerate(scene.class_names, start=1)
+    }
+    for name, spectrum in mean.items():
+        ndvi = (spectrum[bands[860]] - spectrum[bands[660]]) / (spectrum[bands[860]] + spectrum[bands[660]])
+        low, high = {
+            "Corn": (0.4, 0.8), "Soybean": (0.4, 0.8), "Meadow": (0.4, 0.8), "Woodland": (0.6, 0.95),
+            "Wheat": (0.2, 0.5), "Bare soil": (0.0, 0.4), "Water": (-1.0, 0.0),
+        }.get(name, (-0.2, 0.5))  # fmt: skip
+        assert low < ndvi < high, (name, ndvi)
+    # Bands in which water vapour leaves little light are noisy: neighbours within fields differ more.
+    same = scene.labels[:, 1:] == scene.labels[:, :-1]
+    same &= scene.labels[:, 1:] == scene.class_names.index("Bare soil") + 1
+    steps = np.diff(scene.cube.astype(np.float64), axis=1)[same].std(axis=0) / mean["Bare soil"]
+    for vapour in (1380, 1880):
+        assert steps[bands[vapour]] > 3 * max(steps[bands[1650]], steps[bands[2200]])
+    assert np.unique(scene.cube).size > 3000
+    assert scene.cube.max() < 10_000
+
+
+def accuracy(features: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> float:
+    scaler = StandardScaler().fit(features[train])
+    svm = SVC(C=100).fit(scaler.transform(features[train]), labels[train])
+    return float(np.mean(svm.predict(scaler.transform(features[test])) == labels[test]))
+
+
+def some_of_each(pixels: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw a tenth of the scene's pixels of each class, from `pixels`."""
+    drawn = []
+    for label in range(1, 10):
+        wanted = int(0.1 * np.count_nonzero(labels == label))
+        drawn.append(rng.permutation(pixels[labels[pixels] == label])[:wanted])
+    return np.concatenate(drawn)
+
+
+def test_it_is_hard_enough_for_methods_to_differ(scene: Scene, fields: np.ndarray) -> None:
+    labels = scene.labels.ravel()
+    cube = scene.cube.astype(np.float64)
+    spectra = cube.reshape(labels.size, -1)
+    means = ndimage.uniform_filter(cube, (5, 5, 1)).reshape(labels.size, -1)
+    rng = np.random.default_rng(0)
+
+    train = some_of_each(scene.labelled, labels, rng)
+    test = np.setdiff1d(scene.labelled, train)
+    pixelwise = accuracy(spectra, labels, train, test)
+    with_neighbours = accuracy(np.hstack([spectra, means]), labels, train, test)
+    assert 0.75 < pixelwise < 0.88
+    assert with_neighbours > pixelwise + 0.05
+
+    seen: list[int] = []  # two fifths of each class, as whole fields
+    for label in range(1, 10):
+        numbers = rng.permutation(np.unique(fields[labels == label]))
+        sizes = np.cumsum([np.count_nonzero(fields == number) for number in numbers])
+        seen += numbers[: max(1, int(np.count_nonzero(sizes < 0.4 * sizes[-1])))].tolist()
+    inside = scene.labelled[np.isin(fields[scene.labelled], seen)]
+    train = some_of_each(inside, labels, rng)
+    elsewhere = np.setdiff1d(scene.labelled, inside)
+    assert set(labels[elsewhere]) == set(labels[train]) == set(range(1, 10))
+    assert 0.4 < accuracy(spectra, labels, train, elsewhere) < pixelwise - 0.08

@@ -1,0 +1,307 @@
+"""Downloads from a real HTTP server on this machine that can do what bad servers do."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from hsi.datasets import catalogue, download
+from hsi.datasets.catalogue import SceneEntry, SceneFile, list_scenes
+from hsi.datasets.download import download_scene, missing_files_message
+from hsi.errors import DownloadError, SceneNotFoundError
+
+HTML = b"<!DOCTYPE html><html><body>This page has moved</body></html>"
+
+
+@dataclass
+class Server:
+    """A server whose behaviour is set by path: ``/whole/x``, ``/cut/x``, ``/forbidden/x`` and so on."""
+
+    url: str
+    files: dict[str, bytes]
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+def _make_handler(server: Server) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            server.requests.append((self.path, wanted))
+            _, mode, name = self.path.split("/")
+            body = server.files[name]
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+            if mode == "forbidden":
+                self._answer(403, HTML, {"Content-Type": "text/html; charset=utf-8"})
+            elif mode == "page":
+                self._answer(200, HTML, {"Content-Type": "text/html"})
+            elif mode == "wrong":
+                self._answer(200, body[::-1], {})
+            elif mode == "norange":
+                self._answer(200, body, {})
+            elif mode == "misplaced" and wanted:
+                self._answer(206, body, {"Content-Range": f"bytes 0-{len(body) - 1}/{len(body)}"})
+            elif mode == "nolength":
+                self.close_connection = True
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(body[: len(body) // 2])
+            elif start >= len(body):
+                self._answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
+            else:
+                step = len(body) // 3 + 1 if mode in ("cut", "misplaced") else len(body)
+                if mode == "stuck" and start:
+                    step = 0
+                status = 206 if wanted else 200
+                headers = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if wanted else {}
+                if mode == "stuck" and not start:
+                    step = len(body) // 2
+                self._answer(status, body[start:], headers, sent=step)
+
+        def _answer(
+            self, status: int, body: bytes, headers: dict[str, str], *, sent: int | None = None
+        ) -> None:
+            self.close_connection = True
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.end_headers()
+            self.wfile.write(body[:sent])
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep the test's output clean."""
+
+    return Handler
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("served")
+    random = np.random.default_rng(0)
+    savemat(folder / "cube.mat", {"cube": random.integers(0, 9000, (60, 60, 20)).astype(np.uint16)})
+    savemat(folder / "gt.mat", {"gt": random.integers(0, 3, (60, 60)).astype(np.uint8)})
+    files = {name: (folder / name).read_bytes() for name in ("cube.mat", "gt.mat")}
+    state = Server("", files)
+    http = ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(state))
+    state.url = f"http://127.0.0.1:{http.server_address[1]}"
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield state
+    http.shutdown()
+    http.server_close()
+
+
+MakeScene = Callable[..., SceneEntry]
+
+
+@pytest.fixture
+def make_scene(server: Server, monkeypatch: pytest.MonkeyPatch) -> MakeScene:
+    """A function that puts a scene into the table whose cube comes from the given kinds of mirror."""
+
+    def make(*modes: str, verified: bool = True) -> SceneEntry:
+        def file(name: str, kinds: tuple[str, ...]) -> SceneFile:
+            body = server.files[name]
+            return SceneFile(
+                name,
+                (name[:-4],),
+                sha256=hashlib.sha256(body).hexdigest() if verified else "",
+                size=len(body) if verified else None,
+                urls=tuple(kind if "://" in kind else f"{server.url}/{kind}/{name}" for kind in kinds),
+            )
+
+        entry = SceneEntry(
+            "toy",
+            "Toy",
+            source="https://example.org/toy",
+            cube=file("cube.mat", modes),
+            labels=file("gt.mat", ("whole",)),
+        )
+        table = {known.name: known for known in list_scenes() if known.name != "toy"}
+        monkeypatch.setattr(catalogue, "_entries", {**table, "toy": entry})
+        monkeypatch.setattr(download, "_TIMEOUT_S", (2.0, 5.0))
+        return entry
+
+    return make
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def test_whole_files_arrive_with_progress_and_are_not_fetched_twice(
+    server: Server, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    make_scene("whole")
+    seen: list[tuple[str, int, int | None]] = []
+    paths = download_scene("TOY", data_root=tmp_path / "data", progress=lambda *step: seen.append(step))
+    assert paths == [tmp_path / "data" / "toy" / name for name in ("cube.mat", "gt.mat")]
+    assert [path.read_bytes() for path in paths] == [server.files["cube.mat"], server.files["gt.mat"]]
+    assert _names(tmp_path / "data" / "toy") == ["cube.mat", "gt.mat"]
+    size = len(server.files["cube.mat"])
+    assert ("cube.mat", size, size) in seen
+    before = len(server.requests)
+    assert download_scene("toy", data_root=tmp_path / "data") == paths
+    assert len(server.requests) == before
+    download_scene("toy", data_root=tmp_path / "data", force=True)
+    assert len(server.requests) == before + 2
+
+
+def test_a_cut_connection_is_continued(server: Server, make_scene: MakeScene, tmp_path: Path) -> None:
+    make_scene("cut")
+    path = download_scene("toy", data_root=tmp_path)[0]
+    assert path.read_bytes() == server.files["cube.mat"]
+    starts = [int((wanted or "bytes=0-")[6:-1]) for url, wanted in server.requests if url.startswith("/cut")]
+    assert starts[0] == 0
+    assert starts == sorted(set(starts))
+    assert 3 <= len(starts) <= 6
+
+
+def test_the_next_call_continues_where_the_last_one_stopped(
+    server: Server, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    make_scene("stuck")
+    size = len(server.files["cube.mat"])
+    with pytest.raises(DownloadError, match=rf"only [\d,]+ of {size:,} bytes \(run the command again"):
+        download_scene("toy", data_root=tmp_path)
+    assert _names(tmp_path / "toy") == ["cube.mat.part"]
+    had = (tmp_path / "toy" / "cube.mat.part").stat().st_size
+    assert size // 3 < had < size
+    make_scene("whole")
+    path = download_scene("toy", data_root=tmp_path)[0]
+    assert ("/whole/cube.mat", f"bytes={had}-") in server.requests
+    assert path.read_bytes() == server.files["cube.mat"]
+
+
+def test_a_complete_part_is_taken_as_it_is(server: Server, make_scene: MakeScene, tmp_path: Path) -> None:
+    make_scene("whole")
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "cube.mat.part").write_bytes(server.files["cube.mat"])
+    assert download_scene("toy", data_root=tmp_path)[0].read_bytes() == server.files["cube.mat"]
+
+
+@pytest.mark.parametrize("mode", ["whole", "norange"])
+@pytest.mark.parametrize("length", [500, 1_000_000])
+def test_a_part_of_another_file_is_thrown_away(
+    server: Server, make_scene: MakeScene, tmp_path: Path, mode: str, length: int
+) -> None:
+    make_scene(mode)
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "cube.mat.part").write_bytes(b"\x01" * length)
+    path = download_scene("toy", data_root=tmp_path)[0]
+    assert path.read_bytes() == server.files["cube.mat"]
+    assert _names(tmp_path / "toy") == ["cube.mat", "gt.mat"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("forbidden", "HTTP 403 and an HTML page"),
+        ("page", "an HTML page in place of the file"),
+        ("wrong", "another file"),
+        ("nolength", r"only [\d,]+ of"),
+        ("misplaced", "does not continue the file"),
+    ],
+)
+def test_bad_mirrors_are_named_and_the_next_one_is_tried(
+    server: Server, make_scene: MakeScene, tmp_path: Path, mode: str, words: str
+) -> None:
+    entry = make_scene(mode)
+    with pytest.raises(DownloadError, match=words) as caught:
+        download_scene("toy", data_root=tmp_path)
+    message = str(caught.value)
+    assert "127.0.0.1" in message
+    assert str(tmp_path / "toy" / "cube.mat") in message
+    assert entry.cube is not None
+    assert entry.cube.sha256 in message
+    assert "\n" not in message
+    assert "cube.mat" not in _names(tmp_path / "toy")
+    make_scene(mode, "whole")
+    assert download_scene("toy", data_root=tmp_path)[0].read_bytes() == server.files["cube.mat"]
+    assert _names(tmp_path / "toy") == ["cube.mat", "gt.mat"]
+
+
+def test_wrong_hash_keeps_nothing_and_spares_what_was_there(make_scene: MakeScene, tmp_path: Path) -> None:
+    make_scene("wrong")
+    with pytest.raises(DownloadError):
+        download_scene("toy", data_root=tmp_path)
+    assert _names(tmp_path / "toy") == []
+
+
+def test_a_damaged_file_of_ours_is_fetched_again(
+    server: Server, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    make_scene("whole")
+    path = download_scene("toy", data_root=tmp_path)[0]
+    path.write_bytes(HTML)
+    assert download_scene("toy", data_root=tmp_path)[0].read_bytes() == server.files["cube.mat"]
+
+
+def test_files_that_people_have_elsewhere_are_used(
+    server: Server, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    make_scene("whole")
+    own = tmp_path / "My Data"
+    own.mkdir()
+    for name, body in server.files.items():
+        (own / name.upper()).write_bytes(body)
+    assert download_scene("toy", data_root=tmp_path) == [own / "CUBE.MAT", own / "GT.MAT"]
+    assert server.requests == []
+
+
+def test_offline_says_which_file_to_put_where(make_scene: MakeScene, tmp_path: Path) -> None:
+    make_scene("http://127.0.0.1:9/cube.mat", "http://no-such-host.invalid/cube.mat")
+    with pytest.raises(DownloadError, match=r"offline\?.*fetch it by hand from http://127") as caught:
+        download_scene("toy", data_root=tmp_path)
+    assert str(tmp_path / "toy" / "cube.mat") in str(caught.value)
+
+
+def test_a_file_without_a_known_hash_is_said_to_be_unverified(
+    server: Server, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    make_scene("whole", verified=False)
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "cube.mat.part").write_bytes(server.files["cube.mat"][:700])
+    with pytest.warns(UserWarning, match="could not be verified") as warned:
+        paths = download_scene("toy", data_root=tmp_path)
+    assert [str(warning.message).split(":")[0] for warning in warned] == [
+        "cube.mat could not be verified",
+        "gt.mat could not be verified",
+    ]
+    assert paths[0].read_bytes() == server.files["cube.mat"]
+    assert ("/whole/cube.mat", None) in server.requests  # never continued: nothing could tell a mixture
+
+
+def test_scenes_without_mirrors_say_how_to_obtain_them(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"Houston\.mat cannot be fetched automatically.*register"):
+        download_scene("HU", data_root=tmp_path)
+    assert _names(tmp_path) == []
+    (tmp_path / "HU13").mkdir()
+    (tmp_path / "HU13" / "Houston.mat").write_bytes(b"another pack")
+    assert download_scene("HU", data_root=tmp_path) == [tmp_path / "HU13" / "Houston.mat"]
+    assert "register" in missing_files_message(catalogue.scene_entry("HU"), tmp_path)
+    assert download_scene("demo", data_root=tmp_path) == []
+    with pytest.raises(SceneNotFoundError, match="Unknown scene"):
+        download_scene("nothing", data_root=tmp_path)
+
+
+def test_a_folder_that_cannot_be_made(make_scene: MakeScene, tmp_path: Path) -> None:
+    make_scene("whole")
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(DownloadError, match=r"cannot be made.*--data-root"):
+        download_scene("toy", data_root=tmp_path / "file")
+
+
+def test_missing_files_message_names_command_and_files(make_scene: MakeScene, tmp_path: Path) -> None:
+    entry = make_scene("whole")
+    message = missing_files_message(replace(entry, name="IN"), tmp_path)
+    assert "hsi download IN" in message
+    assert "cube.mat and gt.mat" in message
+    assert str(tmp_path / "IN") in message

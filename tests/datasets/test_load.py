@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.io import savemat
+
+from hsi.datasets import catalogue
+from hsi.datasets.catalogue import SceneEntry, SceneFile, list_scenes, register_scene, scene_entry
+from hsi.datasets.download import file_sha256
+from hsi.datasets.load import load_scene
+from hsi.datasets.scene import Scene
+from hsi.errors import ConfigError, FileFormatError, SceneError, SceneNotFoundError
+
+RANDOM = np.random.default_rng(0)
+
+
+def _labels(entry: SceneEntry) -> NDArray[np.uint8]:
+    """Return a label map of the scene's size with the scene's number of pixels of each class."""
+    assert entry.shape is not None
+    flat = np.zeros(entry.shape[0] * entry.shape[1], np.uint8)
+    flat[: sum(entry.class_counts)] = np.repeat(np.arange(1, len(entry.class_counts) + 1), entry.class_counts)
+    return flat.reshape(entry.shape[:2])
+
+
+def _cube(entry: SceneEntry) -> NDArray[np.uint16]:
+    """Return a cube of the scene's size whose values tell rows, columns and bands apart."""
+    assert entry.shape is not None
+    rows, cols, bands = (np.arange(size, dtype=np.uint16) for size in entry.shape)
+    return (rows + 2 * cols[:, None] + 3 * bands[:, None, None]).T  # column by column, as MATLAB stores it
+
+
+@pytest.mark.parametrize(
+    ("name", "cube_path", "labels_path"),
+    [
+        ("IN", "Indian_pines_corrected.mat", "Indian_pines_gt.mat"),
+        ("ip", "sets/IP/INDIAN_PINES_corrected.MAT", "sets/IP/indian_pines_GT.mat"),
+        ("UP", "PaviaU.mat", "PaviaU_gt.mat"),
+        ("KSC", "datasets/KSC/KSC.mat", "datasets/KSC/KSC_gt.mat"),
+    ],
+)
+def test_files_of_the_real_names_keys_shapes_and_types(
+    tmp_path: Path, name: str, cube_path: str, labels_path: str
+) -> None:
+    entry = scene_entry(name)
+    assert entry.cube is not None
+    assert entry.labels is not None
+    cube, labels = _cube(entry), _labels(entry)
+    large = cube.nbytes > 20_000_000
+    if large:
+        cube[20:] = 7  # packs quickly and small
+    if name == "KSC":
+        cube[10, 20, 5], cube[500, 600, 170] = 65525, 65535
+    (tmp_path / cube_path).parent.mkdir(parents=True, exist_ok=True)
+    savemat(tmp_path / cube_path, {entry.cube.keys[0]: cube}, do_compression=large, appendmat=False)
+    savemat(tmp_path / labels_path, {entry.labels.keys[0]: labels}, appendmat=False)
+    scene = load_scene(name, data_root=tmp_path)
+    assert scene.cube.shape == entry.shape
+    assert scene.name == entry.name
+    assert scene.title == entry.title
+    assert scene.counts == entry.class_counts
+    assert scene.class_names == entry.class_names
+    assert scene.colors == entry.colors
+    assert scene.label_codes == tuple(range(1, len(entry.class_counts) + 1))
+    np.testing.assert_array_equal(scene.labels, labels)
+    assert scene.sources[Path(cube_path).name] == file_sha256(tmp_path / cube_path)
+    assert not any("labelled pixels" in note for note in scene.notes)
+    assert sum("SHA-256 differs" in note for note in scene.notes) == 2
+    if name == "KSC":
+        assert scene.cube.dtype == np.int16
+        assert (scene.cube[10, 20, 5], scene.cube[500, 600, 170]) == (-11, -1)
+        assert any(note.startswith("2 values") for note in scene.notes)
+    else:
+        assert scene.cube.dtype == np.uint16
+        np.testing.assert_array_equal(scene.cube, cube)
+
+
+def test_mat_v73_files(tmp_path: Path, write_mat73: Any) -> None:
+    entry = scene_entry("IN")
+    cube, labels = _cube(entry), _labels(entry)
+    write_mat73(tmp_path / "Indian_pines_corrected.mat", indian_pines_corrected=cube)
+    write_mat73(tmp_path / "Indian_pines_gt.mat", other_name=labels.astype(float))
+    scene = load_scene("IN", data_root=tmp_path)
+    np.testing.assert_array_equal(scene.cube, cube)
+    np.testing.assert_array_equal(scene.labels, labels)
+
+
+def test_files_are_found_through_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = scene_entry("IN")
+    np.save(tmp_path / "indian_pines_corrected.npy", _cube(entry))
+    np.save(tmp_path / "indian_pines_gt.npy", _labels(entry))
+    monkeypatch.setenv("HSI_DATA", str(tmp_path))
+    assert load_scene("in").counts == entry.class_counts
+
+
+def test_the_other_ground_truth_of_indian_pines_is_pointed_out(tmp_path: Path) -> None:
+    entry = scene_entry("IN")
+    labels = _labels(entry)
+    labels[np.unravel_index(np.flatnonzero(labels == 0)[:117], labels.shape)] = 11
+    np.save(tmp_path / "Indian_pines_corrected.npy", _cube(entry))
+    np.save(tmp_path / "Indian_pines_gt.npy", labels)
+    notes = load_scene("IN", data_root=tmp_path).notes
+    assert any("10,366 labelled pixels" in note and "classes 11 differ" in note for note in notes)
+    assert any("two ground truths" in note and "never mix" in note for note in notes)
+
+
+def test_the_real_label_maps_pass_every_check(tmp_path: Path, real_data: Path) -> None:
+    entry = scene_entry("IN")
+    np.save(tmp_path / "Indian_pines_corrected.npy", _cube(entry))
+    (tmp_path / "Indian_pines_gt.mat").write_bytes(
+        (real_data / "labels" / "Indian_pines_gt.mat").read_bytes()
+    )
+    scene = load_scene("IN", data_root=tmp_path)
+    assert scene.counts == entry.class_counts
+    assert len(scene.notes) == 1
+    assert "Indian_pines_corrected.npy is not the published file" in scene.notes[0]
+
+
+@pytest.mark.parametrize("name", ["IN", "UP", "KSC"])
+def test_missing_files_say_what_to_do(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SceneNotFoundError, match=f"hsi download {name}") as caught:
+        load_scene(name.lower(), data_root=tmp_path)
+    for part in (*(file.file for file in scene_entry(name).files), str(tmp_path / name), "--data-root"):
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SceneEntry]:
+    """A function that puts a small benchmark scene of two classes into the table."""
+    table = {entry.name: entry for entry in list_scenes()}
+
+    def make(shape: tuple[int, int, int] = (6, 5, 4), **changes: Any) -> SceneEntry:
+        entry = SceneEntry(
+            "toy", "Toy", shape=shape, class_names=("a", "b"), class_counts=(2, 3), counts_verified=True,
+            colors=("#ff0000", "#00ff00"), cube=SceneFile("toy.mat", ("cube",)),
+            labels=SceneFile("toy_gt.mat", ("gt",)),
+        )  # fmt: skip
+        monkeypatch.setattr(catalogue, "_entries", {**table, "toy": replace(entry, **changes)})
+        return entry
+
+    return make
+
+
+def _small(shape: tuple[int, int, int] = (6, 5, 4)) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    labels = np.zeros(shape[:2], np.uint8)
+    labels[0, :2], labels[1, :3] = 1, 2
+    return RANDOM.integers(1, 900, shape).astype(np.uint16), labels
+
+
+@pytest.mark.parametrize("order", [(2, 0, 1), (2, 1, 0), (1, 0, 2)])
+def test_a_certain_axis_order_is_put_right(
+    tmp_path: Path, toy: Callable[..., SceneEntry], order: tuple[int, int, int]
+) -> None:
+    toy()
+    cube, labels = _small()
+    savemat(tmp_path / "toy.mat", {"any": cube.transpose(order)})
+    savemat(tmp_path / "toy_gt.mat", {"any": labels})
+    scene = load_scene("toy", data_root=tmp_path)
+    np.testing.assert_array_equal(scene.cube, cube)
+    assert any("its axes are in order now" in note for note in scene.notes)
+
+
+def test_rows_and_columns_of_a_square_scene_are_never_guessed(
+    tmp_path: Path, toy: Callable[..., SceneEntry]
+) -> None:
+    toy((5, 5, 4))
+    cube, labels = _small((5, 5, 4))
+    savemat(tmp_path / "toy.mat", {"cube": cube.transpose(2, 0, 1)})
+    savemat(tmp_path / "toy_gt.mat", {"gt": labels})
+    with pytest.raises(SceneError, match="cannot be told apart"):
+        load_scene("toy", data_root=tmp_path)
+
+
+def test_another_number_of_bands_or_pixels_is_refused(tmp_path: Path, toy: Callable[..., SceneEntry]) -> None:
+    toy()
+    cube, labels = _small((6, 5, 7))
+    savemat(tmp_path / "toy.mat", {"cube": cube})
+    savemat(tmp_path / "toy_gt.mat", {"gt": labels})
+    with pytest.raises(SceneError, match=r"6 x 5 x 7, but Toy is 6 x 5 x 4.*scene\.toml"):
+        load_scene("toy", data_root=tmp_path)
+
+
+def test_training_and_test_maps_in_one_file(tmp_path: Path, toy: Callable[..., SceneEntry]) -> None:
+    toy(cube=SceneFile("toy.mat", ("input",)), labels=SceneFile("toy.mat", ("gt",), merge=("TR", "TE")))
+    cube, labels = _small()
+    train = np.where(np.arange(5) < 1, labels, 0)
+    savemat(tmp_path / "toy.mat", {"input": cube, "TR": train, "TE": labels - train})
+    np.testing.assert_array_equal(load_scene("toy", data_root=tmp_path).labels, labels)
+
+
+def test_uncertain_names_are_noted_and_keys_can_be_given(
+    tmp_path: Path, toy: Callable[..., SceneEntry]
+) -> None:
+    toy(names_verified=False, pitfall="lists disagree")
+    cube, labels = _small()
+    savemat(tmp_path / "toy.mat", {"cube": cube, "second": cube + 1})
+    savemat(tmp_path / "toy_gt.mat", {"gt": labels})
+    scene = load_scene("toy", cube_key="second", data_root=tmp_path)
+    np.testing.assert_array_equal(scene.cube, cube + 1)
+    assert "The class names are not certain: lists disagree." in scene.notes
+
+
+def test_a_file_of_ones_own(tmp_path: Path) -> None:
+    cube, labels = _small()
+    np.save(tmp_path / "field.npy", cube)
+    np.save(tmp_path / "gt.npy", labels)
+    scene = load_scene(tmp_path / "field.npy", labels=tmp_path / "gt.npy")
+    assert (scene.name, scene.class_names) == ("field", ("class 1", "class 2"))
+    np.testing.assert_array_equal(scene.cube, cube)
+    np.savez(tmp_path / "both.npz", cube=cube, gt=labels, mask=labels > 0)
+    both = load_scene(str(tmp_path / "both.npz"), cube_key="cube", labels_key="gt")
+    np.testing.assert_array_equal(both.labels, labels)
+    assert list(both.sources) == ["both.npz"]
+    with pytest.raises(FileFormatError, match=r"several arrays that are 2-D.*--labels-key"):
+        load_scene(tmp_path / "both.npz")
+    with pytest.raises(SceneError, match="no labels; name the file"):
+        load_scene(tmp_path / "field.npy")
+    np.savez(tmp_path / "alone.npz", cube=cube)
+    with pytest.raises(SceneError, match="no labels; name the file"):
+        load_scene(tmp_path / "alone.npz")
+
+
+def test_a_described_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cube, labels = _small()
+    np.savez(tmp_path / "data.npz", a=cube, b=cube + 1, gt=labels)
+    (tmp_path / "scene.toml").write_text(
+        'name = "mine"\nsynthetic = true\nwavelengths_nm = [1, 2, 3, 4]\ndrop_bands = [0]\n'
+        'cube = { file = "data.npz", key = "b" }\nlabels = { file = "data.npz", key = "gt" }\n'
+        '[classes]\n1 = "Wheat"\n2 = "Rye"\n'
+    )
+    scene = load_scene(tmp_path)
+    np.testing.assert_array_equal(scene.cube, cube[:, :, 1:] + 1)
+    assert scene.class_names == ("Wheat", "Rye")
+    assert scene.synthetic
+    assert scene.wavelengths_nm is not None
+    assert scene.wavelengths_nm.tolist() == [2, 3, 4]
+    for options in ({"labels": "gt.npy"}, {"cube_key": "a"}):
+        with pytest.raises(ConfigError, match=r"scene\.toml"):
+            load_scene(tmp_path / "scene.toml", **options)
+    monkeypatch.setattr(catalogue, "_entries", {entry.name: entry for entry in list_scenes()})
+    register_scene("acre", tmp_path / "scene.toml")
+    assert load_scene("ACRE").name == "acre"
+    register_scene("made", lambda: replace(scene, name="made"))
+    assert load_scene("made").name == "made"
+
+
+def test_demo_is_made_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cube, labels = _small()
+    made = Scene("demo", cube, labels.astype(np.int64), ("a", "b"), ("#ff0000", "#00ff00"), synthetic=True)
+    monkeypatch.setitem(sys.modules, "hsi.datasets.demo", SimpleNamespace(make_demo_scene=lambda: made))
+    assert load_scene("Demo") is made
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options", "error", "words"),
+    [
+        ("Indain Pines", {}, SceneNotFoundError, "Unknown scene 'Indain Pines'"),
+        ("kcs", {}, SceneNotFoundError, "Did you mean 'KSC'"),
+        ("nowhere/cube.mat", {}, SceneNotFoundError, "There is no file"),
+        ("IN", {"labels": "gt.mat"}, ConfigError, "brings its own labels"),
+        ("demo", {"cube_key": "x"}, ConfigError, "leave out --cube-key"),
+    ],
+)
+def test_wrong_use(dataset: str, options: dict[str, str], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words) as caught:
+        load_scene(dataset, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_content_is_named(tmp_path: Path) -> None:
+    (tmp_path / "IN.mat").write_bytes(b"<html><title>403 Forbidden</title>")
+    with pytest.raises(FileFormatError, match="is an HTML page"):
+        load_scene(tmp_path / "IN.mat", labels=tmp_path / "gt.mat")
+    (tmp_path / "scene.tif").write_bytes(b"II*\x00" + bytes(50))
+    with pytest.raises(
+        FileFormatError, match=r"GeoTIFF and ENVI cannot be read yet, only .*\.npz.*convert it"
+    ):
+        load_scene(tmp_path / "scene.tif", labels=tmp_path / "gt.mat")
+    with pytest.raises(SceneNotFoundError, match=r"scene\.toml"):
+        load_scene(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cube", "labels", "shape", "codes"),
+    [
+        ("SalinasA_corrected.mat", "SalinasA_gt.mat", (83, 86, 204), (1, 10, 11, 12, 13, 14)),
+        ("Indian_pines_crop.mat", None, (70, 70, 200), (2, 6, 10, 11)),
+        ("PaviaU_crop.mat", None, (140, 80, 103), (1, 2, 4, 5, 6, 7, 8, 9)),
+        ("Indian_pines_mnf20.npz", None, (145, 145, 20), tuple(range(1, 17))),
+    ],
+)
+def test_real_scenes(
+    real_data: Path, cube: str, labels: str | None, shape: tuple[int, int, int], codes: tuple[int, ...]
+) -> None:
+    folder = real_data / "scenes"
+    scene = load_scene(folder / cube, labels=folder / labels if labels else None)
+    assert scene.cube.shape == shape
+    assert scene.label_codes == codes
+    assert sum(scene.counts) == len(scene.labelled)
+    assert len(set(scene.colors)) == len(codes)
