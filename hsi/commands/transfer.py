@@ -10,7 +10,7 @@ from hsi.commands.screen import err
 
 
 class TransferProgress:
-    """One bar a file; silent where standard error is no terminal. Called as ``(file, bytes so far, size)``."""
+    """One bar a file, silent where standard error is no terminal."""
 
     def __init__(self) -> None:
         console = err()
@@ -34,6 +34,7 @@ class TransferProgress:
         self.bars.stop()
 
     def __call__(self, file: str, done: int, size: int | None) -> None:
+        """Show that `done` of `size` bytes of a file are here."""
         if file not in self.tasks:
             self.tasks[file] = self.bars.add_task(file, total=size)
         self.bars.update(self.tasks[file], completed=done, total=size)

@@ -17,9 +17,9 @@ PARTS = (TRAIN, VAL, TEST)
 _PRESENCE = {7: 0.0, 5: 1.0, 3: 1.5, 1: 2.0, 0: 2.5, 2: 3.0, 4: 3.0, 6: 3.0}
 _PRESENCE_WEIGHT = 6.0
 _CLASS_WEIGHT = 0.5  # relative error of a class's counts
-# The same of all classes together, where areas touch and where they keep apart: with more, large classes that
-# are moved to their wanted counts slice by slice would be held back.
-_OVERALL_WEIGHT, _OVERALL_WEIGHT_APART = 1.0, 3.0
+# The same of all classes together; with more, a large class that moves to its wanted counts slice by slice
+# would be held back.
+_OVERALL_WEIGHT = 1.0
 _LOSS_WEIGHT = 0.5  # share of a class that is left out
 _WARM, _COLD = 1.0, 0.005  # temperatures, in units of the cost
 
@@ -110,13 +110,13 @@ class Search:
         area, chance = self.area, self.random.random()
         first, last = self.problem.first[cell], self.problem.last[cell]
         start, stop = self._run(cell)
-        if chance < 0.35 and last - first > 1:  # move the cut at one end of the run, or make one
-            if start > first and (stop == last or chance < 0.175):
-                return [(one, area[start - 1]) for one in range(start, min(stop, start + self._few()))]
-            if stop < last:
-                return [(one, area[stop]) for one in range(max(start, stop - self._few()), stop)]
+        if chance < 0.1:  # make a cut
             new = self._other(area[cell])
-            return [(one, new) for one in (range(first, cell + 1) if chance < 0.175 else range(cell, last))]
+            return [(one, new) for one in (range(start, cell + 1) if chance < 0.05 else range(cell, stop))]
+        if chance < 0.35 and stop - start < last - first:  # move a cut at one end of the run
+            if start > first and (stop == last or chance < 0.225):
+                return [(one, area[start - 1]) for one in range(start, min(stop, start + self._few()))]
+            return [(one, area[stop]) for one in range(max(start, stop - self._few()), stop)]
         if chance < 0.55:
             new = self._other(area[cell])
             return [(one, new) for one in range(start, stop)]
@@ -130,14 +130,36 @@ class Search:
             order = list(range(4))
             self.random.shuffle(order)
             return self._laid_out(first, last, order)
-        partner = self.random.choice(self.members[self.problem.label[cell]])
+        return self._exchange(cell, self.random.choice(self.members[self.problem.label[cell]]))
+
+    def _exchange(self, cell: int, partner: int) -> list[tuple[int, int]]:
+        """Return the exchange of `cell`'s run with that of `partner`, or with as large a piece of it."""
+        size = self.problem.size
+        start, stop = self._run(cell)
         low, high = self._run(partner)
-        here, there = area[cell], area[partner]
+        wanted = sum(size[start:stop])
+        if sum(size[low:high]) > wanted:
+            end, low, high = high, partner, partner
+            while wanted > 0 and high < end:
+                wanted -= size[high]
+                high += 1
+        here, there = self.area[cell], self.area[partner]
         return [(one, there) for one in range(start, stop)] + [(one, here) for one in range(low, high)]
 
     def _laid_out(self, first: int, last: int, order: Sequence[int]) -> list[tuple[int, int]]:
-        """Return the change that gives a field one run for each of its areas, in `order`."""
-        return list(zip(range(first, last), sorted(self.area[first:last], key=order.index), strict=True))
+        """Return the change that joins each area of a field to one run of the same size, in `order`."""
+        held = [0, 0, 0, 0]
+        for cell in range(first, last):
+            held[self.area[cell]] += self.problem.size[cell]
+        changes, turn, done, end = [], 0, 0, held[order[0]]
+        for cell in range(first, last):
+            size = self.problem.size[cell]
+            while 2 * done + size > 2 * end:  # the cell's middle lies behind the run's end
+                turn += 1
+                end += held[order[turn]]
+            changes.append((cell, order[turn]))
+            done += size
+        return changes
 
     def _run(self, cell: int) -> tuple[int, int]:
         """Return the first cell of `cell`'s run, and the one behind its last."""
@@ -242,61 +264,3 @@ class Search:
                 total += counts[part]
             error += abs(total - self.wanted[part]) / self.wanted[part]
         return self.overall_weight * error
-
-
-class ApartSearch(Search):
-    """The same for areas that must keep a distance: what lies between them is left out.
-
-    Only train and val are chosen. Every other cell is test, unless a train or val cell is within reach of it;
-    then it is left out. So a whole band moves in one step. A new train cell throws out val cells in its
-    reach, and the reverse. The test count is what remains, so only train and val are held to their overall
-    counts; the shares left out of the classes are part of the cost.
-
-    Parameters
-    ----------
-    problem, seed
-        As for `Search`.
-    reach
-        For each cell, the others that must not be in another area.
-    """
-
-    balanced = (TRAIN, VAL)
-    overall_weight = _OVERALL_WEIGHT_APART
-
-    def __init__(self, problem: Problem, seed: int, reach: list[list[int]]) -> None:
-        super().__init__(problem, seed)
-        self.reach = reach
-        self._chosen_near = [0] * len(reach)  # train and val cells within reach of each cell
-
-    def _set(self, cell: int, new: int, undo: list[tuple[int, int]], labels: set[int]) -> float:
-        """Put `cell` into train or val, or release it, with all that follows; borders cost nothing here."""
-        area, near = self.area, self._chosen_near
-        old = area[cell]
-        if old in (new, NONE, TEST) and new in (old, NONE, TEST):
-            return 0.0
-        undo.append((cell, old))
-        chosen = new in (TRAIN, VAL)
-        if old in (TRAIN, VAL) and chosen:  # still near the same cells
-            self._move(cell, new, labels)
-        elif chosen:
-            self._move(cell, new, labels)
-            for other in self.reach[cell]:
-                near[other] += 1
-                if area[other] == TEST:
-                    self._move(other, NONE, labels)
-        else:
-            self._move(cell, NONE if near[cell] else TEST, labels)
-            for other in self.reach[cell]:
-                near[other] -= 1
-                if area[other] == NONE and not near[other]:
-                    self._move(other, TEST, labels)
-        if chosen:
-            rival = VAL if new == TRAIN else TRAIN
-            for other in self.reach[cell]:
-                if area[other] == rival:
-                    self._set(other, TEST, undo, labels)
-        return 0.0
-
-    def _border_cost(self) -> float:
-        """Return 0: areas do not touch."""
-        return 0.0

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from hsi.datasets.annealing import NONE, PARTS, TEST, ApartSearch, Problem, Search
+from hsi.datasets.annealing import NONE, PARTS, TEST, Problem, Search
+from hsi.datasets.annealing_apart import ApartSearch
 from hsi.datasets.fields import Cells, borders, cut_into_cells, reach
 from hsi.datasets.parts import Parts, class_name, wanted_counts
 from hsi.datasets.sampling import too_few
@@ -23,8 +24,8 @@ _CUT = 0.05  # cost of a cut through a field, whatever its length
 _CUT_LENGTH = 0.15  # cost of a cut that is as long as the square root of its class's pixels
 _BORDER = 0.08  # the same for a border between areas that runs between fields
 _TASTE = 0.5  # cost of having an area at the end of a field that the seed does not like, at most, per class
-_STARTS = 2  # the best of so many searches is taken
-_STEPS_PER_CELL, _FEWEST_STEPS, _MOST_STEPS = 80, 1000, 80_000  # of each search
+_STARTS = 3  # the best of so many searches is taken
+_STEPS_PER_CELL, _FEWEST_STEPS, _MOST_STEPS = 60, 1000, 60_000  # of each search
 _FEW_PIXELS = 5  # smaller parts of a class are named in the notes
 _NEAR_ENOUGH = 0.25  # larger relative errors of a class's share are named in the notes
 
@@ -44,8 +45,8 @@ def disjoint_parts(
     patch sees only pixels of its own area: no labelled pixel is lost. With ``guard="drop"`` the patches stay
     whole, and labelled pixels are left out until any two pixels of different parts are at least `patch`
     pixels apart in rows or in columns: then their patches share no pixel. (At a distance of ``patch - 1``
-    they would still share a line.) There the area map is 0 wherever a pixel is nearer than that to another
-    area.
+    they would still share a line.) There the area map is 0 wherever a pixel is nearer than that to
+    a pixel of another part.
 
     Parameters
     ----------
@@ -110,7 +111,8 @@ def _problem(cells: Cells, train: float, val: float, seed: int) -> Problem:
         meets[first].append((second, cost))
         meets[second].append((first, cost))
     bounds = cells.bounds
-    # Each seed likes each area at one end of each field, so that a scene with one best answer has several good ones.
+    # Each seed likes each area at one end of each field, so that a scene with one best answer has several
+    # good ones.
     count = bounds[cells.field + 1] - bounds[cells.field]
     along = (np.arange(len(cells.size)) - bounds[cells.field] + 0.5) / count - 0.5
     tilt = np.random.default_rng(seed).uniform(-_TASTE, _TASTE, (len(bounds) - 1, 4))
@@ -208,6 +210,9 @@ def _notes(
                 f"No {word} pixel of: {', '.join(lacking)}; their fields are too small or too close."
             )
     for row, share, word in zip(counts, wanted, ("Training", "Validation"), strict=False):
+        reached = row.sum() / total[1:].sum()
+        if abs(reached - share) > _NEAR_ENOUGH * share:
+            notes.append(f"{word} holds {reached:.2f} of all labelled pixels instead of {share:g}.")
         off = [
             f"{class_name(names, label)} {row[label] / total[label]:.2f}"
             for label in present

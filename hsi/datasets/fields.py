@@ -137,9 +137,10 @@ def borders(cells: Cells) -> tuple[Ints, Floats, Floats]:
         same.append((apart == 0) & (cells.field[one] == cells.field[two]))
     key, away, own = np.concatenate(keys), np.concatenate(far), np.concatenate(same)
     unique, place = np.unique(key, return_inverse=True)
-    inside: Floats = np.bincount(place, weights=own.astype(float), minlength=len(unique))
-    between: Floats = np.bincount(place, weights=np.where(own, 0.0, 1 / (1 + away)), minlength=len(unique))
-    return np.stack([unique // count, unique % count], axis=1), inside, between
+    inside = np.bincount(place, weights=own.astype(float), minlength=len(unique))
+    between = np.bincount(place, weights=np.where(own, 0.0, 1 / (1 + away)), minlength=len(unique))
+    pairs = np.stack([unique // count, unique % count], axis=1)
+    return pairs, inside.astype(np.float64), between.astype(np.float64)
 
 
 def reach(cells: Cells, distance: int) -> list[list[int]]:

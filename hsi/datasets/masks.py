@@ -85,10 +85,7 @@ def mask_parts(
             found[part] = _agreeing(mask, part, labels, label_codes, notes)
     _refuse_shared(found)
     if "test" not in found:
-        rest = labels > 0
-        for pixels in found.values():
-            rest.ravel()[pixels] = False
-        found["test"] = np.flatnonzero(rest)
+        found["test"] = np.setdiff1d(np.flatnonzero(labels), joined(list(found.values())))
         notes.append("No test mask was given: test is every labelled pixel that is in no other mask.")
     if "val" not in found:
         found["train"], found["val"] = _draw_val(labels, found["train"], val, seed)
@@ -211,7 +208,7 @@ def _draw_val(labels: Ints, train: Pixels, val: float, seed: int) -> tuple[Pixel
     generator = np.random.default_rng(seed)
     stay: list[Pixels] = []
     drawn: list[Pixels] = []
-    inside = np.zeros_like(labels)
+    inside = np.zeros(labels.shape, np.int64)
     inside.ravel()[train] = labels.ravel()[train]
     for _, pixels in class_pixels(inside):
         wanted = min(max(1, int(val * len(pixels) + 0.5)), len(pixels) - 1)

@@ -80,6 +80,13 @@ class Split:
 
     def __post_init__(self) -> None:
         check_patch(self.patch)
+        object.__setattr__(self, "labelled", np.array(self.labelled, bool))
+        if self.regions is not None:
+            object.__setattr__(self, "regions", np.array(self.regions, np.uint8))
+            if self.regions.shape != self.labelled.shape:
+                raise SplitError(
+                    f"The area map is {self.regions.shape}, the scene {self.labelled.shape}; make it again."
+                )
         uses = np.zeros(self.labelled.shape, np.int64).ravel()
         for number, name in enumerate(AREAS, start=1):
             pixels = np.sort(np.asarray(getattr(self, name), np.int64).ravel())
@@ -117,6 +124,11 @@ class Split:
         return {name: len(getattr(self, name)) for name in AREAS}
 
     @property
+    def patch_regions(self) -> NDArray[np.uint8] | None:
+        """The areas that patches must be masked by: ``regions`` under guard "mask", else None."""
+        return self.regions if self.guard == "mask" else None
+
+    @property
     def unused(self) -> int:
         """Number of labelled pixels that are in no part."""
         return int(self.labelled.sum()) - sum(self.counts.values())
@@ -132,10 +144,8 @@ class Split:
 
     def leakage(self, patch: int | None = None) -> Leakage:
         """Measure the leakage from train into test for patches `patch` wide (default: the split's own)."""
-        masked = self.regions if self.guard == "mask" else None
-        return measure_leakage(
-            self.train, self.test, self.shape, self.patch if patch is None else patch, regions=masked
-        )
+        width = self.patch if patch is None else patch
+        return measure_leakage(self.train, self.test, self.shape, width, regions=self.patch_regions)
 
     def check(self, scene: Labelled) -> None:
         """Raise `SplitError` unless `scene` has the very labels that the split was made for."""

@@ -45,7 +45,7 @@ def check_clashes(scheme: str, **options: Any) -> None:
 
 
 def checked_labels(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the label map as int64, or refuse what is not one."""
+    """Return the label map as row-major int64 (MATLAB files are column-major), or refuse what is none."""
     array = np.asarray(labels)
     if array.ndim != 2 or array.dtype.kind not in "iu":
         raise SplitError(
@@ -58,7 +58,7 @@ def checked_labels(labels: NDArray[Any]) -> NDArray[np.int64]:
         )
     if array.min() < 0:
         raise SplitError(f"Labels must be 0 or more (0 is unlabelled), but the smallest is {array.min()}.")
-    return array.astype(np.int64)
+    return np.ascontiguousarray(array, np.int64)
 
 
 def check_fractions(train: float | None, val: float) -> None:

@@ -116,7 +116,7 @@ class PCA:
 
     Not whitening is our decision: a turn alone keeps the unit of the standardised bands, and components that
     hold mostly noise stay small. Scaled to equal variance, noise weighs as much as signal: with 30 components
-    of crops of Pavia University and Indian Pines, trained on 5 % of the pixels, the plain 3D-DenseNet lost 2 to
+    of crops of Pavia University and Indian Pines, trained on 5 % of the pixels, a 3D-DenseNet lost 2 to
     22 points of overall accuracy. The sign is fixed: the largest loading of each component is positive.
 
     Parameters

@@ -100,12 +100,10 @@ class _CachedAttention(torch.autograd.Function):
         packed, merged, *weights = ctx.saved_tensors
         q, k, v = packed
         scale = q.shape[-1] ** -0.5
-        grad_out = _split_heads(grad, 1, ctx.heads, ctx.axis).reshape(q.shape)
-        # A row of scores moves by p * (g - <p, g>), and <p, g> = <output, its gradient>: Dao et al., arXiv
-        # 2205.14135.
-        mean = (
-            _split_heads(merged, 1, ctx.heads, ctx.axis).reshape(q.shape).mul(grad_out).sum(-1, keepdim=True)
-        )
+        grad_out, out = (_split_heads(x, 1, ctx.heads, ctx.axis).reshape(q.shape) for x in (grad, merged))
+        # The gradient of a row of scores is p * (g - <p, g>), where <p, g> = <output, gradient of output>
+        # (Dao et al., arXiv 2205.14135).
+        mean = (grad_out * out).sum(-1, keepdim=True)
         grads = tuple(_product_like(q) for _ in range(3))
         for i, part in enumerate(_cachefuls(q)):
             p = weights[i] if weights else _softmax_scores(q[part], k[part])

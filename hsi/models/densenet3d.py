@@ -116,6 +116,8 @@ class HalvingPool(nn.AvgPool3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, D, H, W)`` to ``(N, C, D // 2, H // 2, W // 2)``."""
+        if x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16):
+            return self.forward(x.float()).to(x.dtype)  # on a CPU PyTorch pools no such maps
         return halve(x) if runs_fused(x) else super().forward(x)
 
 

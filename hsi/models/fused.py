@@ -6,8 +6,8 @@ from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from hsi.models.eager import runs_eagerly
 from hsi.models.grouped_conv import WIDEST
 
 
@@ -19,9 +19,7 @@ def runs_fused(x: Tensor) -> bool:
     FLOP counters count the plain operations), and batches with one value a channel, on which training ends
     with PyTorch's own error.
     """
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-        return False
-    if _get_current_dispatch_mode() is not None or torch.is_autocast_enabled("cpu"):
+    if not runs_eagerly() or torch.is_autocast_enabled("cpu"):
         return False
     if type(x) is not Tensor or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
         return False

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from hsi.models.depthwise import convolve_rows, kernel_gradient, sum_rows
 from hsi.models.wavelet import AXES
 
-CHUNK_BYTES = 1 << 22
+CHUNK_BYTES = 1 << 21
 """Activations worked on at a time: a few such arrays stay in the last-level cache."""
 
 Plan = tuple[tuple[int, ...], ...]

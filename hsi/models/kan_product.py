@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from hsi.models.bspline import BasisPlanes
+from hsi.models.eager import runs_eagerly
 
 CPU_CHUNK, GPU_CHUNK = 1 << 16, 1 << 20
 """Elements expanded at a time: on a CPU a chunk stays in cache, yet calls are few."""
@@ -27,12 +27,7 @@ MIN_ROWS = 256
 
 def runs_chunked(x: Tensor) -> bool:
     """Tell whether the functions below may run: eagerly, seen by no compiler, tracer or dispatch mode."""
-    return not (
-        torch.compiler.is_compiling()
-        or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        or _get_current_dispatch_mode() is not None
-        or type(x) not in (Tensor, nn.Parameter)
-    )
+    return runs_eagerly() and type(x) in (Tensor, nn.Parameter)
 
 
 def row_product(x: Tensor, weight: Tensor, grid: Tensor, order: int) -> Tensor:
@@ -41,7 +36,7 @@ def row_product(x: Tensor, weight: Tensor, grid: Tensor, order: int) -> Tensor:
     In the weight C is the faster index. The knots in `grid` ``(C, G + 2p + 1)`` must increase strictly.
     Differentiable once, in x and weight.
     """
-    result: Tensor = _RowProduct.apply(x, weight, grid, order)  # type: ignore[no-untyped-call]
+    result: Tensor = _RowProduct.apply(x, weight, grid, order)
     return result
 
 
@@ -50,7 +45,7 @@ def convolution(x: Tensor, weight: Tensor, grid: Tensor, order: int, stride: tup
 
     The weight is ``(out, (1 + G + p) * C, kD, kH, kW)``, else all is as in `row_product`.
     """
-    result: Tensor = _Convolution.apply(x, weight, grid, order, stride)  # type: ignore[no-untyped-call]
+    result: Tensor = _Convolution.apply(x, weight, grid, order, stride)
     return result
 
 

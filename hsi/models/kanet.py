@@ -177,7 +177,7 @@ class KANConv3d(nn.Module):
         """
         self._update_rows = rows
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @torch.compiler.disable
     @torch.no_grad()
     def _update_grid(self, x: Tensor, count: int) -> None:
         rows = x.detach().movedim(1, -1).reshape(-1, self.in_channels)

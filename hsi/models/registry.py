@@ -54,7 +54,7 @@ def register_model(
     """
 
     def add(build: Builder) -> Builder:
-        taken = {known for entry in _entries.values() for known in (entry.name, *entry.aliases)}
+        taken = {known for entry in _entries.values() for known in (entry.name.lower(), *entry.aliases)}
         for word in (name, *aliases):
             if word.lower() in taken:
                 raise ModelError(f"A model called '{word}' is registered already; choose another name.")
@@ -91,7 +91,7 @@ def model_entry(name: str) -> ModelEntry:
     """
     _load_plugins()
     for entry in _entries.values():
-        if name.lower() in (entry.name, *entry.aliases):
+        if name.lower() in (entry.name.lower(), *entry.aliases):
             return entry
     raise ModelError(unknown("model", name, _entries))
 

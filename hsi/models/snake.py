@@ -155,7 +155,7 @@ def snake_rows(
     """
     if offsets is not None:
         offsets = offsets.to(_sampling_dtype(x))
-    rows: Tensor = _SnakeRows.apply(x, centre, bias, outer, offsets, views)  # type: ignore[no-untyped-call]
+    rows: Tensor = _SnakeRows.apply(x, centre, bias, outer, offsets, views)
     return rows
 
 

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from hsi.errors import ModelError
 from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D
 from hsi.models.depthwise import depthwise_conv3d
+from hsi.models.eager import runs_eagerly
 from hsi.models.haar_cascade import haar_cascade
 from hsi.models.registry import register_model
 from hsi.models.wavelet import AXES, SUBBANDS, check_axes, dwt3d, idwt3d, is_haar, wavelet_filters
@@ -128,8 +129,7 @@ class WaveletConv3d(nn.Module):
             for conv, scale in zip(self.band_convs, self.band_scales, strict=True)
         ]
         # Graphs get plain operations; in float16 the cascade's unnormalised sums could overflow.
-        graph = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
-        if self.haar and not graph and x.dtype != torch.float16 and x.numel():
+        if self.haar and runs_eagerly() and x.dtype != torch.float16 and x.numel():
             return haar_cascade(x, base, bias, kernels, self.axes)
         return self._compose(
             x, base.to(x.dtype), bias.to(x.dtype), [kernel.to(x.dtype) for kernel in kernels]

@@ -176,11 +176,10 @@ def make_cutter(
     device: str | torch.device,
 ) -> PatchCutter:
     """Cut patches from the preprocessed scene; under guard "mask" a patch sees only its own area."""
-    masked = split is not None and split.guard == "mask"
     return PatchCutter(
         preprocess.transform(scene.cube),
         config.patch,
-        regions=split.regions if masked and split is not None else None,
+        regions=None if split is None else split.patch_regions,
         padding=config.padding,
         device=device,
     )

@@ -41,10 +41,12 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
+        "train": 0.1,
+        "val": 0.05,
         "patch": 11,
         "pca": 30,
-        "epochs": 30,
-        "batch": 32,
+        "epochs": 40,
+        "batch": 16,
         "lr": 1e-3,
         "schedule": "cosine",
         "augment": True,

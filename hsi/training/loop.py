@@ -138,10 +138,8 @@ class Trainer:
         return total_loss / seen, right / seen
 
     def _validate(self) -> tuple[float, float]:
-        """Return mean loss and OA on the validation pixels; NaN when there are none."""
+        """Return mean loss and OA on the validation pixels."""
         pixels = self.split.val
-        if not len(pixels):
-            return math.nan, math.nan
         with autocast(self.device, self.precision):
             logits = predict_logits(self.model, self.cutter, pixels)
         wanted = self.targets[torch.from_numpy(pixels).to(self.device)].cpu()
@@ -200,7 +198,5 @@ def history_csv(history: list[EpochRow]) -> str:
 
 
 def _quality(row: EpochRow) -> tuple[float, float]:
-    """What "best" compares: validation OA, then lower loss; without validation pixels, the later epoch."""
-    if math.isnan(row["val_oa"]):
-        return float(row["epoch"]), 0.0
+    """What "best" compares: validation OA, then lower validation loss."""
     return row["val_oa"], -row["val_loss"]

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 
 class EpochRow(TypedDict):
-    """One row of history.csv; OA as fractions, NaN where there are no validation pixels."""
+    """One row of history.csv; OA as fractions."""
 
     epoch: int
     lr: float

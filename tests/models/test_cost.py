@@ -1,0 +1,71 @@
+"""Multiply-accumulates against sums by hand and the published layout's figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hsi.models.cost import count_macs
+from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D
+
+
+def by_hand(bands: int, patch: int, classes: int) -> int:
+    """Stem; 4 k C (1x1x1) and 27 k^2 (3x3x3) at each position of each layer; head."""
+    size = [(bands + 1) // 2, (patch + 1) // 2, (patch + 1) // 2]
+    channels = 2 * GROWTH[0]
+    total = 27 * channels * size[0] * size[1] * size[2]
+    for block, (count, k) in enumerate(zip(LAYERS, GROWTH, strict=True)):
+        if block:
+            size = [n // 2 for n in size]
+        for _ in range(count):
+            total += (4 * k * channels + 27 * k * k) * size[0] * size[1] * size[2]
+            channels += k
+    return total + channels * classes
+
+
+@pytest.mark.parametrize(
+    ("bands", "patch", "classes", "millions"),
+    [(200, 11, 16, 85.3), (200, 7, 16, 44.6), (103, 17, 9, 102.5), (176, 17, 13, 173.4)],
+)
+def test_plain_network(bands: int, patch: int, classes: int, millions: float) -> None:
+    model = DenseNet3D(bands, classes, patch)
+    macs = count_macs(model, bands, patch)
+    assert macs == by_hand(bands, patch, classes)
+    assert round(macs / 1e6, 1) == millions
+
+
+def test_model_is_left_as_it_is() -> None:
+    model = DenseNet3D(8, 2, 7, layers=(1,), growth=(4,)).double().train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    count_macs(model, 8, 7)
+    assert model.training
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+class _Double(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        return torch.mm(x, weight.t())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        raise NotImplementedError
+
+
+class _Hidden(nn.Module):
+    """Maps patches to logits with a matrix product inside a function of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3, 8 * 49))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = _Double.apply(x.flatten(1), self.weight)  # type: ignore[no-untyped-call]
+        return out
+
+
+def test_products_inside_custom_functions_count() -> None:
+    assert count_macs(_Hidden(), 8, 7) == 3 * 8 * 49

@@ -1,0 +1,111 @@
+"""The table of networks."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from hsi.errors import ModelError
+from hsi.models import registry
+from hsi.models.registry import build_model, list_models, model_entry, register_model
+
+
+class Net(nn.Module):
+    """Keeps what it was built with."""
+
+    def __init__(self, **values: object) -> None:
+        super().__init__()
+        self.values = values
+
+
+@pytest.fixture(autouse=True)
+def own_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table with two networks, and no plugins but those a test adds."""
+    monkeypatch.setattr(registry, "_entries", {})
+    monkeypatch.setattr(registry, "_plugins_loaded", False)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+
+    @register_model(
+        "FirstNet", title="The first", paper="A paper", provenance="released code", aliases=("F-1",)
+    )
+    def first(bands: int, classes: int, patch: int, *, levels: int = 2, order: int = 3) -> nn.Module:
+        return Net(bands=bands, classes=classes, patch=patch, levels=levels, order=order)
+
+    @register_model("second")
+    def second(bands: int, classes: int, patch: int) -> nn.Module:
+        return Net(bands=bands)
+
+
+def test_names_come_in_the_order_they_were_added() -> None:
+    assert list_models() == ["FirstNet", "second"]
+
+
+@pytest.mark.parametrize("name", ["second", "SECOND", "Second"])
+def test_any_case(name: str) -> None:
+    assert model_entry(name).name == "second"
+    assert isinstance(build_model(name, bands=9, classes=2, patch=7), Net)
+
+
+@pytest.mark.parametrize("name", ["FirstNet", "firstnet", "F-1", "f-1"])
+def test_names_with_capitals_and_aliases(name: str) -> None:
+    assert model_entry(name).title == "The first"
+
+
+def test_entry_keeps_what_was_said() -> None:
+    entry = model_entry("f-1")
+    assert (entry.paper, entry.provenance, entry.aliases) == ("A paper", "released code", ("f-1",))
+    assert entry.options == {"levels": 2, "order": 3}
+    assert model_entry("second").title == "second"
+    assert model_entry("second").options == {}
+
+
+def test_options_reach_the_builder() -> None:
+    net = build_model("f-1", bands=9, classes=2, patch=7, levels=5)
+    assert isinstance(net, Net)
+    assert net.values == {"bands": 9, "classes": 2, "patch": 7, "levels": 5, "order": 3}
+
+
+def test_unknown_network_names_the_nearest() -> None:
+    with pytest.raises(
+        ModelError, match=r"Unknown model 'secnd'\. Did you mean 'second'\? Known: FirstNet, second\."
+    ):
+        build_model("secnd", bands=9, classes=2, patch=7)
+
+
+def test_unknown_option_names_the_nearest_and_all() -> None:
+    with pytest.raises(
+        ModelError, match=r"no option 'level'\. Did you mean 'levels'\? Its options: levels, order\."
+    ):
+        build_model("f-1", bands=9, classes=2, patch=7, level=5)
+    with pytest.raises(ModelError, match=r"Its options: none\."):
+        build_model("second", bands=9, classes=2, patch=7, level=5)
+
+
+@pytest.mark.parametrize("name", ["second", "SECOND", "f-1"])
+def test_a_name_is_given_once(name: str) -> None:
+    with pytest.raises(ModelError, match="registered already"):
+        register_model(name)(Net)
+    with pytest.raises(ModelError, match="registered already"):
+        register_model("third", aliases=(name,))(Net)
+    assert list_models() == ["FirstNet", "second"]
+
+
+def test_plugins_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    class Point:
+        def load(self) -> None:
+            loaded.append("plugin")
+            register_model("from-plugin")(Net)
+
+    asked: list[str] = []
+
+    def entry_points(group: str) -> list[Point]:
+        asked.append(group)
+        return [Point()]
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+    assert list_models() == ["FirstNet", "second", "from-plugin"]
+    assert model_entry("FROM-PLUGIN").name == "from-plugin"
+    assert loaded == ["plugin"]
+    assert asked == ["hsi.models"]
