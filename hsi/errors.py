@@ -54,6 +54,12 @@ class TrainingError(HsiError):
     """Training cannot go on, such as after a loss that is not a number."""
 
 
+class Interrupted(HsiError):
+    """The user stopped the command; the message says how to go on."""
+
+    exit_status = 130
+
+
 def near_miss(word: str, choices: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the choice closest to `word`, or an empty string."""
     folded = {choice.lower(): choice for choice in choices}

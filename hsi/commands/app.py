@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from hsi import __version__
-from hsi.commands import download, evaluate, models, scenes, split, train
+from hsi.commands import bench, download, evaluate, models, scenes, split, train
 from hsi.errors import HsiError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("download")(download.download)
 app.command("split")(split.split)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("bench")(bench.bench)
 
 
 def _version(wanted: bool) -> None:
@@ -69,8 +70,8 @@ def run(arguments: list[str]) -> int:
         return int(app(arguments, standalone_mode=False, prog_name="hsi") or 0)
     except HsiError as error:
         return _fail(str(error), error.exit_status)
-    except KeyboardInterrupt as stop:
-        return _fail(str(stop) or "Interrupted.", 130)
+    except KeyboardInterrupt:
+        return _fail("Interrupted.", 130)
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename or 'no file named'}.", 1)
     except Exception as error:  # the usage errors of the option parser, which typer keeps to itself

@@ -75,7 +75,7 @@ def train(
     """
     from hsi.commands import results, screen
     from hsi.commands.progress import TrainingProgress
-    from hsi.errors import ConfigError
+    from hsi.errors import ConfigError, Interrupted
     from hsi.runs.folder import open_run
     from hsi.training import session
 
@@ -96,10 +96,10 @@ def train(
                     )
             run = session.resume(resume, data_root=data_root, watcher=watcher)
     except KeyboardInterrupt:
-        where = watcher.folder
-        raise KeyboardInterrupt(
-            f"Interrupted; go on with: hsi train --resume {where}" if where else "Interrupted."
-        ) from None
+        onward = (
+            f"go on with: hsi train --resume {watcher.folder}" if watcher.folder else "nothing was written"
+        )
+        raise Interrupted(f"Interrupted; {onward}") from None
     metrics = run.metrics
     if metrics["preset"] == "quick":
         screen.note("These are the quick preset's settings, not the papers' protocol.")

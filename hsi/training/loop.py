@@ -63,7 +63,10 @@ class Trainer:
         self.precision = choose_precision(self.config.precision, self.device)
         self.scaler = torch.amp.GradScaler(enabled=self.precision == torch.float16)
         self.optimiser = torch.optim.Adam(
-            self.model.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay
+            self.model.parameters(),
+            lr=self.config.lr,
+            weight_decay=self.config.weight_decay,
+            fused=self.device.type in ("cpu", "cuda"),  # one pass over each parameter instead of six
         )
         self.order = torch.Generator().manual_seed(self.config.seed)
         self.symmetry = torch.Generator().manual_seed(self.config.seed + 1)

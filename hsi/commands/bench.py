@@ -1,0 +1,73 @@
+"""`hsi bench`: how fast this machine runs the operators and networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hsi.commands import options as o
+
+
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Small batches and few repeats: a minute.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure this alone; may be given several times.", show_default=False),
+    ] = None,
+    references: Annotated[
+        Path | None,
+        typer.Option(help="Folder of reference operators; else benchmarks/references of the checkout."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    device: o.Device = None,
+    precision: Annotated[str, typer.Option(help="float32, tf32 (GPU) or bf16.")] = "float32",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the result here, as JSON; in a folder its name tells hardware and versions."),
+    ] = None,
+    json: o.Json = False,
+) -> None:
+    """Measure the operators beside straightforward references, the networks, and the input pipeline.
+
+    \b
+      hsi bench
+      hsi bench --quick --only kan --only kanet
+      hsi bench --json --out results/
+    """
+    import json as writer
+
+    from hsi.bench import FULL, QUICK, make_setting, run_bench
+    from hsi.bench.machine import file_name
+    from hsi.bench.report import conditions, pipeline_sentence, tables
+    from hsi.commands import screen
+    from hsi.errors import ConfigError
+    from hsi.runs.atomic import write_text
+
+    if out is not None and not (out.is_dir() or out.parent.is_dir()):
+        raise ConfigError(f"The folder '{out.parent}' for the result does not exist.")
+    setting = make_setting(
+        device=device or "auto", threads=threads, precision=precision, references=references
+    )
+    with screen.err().status("measuring") as status:
+        result = run_bench(
+            setting,
+            QUICK if quick else FULL,
+            only=only or (),
+            say=lambda name: status.update(f"measuring {name}"),
+        )
+    if not result["references"]:
+        screen.note("There are no reference operators beside this package, so only ours was measured.")
+    if out is not None:
+        path = out / file_name(result["machine"]) if out.is_dir() else out
+        write_text(path, writer.dumps(result, indent=1) + "\n")
+        screen.note(f"The result is in '{path}'.")
+    if json:
+        screen.print_json(result)
+        return
+    console = screen.out()
+    for rows in tables(result):
+        console.print(screen.table(rows.title, rows.columns, rows.cells))
+    sentences = [pipeline_sentence(result), conditions(result)]
+    console.print(" ".join(filter(None, sentences)), highlight=False)
