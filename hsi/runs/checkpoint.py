@@ -72,10 +72,11 @@ def load_state(
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = tensor
     _fill(model, parts["model"], path)
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts.get("optimiser", {}).items():
         index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = tensor
+        state.setdefault(int(index), {})[key] = _laid_out_as(parameters[int(index)], tensor)
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     torch.set_rng_state(parts["random"]["torch"])
     if torch.cuda.is_available() and "cuda" in parts["random"]:
@@ -83,6 +84,11 @@ def load_state(
     for name, generator in generators.items():
         generator.set_state(parts["random"][name])
     return facts
+
+
+def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Return `tensor` with the strides of its parameter: a fused optimiser reads both in memory order."""
+    return tensor if tensor.shape != parameter.shape else torch.empty_like(parameter).copy_(tensor)
 
 
 def _rows(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from hsi.mapping.predict import predict_labels, predict_logits
 
 
 class CentreSpectrum(nn.Module):
-    """Logits are the first three bands of the centre pixel; dropout shows whether it is in evaluation mode."""
+    """Logits are the first three bands of the centre; dropout shows whether it is in evaluation mode."""
 
     def __init__(self):
         super().__init__()
