@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test setup lint types format clean
+.PHONY: demo test bench-table setup lint types format clean
 
 demo: setup
 	$(BIN)/hsi train --model wcnet --dataset demo
 
 test: setup lint types
 	$(BIN)/python -m pytest
+
+# Rewrites the measured table in README.md from experiments/results/bench-*.json.
+bench-table: setup
+	$(BIN)/python benchmarks/readme_table.py
 
 setup: $(VENV)/.ready
 

@@ -25,7 +25,7 @@ def bench(
     precision: Annotated[str, typer.Option(help="float32, tf32 (GPU) or bf16.")] = "float32",
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the result here, as JSON; in a folder its name tells hardware and versions."),
+        typer.Option(help="Write the JSON here; in a folder its name tells hardware and versions."),
     ] = None,
     json: o.Json = False,
 ) -> None:

@@ -20,8 +20,10 @@ from torch.autograd.function import once_differentiable
 from hsi.models.channel_norm import ChannelMoments, NormPass, per_channel, per_column, uses_batch
 from hsi.models.grouped_conv import FoldedConv3d, fold, unfold
 
-CHUNK = 1 << 19
-"""Values of the bottleneck's map that are worked on at a time: 2 MB in float32."""
+CHUNK = 1 << 20
+"""Values of the bottleneck's map that are worked on at a time: 4 MB in float32.
+
+Half of it is as fast on one thread, but has every thread wait for the others twice as often."""
 
 
 class NormConvStage:
@@ -146,7 +148,7 @@ class _NormReluConv(torch.autograd.Function):
             fold(rows[part].contiguous(), folded[part])
             stage.collect(folded[part], scratch)
         stage.settle()
-        for part in chunks(samples, values):
+        for part in reversed(list(chunks(samples, values))):  # what was written last is still in cache
             unfold(stage.forward(folded[part], scratch), out[part])
         ctx.save_for_backward(folded, gain, bias, weight)
         ctx.stage = stage
@@ -166,6 +168,6 @@ class _NormReluConv(torch.autograd.Function):
             stage.start_backward(fold(rows[part], outer), folded[part], scratch, inner[part])
         gain, bias, weight = stage.settle_backward()
         out = folded.new_empty(*folded.shape[:3], folded.shape[4], folded.shape[3] * folded.shape[5])
-        for part in chunks(samples, values):
+        for part in reversed(list(chunks(samples, values))):
             unfold(stage.input_gradient(inner[part], folded[part], scratch), out[part])
         return out.permute(0, 4, 1, 2, 3), None, None, gain, bias, weight

@@ -1,0 +1,104 @@
+"""Write the measured table of README.md from the results of `hsi bench` in experiments/results.
+
+    python benchmarks/readme_table.py            # writes
+    python benchmarks/readme_table.py --check    # ends with status 1 where README.md is stale
+
+The table stands between the lines START and END. Each file ``experiments/results/bench-*.json`` gives one;
+without any file there is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from hsi.bench.report import conditions, milliseconds, number, pipeline_sentence
+
+ROOT = Path(__file__).resolve().parent.parent
+START = "<!-- measured by hsi bench; written by make bench-table -->"
+END = "<!-- end of the measured table -->"
+
+
+def markdown(results: list[dict[str, Any]]) -> str:
+    """Return the tables of all results, one after the other."""
+    return "\n".join(_of_one(result) for result in results)
+
+
+def replaced(readme: str, table: str) -> str:
+    """Return the text of the README with `table` between the two markers.
+
+    Raises
+    ------
+    ValueError
+        When README has not each marker once, in their order.
+    """
+    before, start, rest = readme.partition(START + "\n")
+    _, end, after = rest.partition(END)
+    if not (start and end) or START in rest or END in after:
+        raise ValueError(f"README.md needs the lines '{START}' and '{END}', once each.")
+    return f"{before}{start}{table}{end}{after}"
+
+
+def load_results(folder: Path) -> list[dict[str, Any]]:
+    """Read the results of `hsi bench` in a folder, in the order of their names."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("bench-*.json"))]
+
+
+def _of_one(result: dict[str, Any]) -> str:
+    lines = [
+        "",
+        "| forward + backward | reference | ours, ms | reference, ms | faster | less memory |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for row in result["comparisons"]:
+        if not row["reference"]:
+            continue
+        times = [milliseconds(row[f"{side}_side"]["seconds"]) for side in ("ours", "reference")]
+        title = f"{row['title']}, batch {row['shape'][0]}"
+        lines.append(
+            f"| {title} | {row['reference']} | {times[0]} | {times[1]} "
+            f"| {number(row['ratio'])}x | {number(row['memory_ratio'])}x |"
+        )
+    batch = result["networks"][0]["batch"] if result["networks"] else 0
+    lines += [
+        "",
+        f"| network, batch {batch} | MACs, M | training, patches/s | inference, patches/s | MB in training |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for row in result["networks"]:
+        speeds = [
+            f"{number(row[kind]['patches_per_second'])} ({100 * row[kind]['share']:.0f} %)"
+            for kind in ("training", "inference")
+        ]
+        memory = number(row["training"]["peak_memory_mb"])
+        lines.append(f"| {row['name']} | {row['macs'] / 1e6:.1f} | {speeds[0]} | {speeds[1]} | {memory} |")
+    notes = [
+        "Median (smallest-largest) of interleaved repeats; memory is the growth of the peak.",
+        "Percent: share of the machine's measured matrix-product rate.",
+        pipeline_sentence(result) or "",
+        conditions(result),
+    ]
+    return "\n".join([*lines, "", " ".join(filter(None, notes)), "", ""])
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check README.md; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="only tell whether README.md is up to date")
+    check = parser.parse_args(arguments).check
+    readme = ROOT / "README.md"
+    old = readme.read_text(encoding="utf-8")
+    new = replaced(old, markdown(load_results(ROOT / "experiments" / "results")))
+    if check and old != new:
+        print("README.md is stale: run 'make bench-table'.", file=sys.stderr)
+        return 1
+    if not check:
+        readme.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

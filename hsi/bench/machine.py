@@ -1,0 +1,49 @@
+"""What a result was measured on: hardware, versions, threads."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from datetime import datetime, timezone
+from typing import Any
+
+import torch
+
+import hsi
+from hsi.bench.setting import Setting, available_cores
+from hsi.runs.device import choose_device
+from hsi.runs.environment import device_name, processor_name
+
+
+def describe_machine(setting: Setting) -> dict[str, Any]:
+    """Return hardware, versions and threads of this run."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "hsi": hsi.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "cores": available_cores(),
+        "threads": setting.threads,
+        "load_before": load,
+        "device": device_name(choose_device(setting.device)),
+        "precision": setting.precision,
+    }
+
+
+def file_name(machine: dict[str, Any]) -> str:
+    """Return a file name with hardware, threads, precision and versions in it."""
+    hardware = machine["processor"] if machine["device"] == "cpu" else machine["device"]
+    words = [
+        "bench",
+        hardware,
+        f"{machine['threads']}-threads",
+        machine["precision"],
+        f"torch-{machine['torch']}",
+        f"hsi-{machine['hsi']}",
+    ]
+    return re.sub(r"[^a-z0-9.]+", "-", " ".join(words).lower()).strip("-") + ".json"

@@ -1,0 +1,97 @@
+"""What a network reaches: patches per second in training and inference, memory, share of the machine."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from hsi.bench.isolated import in_own_process
+from hsi.bench.memory import peak_growth
+from hsi.bench.products import MatrixProduct
+from hsi.bench.scale import Scale
+from hsi.bench.setting import Setting
+from hsi.bench.subjects import InferenceStep, TrainingStep, random_labels, warm_up
+from hsi.bench.timing import interleave, summary
+from hsi.models.cost import count_macs
+from hsi.models.registry import build_model
+
+PASSES = {"training": 3, "inference": 1}
+"""Products of a step in units of the forward pass: backward makes two gradients with as many each."""
+
+
+def measure_network(name: str, scale: Scale, setting: Setting, *, memory: bool = True) -> dict[str, Any]:
+    """Measure training and inference of one network, and matrix products in turn with them.
+
+    A training step is forward, cross-entropy, backward and Adam. ``share`` is the share of the matrix-product
+    rate that the counted multiply-adds make up.
+    """
+    device = setting.apply()
+    steps = make_steps(name, scale, setting)
+    product = MatrixProduct(setting)
+    actions: dict[str, Callable[[], object]] = {**steps, "product": product}
+    for action in actions.values():
+        action()
+    taken = interleave(actions, device, rounds=scale.rounds, seconds=scale.seconds)
+    rate = product.operations / statistics.median(taken["product"])
+    network = build_model(name, bands=scale.bands, classes=scale.classes, patch=scale.patch)
+    macs = count_macs(network, scale.bands, scale.patch)
+    result: dict[str, Any] = {
+        "name": name,
+        "batch": scale.batch,
+        "params": sum(p.numel() for p in network.parameters()),
+        "macs": macs,
+        "product_gflops": rate / 1e9,
+    }
+    for kind in steps:
+        seconds = summary(taken[kind])
+        speeds = speed(seconds, scale.batch)
+        result[kind] = {
+            "seconds": seconds,
+            **speeds,
+            "share": share(kind, macs, speeds["patches_per_second"], rate),
+            "peak_memory_mb": in_megabytes(
+                in_own_process(_peak_of_step, name, kind, scale, setting) if memory else None
+            ),
+        }
+    return result
+
+
+def make_steps(name: str, scale: Scale, setting: Setting) -> dict[str, TrainingStep | InferenceStep]:
+    """Return a training and an inference step of a network, on the same random patches."""
+    torch.manual_seed(0)
+    network = build_model(name, bands=scale.bands, classes=scale.classes, patch=scale.patch)
+    network.to(setting.device)
+    x = torch.randn(scale.batch, scale.bands, scale.patch, scale.patch).to(setting.device)
+    warm_up(network.train(), x[:2, :8, :7, :7])
+    labels = random_labels(len(x), scale, x.device)
+    return {
+        "training": TrainingStep(network, x, labels, setting),
+        "inference": InferenceStep(network, x, setting),
+    }
+
+
+def speed(seconds: dict[str, Any], batch: int) -> dict[str, float]:
+    """Return patches per second, from the median, and from the slowest and the quickest sample."""
+    return {
+        "patches_per_second": batch / seconds["median"],
+        "patches_per_second_min": batch / seconds["max"],
+        "patches_per_second_max": batch / seconds["min"],
+    }
+
+
+def share(kind: str, macs: int, patches_per_second: float, rate: float) -> float:
+    """Return the share of `rate`, operations a second, that training or inference reaches."""
+    return PASSES[kind] * 2 * macs * patches_per_second / rate
+
+
+def in_megabytes(size: int | None) -> float | None:
+    """Return bytes in MB (2^20 bytes)."""
+    return None if size is None else size / 2**20
+
+
+def _peak_of_step(name: str, kind: str, scale: Scale, setting: Setting) -> int | None:
+    device = setting.apply()
+    return peak_growth(make_steps(name, scale, setting)[kind], device)

@@ -1,0 +1,25 @@
+"""The rate at which this machine multiplies matrices: the ceiling for all that convolutions do."""
+
+from __future__ import annotations
+
+import torch
+
+from hsi.bench.setting import Setting
+
+SIZE = {"cpu": 2048, "cuda": 8192, "mps": 4096}
+
+
+class MatrixProduct:
+    """One product of two square matrices, in the precision of the run."""
+
+    def __init__(self, setting: Setting) -> None:
+        size = SIZE[setting.device]
+        dtype = torch.bfloat16 if setting.precision == "bf16" else torch.float32
+        self.operations = 2 * size**3
+        """Additions and multiplications of one product."""
+        self._a, self._b = (torch.randn(size, size, device=setting.device, dtype=dtype) for _ in range(2))
+        self._out = torch.empty_like(self._a)
+
+    def __call__(self) -> None:
+        """Multiply once."""
+        torch.mm(self._a, self._b, out=self._out)

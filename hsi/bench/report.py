@@ -1,0 +1,130 @@
+"""A result as tables: headers, which columns are numbers, and cells, for screen and README alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One table; each column is its header and whether it holds numbers."""
+
+    title: str
+    columns: list[tuple[str, bool]]
+    cells: list[list[str]]
+
+
+def tables(result: dict[str, Any]) -> list[Rows]:
+    """Return the tables of a result of `hsi.bench.run_bench`; none for parts that were not measured."""
+    made = []
+    if result["comparisons"]:
+        made.append(_comparisons(result))
+    if result["networks"]:
+        made.append(_networks(result))
+    return made
+
+
+def conditions(result: dict[str, Any]) -> str:
+    """Return one sentence on what was measured where."""
+    machine = result["machine"]
+    place = machine["processor"] if machine["device"] == "cpu" else machine["device"]
+    rates = [network["product_gflops"] for network in result["networks"]]
+    product = f", matrix products at {number(sorted(rates)[len(rates) // 2])} GFLOP/s" if rates else ""
+    quick = " A quick run: small batches, few repeats." if result["quick"] else ""
+    return (
+        f"{place}, {machine['threads']} threads{product}; {machine['precision']}, eager, torch "
+        f"{machine['torch']}, hsi {machine['hsi']}; {result['bands']} bands, patch {result['patch']}.{quick}"
+    )
+
+
+def pipeline_sentence(result: dict[str, Any]) -> str | None:
+    """Return one sentence on the input pipeline, or None where it was not measured."""
+    pipeline = result["pipeline"]
+    if pipeline is None:
+        return None
+    speeds = [network["training"]["patches_per_second"] for network in result["networks"]]
+    times = pipeline["patches_per_second"] / max(speeds, default=1.0)
+    return (
+        f"The input pipeline alone cuts {_with_range(pipeline)} patches/s at batch {pipeline['batch']}"
+        f"{f', {number(times)} times as fast as the quickest training' if speeds else ''}."
+    )
+
+
+def _comparisons(result: dict[str, Any]) -> Rows:
+    columns = [
+        ("operator or step", False),
+        ("input", False),
+        ("ours, ms", True),
+        ("reference, ms", True),
+        ("faster", True),
+        ("our MB", True),
+        ("its MB", True),
+        ("less", True),
+        ("share", True),
+        ("reference", False),
+    ]
+    cells = []
+    for row in result["comparisons"]:
+        ours, reference = row["ours_side"], row.get("reference_side")
+        cells.append(
+            [
+                row["title"],
+                "x".join(map(str, row["shape"])),
+                milliseconds(ours["seconds"]),
+                milliseconds(reference["seconds"]) if reference else "-",
+                number(row.get("ratio")),
+                number(ours["peak_memory_mb"]),
+                number(reference["peak_memory_mb"]) if reference else "-",
+                number(row.get("memory_ratio")),
+                f"{100 * ours['share']:.0f} %" if "share" in ours else "-",
+                row["reference"] or "not measured",
+            ]
+        )
+    title = (
+        "Ours beside straightforward references, forward + backward: median (min-max), peak memory, "
+        "share of the matrix-product rate"
+    )
+    return Rows(title, columns, cells)
+
+
+def _networks(result: dict[str, Any]) -> Rows:
+    columns = [
+        ("network", False),
+        ("MACs, M", True),
+        ("training, patches/s", True),
+        ("share", True),
+        ("MB", True),
+        ("inference, patches/s", True),
+        ("share", True),
+        ("MB", True),
+    ]
+    cells = []
+    for row in result["networks"]:
+        line = [row["name"], f"{row['macs'] / 1e6:.1f}"]
+        for kind in ("training", "inference"):
+            part = row[kind]
+            line += [_with_range(part), f"{100 * part['share']:.0f} %", number(part["peak_memory_mb"])]
+        cells.append(line)
+    batch = result["networks"][0]["batch"]
+    title = f"Networks at batch {batch}: median (min-max), share of the matrix-product rate, peak memory"
+    return Rows(title, columns, cells)
+
+
+def milliseconds(seconds: dict[str, Any]) -> str:
+    """Return "median (min-max)" of a summary in seconds."""
+    middle, low, high = (number(1000 * seconds[key]) for key in ("median", "min", "max"))
+    return f"{middle} ({low}-{high})"
+
+
+def _with_range(part: dict[str, Any]) -> str:
+    ends = ("", "_min", "_max")
+    middle, low, high = (number(part[f"patches_per_second{end}"]) for end in ends)
+    return f"{middle} ({low}-{high})"
+
+
+def number(value: float | None) -> str:
+    """Return three digits at most, whole numbers from 100 on; "-" for None."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,0 +1,84 @@
+"""A whole run: every case, every network, the input pipeline, on this machine, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from hsi.bench.cases import CASES
+from hsi.bench.comparisons import compare
+from hsi.bench.machine import describe_machine
+from hsi.bench.networks import measure_network
+from hsi.bench.pipeline import measure_pipeline
+from hsi.bench.references import find_references, load_references
+from hsi.bench.scale import FULL, QUICK, Scale
+from hsi.bench.setting import Setting
+from hsi.errors import ConfigError, unknown
+from hsi.models.registry import list_models
+
+FORMAT = 1
+PIPELINE = "pipeline"
+
+
+def case_names() -> list[str]:
+    """Return the names of all that can be measured, in the order of a run."""
+    return [*CASES, *list_models(), PIPELINE]
+
+
+def run_bench(
+    setting: Setting,
+    scale: Scale = FULL,
+    *,
+    only: Collection[str] = (),
+    say: Callable[[str], None] = lambda sentence: None,
+) -> dict[str, Any]:
+    """Measure and return the result, ready for JSON.
+
+    Parameters
+    ----------
+    setting
+        See `hsi.bench.make_setting`. Without a folder of references, the one beside the checkout is taken.
+    scale
+        FULL, QUICK, or another.
+    only
+        Names of `case_names`; empty for all.
+    say
+        Told what is measured next.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name, or a folder without references.
+    HsiError
+        When ours and a reference do not compute the same.
+    """
+    names = case_names()
+    for name in only:
+        if name not in names:
+            raise ConfigError(unknown("case", name, names))
+    if setting.references is None:
+        setting = Setting(setting.device, setting.threads, setting.precision, find_references())
+    load_references(setting.references)
+    result: dict[str, Any] = {
+        "format": FORMAT,
+        "machine": describe_machine(setting),
+        "quick": scale == QUICK,
+        "bands": scale.bands,
+        "classes": scale.classes,
+        "patch": scale.patch,
+        "references": setting.references is not None,
+        "comparisons": [],
+        "networks": [],
+        "pipeline": None,
+    }
+    for name in names:
+        if only and name not in only:
+            continue
+        say(name)
+        if name in CASES:
+            result["comparisons"].append(compare(name, scale, setting))
+        elif name == PIPELINE:
+            result["pipeline"] = measure_pipeline(scale, setting)
+        else:
+            result["networks"].append(measure_network(name, scale, setting))
+    return result

@@ -1,0 +1,148 @@
+"""Every network as a whole: the same logits however it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hsi.models import build_model, list_models
+
+BANDS, CLASSES, PATCH = 25, 5, 9
+BATCH = 4
+BF16_TOLERANCE = 0.03
+"""Largest difference of logits under bf16 autocast, relative to the largest logit (bf16 has 8 bits)."""
+
+NETWORKS = ["densenet3d", "stnet", "kanet", "ekgnet", "wcnet", "sgdscnet"]
+
+
+def test_all_networks_are_here() -> None:
+    assert list_models()[: len(NETWORKS)] == NETWORKS
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> nn.Module:
+    """A small network in evaluation mode, with batch norms that have seen data and weights that matter."""
+    torch.manual_seed(0)
+    sizes = {"layers": (1, 1, 1), "growth": (4, 4, 4)}
+    made = build_model(request.param, bands=BANDS, classes=CLASSES, patch=PATCH, **sizes)
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm3d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+    made.train()
+    for _ in range(3):
+        made(patches(seed=5))
+    return made.eval()
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler() -> Iterator[None]:
+    """Compiled graphs of one test are no use to the next."""
+    yield
+    torch.compiler.reset()
+
+
+def patches(seed: int = 1, count: int = BATCH) -> Tensor:
+    """Return a batch ``(N, bands, P, P)``, contiguous."""
+    return torch.randn(count, BANDS, PATCH, PATCH, generator=torch.Generator().manual_seed(seed))
+
+
+def assert_same(actual: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
+    """Compare logits, relative to the largest one."""
+    assert actual.shape == expected.shape == (len(expected), CLASSES)
+    assert expected.std() > 0.01, "logits that are all alike would show nothing"
+    error = (actual.float() - expected).abs().max() / expected.abs().max()
+    assert error <= tolerance, f"largest relative difference {error:.1e}"
+
+
+@torch.no_grad()
+def test_memory_layout_of_the_input(network: nn.Module) -> None:
+    x = patches()
+    expected = network(x)
+    assert_same(network(x.contiguous(memory_format=torch.channels_last)), expected)
+    strided = torch.zeros(BATCH, 2 * BANDS, PATCH + 3, PATCH)[:, ::2, 2 : PATCH + 2]
+    assert_same(network(strided.copy_(x)), expected)
+
+
+@torch.no_grad()
+def test_memory_layout_of_the_weights(network: nn.Module) -> None:
+    x = patches()
+    expected = network(x)
+    for parameter in network.parameters():
+        parameter.data = parameter.data.contiguous()
+    assert_same(network(x), expected)
+
+
+@torch.no_grad()
+def test_batch_and_its_samples_one_by_one(network: nn.Module) -> None:
+    x = patches()
+    assert_same(torch.cat([network(sample) for sample in x.split(1)]), network(x))
+
+
+@torch.no_grad()
+def test_batch_in_another_order(network: nn.Module) -> None:
+    x = patches()
+    order = torch.tensor([2, 0, 3, 1])
+    assert_same(network(x[order]), network(x)[order])
+
+
+@torch.no_grad()
+def test_float64(network: nn.Module) -> None:
+    x = patches()
+    logits = network(x)
+    assert_same(logits.double().float(), network.double()(x.double()).float())
+
+
+@torch.no_grad()
+def test_same_bits_twice(network: nn.Module) -> None:
+    assert torch.equal(network(patches()), network(patches()))
+
+
+@torch.no_grad()
+def test_compiled(network: nn.Module) -> None:
+    x = patches()
+    assert_same(torch.compile(network, backend="eager")(x), network(x))
+
+
+def test_compiled_training_step(network: nn.Module) -> None:
+    """The backward pass of a compiled network is autograd's own; in eager mode much of it is hand-written."""
+    x, labels = patches().double(), torch.arange(BATCH) % CLASSES
+    network.double().train()
+    losses, gradients = [], []
+    for run in (network, torch.compile(network, backend="aot_eager")):
+        network.zero_grad()
+        loss = F.cross_entropy(run(x), labels)
+        loss.backward()
+        losses.append(loss.detach())
+        gradients.append(
+            {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+        )
+    torch.testing.assert_close(losses[0], losses[1])
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, grad in gradients[0].items():
+        assert torch.allclose(grad, gradients[1][name], rtol=1e-6, atol=1e-9), name
+
+
+@torch.no_grad()
+def test_bf16_autocast(network: nn.Module) -> None:
+    x = patches()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(x)
+    assert_same(logits, network(x), BF16_TOLERANCE)
+
+
+def test_bf16_autocast_gradients_are_near_those_of_float32(network: nn.Module) -> None:
+    x, labels = patches(), torch.arange(BATCH) % CLASSES
+    found = []
+    for enabled in (False, True):
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = F.cross_entropy(network(x).float(), labels)
+        loss.backward()
+        found.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
+    assert found[1].isfinite().all()
+    assert F.cosine_similarity(found[0], found[1], dim=0) > 0.99
