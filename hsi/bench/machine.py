@@ -35,6 +35,18 @@ def describe_machine(setting: Setting) -> dict[str, Any]:
     }
 
 
+def busy_sentence(machine: dict[str, Any]) -> str | None:
+    """Return a warning where others were at work when the run began, else None.
+
+    Threads that share a core wait for each other at every operation, so a run on a busy machine can be ten
+    times slower, and not evenly so.
+    """
+    load, cores = machine["load_before"], machine["cores"]
+    if load is None or load <= cores / 4:
+        return None
+    return f"The machine was busy (load {load:.1f} on {cores} cores): these times are no measure of it."
+
+
 def file_name(machine: dict[str, Any]) -> str:
     """Return a file name with hardware, threads, precision and versions in it."""
     hardware = machine["processor"] if machine["device"] == "cpu" else machine["device"]

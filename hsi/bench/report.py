@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hsi.bench.machine import busy_sentence
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -31,10 +33,12 @@ def conditions(result: dict[str, Any]) -> str:
     place = machine["processor"] if machine["device"] == "cpu" else machine["device"]
     rates = [network["product_gflops"] for network in result["networks"]]
     product = f", matrix products at {number(sorted(rates)[len(rates) // 2])} GFLOP/s" if rates else ""
+    busy = busy_sentence(machine)
     quick = " A quick run: small batches, few repeats." if result["quick"] else ""
     return (
         f"{place}, {machine['threads']} threads{product}; {machine['precision']}, eager, torch "
         f"{machine['torch']}, hsi {machine['hsi']}; {result['bands']} bands, patch {result['patch']}.{quick}"
+        f"{f' {busy}' if busy else ''}"
     )
 
 

@@ -70,4 +70,4 @@ def bench(
     for rows in tables(result):
         console.print(screen.table(rows.title, rows.columns, rows.cells))
     sentences = [pipeline_sentence(result), conditions(result)]
-    console.print(" ".join(filter(None, sentences)), highlight=False)
+    console.print(" ".join(filter(None, sentences)), highlight=False, soft_wrap=True)

@@ -66,7 +66,7 @@ def dense_block(x: Tensor, layers: Sequence[LayerModules]) -> Tensor:
     """
     parameters = [tensor for layer in layers for tensor in layer.parameters()]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *parameters)):
-        result: Tensor = _DenseBlock.apply(x, tuple(layers), *parameters)  # type: ignore[no-untyped-call]
+        result: Tensor = _DenseBlock.apply(x, tuple(layers), *parameters)
         return result
     return _Run(x, layers, parameters).forward(x, keep=False).permute(0, 4, 1, 2, 3)
 

@@ -127,7 +127,7 @@ def norm_relu_conv(y: Tensor, norm: nn.BatchNorm3d, conv: nn.Conv3d) -> Tensor:
         ``(N, conv.out_channels, D, H, W)`` in channels-last memory.
     """
     parameters = (norm.weight, norm.bias, conv.weight)
-    result: Tensor = _NormReluConv.apply(y, norm, conv.groups, *parameters)  # type: ignore[no-untyped-call]
+    result: Tensor = _NormReluConv.apply(y, norm, conv.groups, *parameters)
     return result
 
 

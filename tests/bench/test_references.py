@@ -53,7 +53,7 @@ class Skewed(nn.Module):
 def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hsi.bench.subjects.load_references", lambda folder: {"wavelet": Skewed})
     found = float64_difference(CASES["wavelet"], TINY, Setting("cpu", 1))
-    assert found == pytest.approx(1e-3, rel=1e-6)
+    assert found == pytest.approx(1e-3, rel=2e-3)
     with pytest.raises(HsiError, match=r"WaveletConv3d.*differ by 1\.0e-03 in float64"):
         check_difference(CASES["wavelet"].title, found, "float64")
     with pytest.raises(HsiError, match="no reference for 'kan'"):
@@ -116,7 +116,5 @@ def test_references_are_not_in_the_package() -> None:
     names = ["benchmarks", "benchmarks.references"]
     assert not [n for n in names for pattern in included if fnmatchcase(n, pattern)]
     assert any(fnmatchcase("hsi.bench", pattern) for pattern in included)
-    sources = [
-        path for path in (ROOT / "hsi").rglob("*.py") if "import benchmarks" in path.read_text("utf-8")
-    ]
-    assert sources == []
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "hsi").rglob("*.py")]
+    assert not any("import benchmarks" in source for source in sources)

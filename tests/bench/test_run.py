@@ -78,6 +78,12 @@ def test_machine_is_told(result: dict) -> None:
     assert set(file_name(machine)) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
+def test_a_busy_machine_is_told(result: dict) -> None:
+    for load, told in ((None, False), (0.5, False), (0.6, True)):
+        machine = {**result["machine"], "load_before": load, "cores": 2}
+        assert ("The machine was busy" in conditions({**result, "machine": machine})) == told
+
+
 def test_result_is_json_and_makes_tables(result: dict) -> None:
     again = json.loads(json.dumps(result, allow_nan=False))
     assert tables(again) == tables(result)
@@ -133,7 +139,7 @@ def test_sides_that_differ_are_not_timed(tmp_path: Path) -> None:
 
 
 def test_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="Unknown case 'kann'. Did you mean 'kan'"):
+    with pytest.raises(ConfigError, match=r"Unknown case 'kann'\. Did you mean 'kan'"):
         run_bench(ONE, TINY, only=["kann"])
     with pytest.raises(ConfigError, match="no reference operators"):
         run_bench(dataclasses.replace(ONE, references=tmp_path), TINY, only=["pipeline"])
