@@ -62,14 +62,17 @@ def make_setting(
         raise ConfigError("precision tf32 needs a CUDA GPU; use float32 or bf16.")
     if threads is not None and threads < 1:
         raise ConfigError(f"threads must be at least 1, not {threads}.")
-    return Setting(chosen.type, threads or available_cores(), precision, references)
+    return Setting(chosen.type, threads or default_threads(), precision, references)
+
+
+def default_threads() -> int:
+    """Return ``OMP_NUM_THREADS`` where it is set, else the number of cores, as ``nproc`` does."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else available_cores()
 
 
 def available_cores() -> int:
-    """Return the number of cores that this process may use, as ``nproc`` counts them."""
-    allowed = os.environ.get("OMP_NUM_THREADS", "")
-    if allowed.isdigit() and int(allowed) > 0:
-        return int(allowed)
+    """Return the number of cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

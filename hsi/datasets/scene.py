@@ -24,7 +24,7 @@ class Scene:
     class_names, colors
         C names and C colours ("#rrggbb"), class 1 first.
     label_codes
-        The C integers that stand for the classes in the label file (differs from 1..C where that file has gaps).
+        The C integers that stand for the classes in the label file: not 1..C where that file has gaps.
     wavelengths_nm
         Band centres in nanometres, or None where the file has none.
     sensor, georeference

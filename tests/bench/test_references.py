@@ -107,7 +107,7 @@ def test_folders_that_are_no_references(tmp_path: Path) -> None:
         load_references(tmp_path)
     (tmp_path / "__init__.py").write_text("from .other import X\nREFERENCES = {'kan': X}\n")
     (tmp_path / "other.py").write_text("X = 2\n")
-    assert load_references(tmp_path) == {"kan": 2}
+    assert dict[str, object](load_references(tmp_path)) == {"kan": 2}
 
 
 def test_references_are_not_in_the_package() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ ONE = Setting("cpu", 1)
 
 
 @pytest.fixture(scope="module")
-def result() -> dict:
+def result() -> dict[str, Any]:
     """One operator, one training step, one network, the pipeline."""
     said: list[str] = []
     only = ["pipeline", "densenet3d", "backbone-step", "expert"]
@@ -31,7 +32,7 @@ def result() -> dict:
 
 
 @pytest.mark.usefixtures("needs_references")
-def test_comparisons(result: dict) -> None:
+def test_comparisons(result: dict[str, Any]) -> None:
     operator, step = result["comparisons"]
     assert (operator["name"], operator["shape"]) == ("expert", [2, 28, 6, 4, 4])
     assert (step["name"], step["shape"]) == ("backbone-step", [2, 12, 7, 7])
@@ -51,12 +52,12 @@ def test_comparisons(result: dict) -> None:
 
 
 @pytest.fixture
-def needs_references(result: dict) -> None:
+def needs_references(result: dict[str, Any]) -> None:
     if not result["references"]:
         pytest.skip("the references are only in a checkout")
 
 
-def test_network_and_pipeline(result: dict) -> None:
+def test_network_and_pipeline(result: dict[str, Any]) -> None:
     (network,) = result["networks"]
     assert network["params"] == sum(
         p.numel() for p in build_model("densenet3d", bands=12, classes=3, patch=7).parameters()
@@ -70,7 +71,7 @@ def test_network_and_pipeline(result: dict) -> None:
     assert result["pipeline"]["patches_per_second"] > 0
 
 
-def test_machine_is_told(result: dict) -> None:
+def test_machine_is_told(result: dict[str, Any]) -> None:
     machine = result["machine"]
     assert (machine["threads"], machine["device"], machine["torch"]) == (1, "cpu", torch.__version__)
     assert file_name(machine).startswith("bench-")
@@ -78,13 +79,13 @@ def test_machine_is_told(result: dict) -> None:
     assert set(file_name(machine)) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
-def test_a_busy_machine_is_told(result: dict) -> None:
+def test_a_busy_machine_is_told(result: dict[str, Any]) -> None:
     for load, told in ((None, False), (0.5, False), (0.6, True)):
         machine = {**result["machine"], "load_before": load, "cores": 2}
         assert ("The machine was busy" in conditions({**result, "machine": machine})) == told
 
 
-def test_result_is_json_and_makes_tables(result: dict) -> None:
+def test_result_is_json_and_makes_tables(result: dict[str, Any]) -> None:
     again = json.loads(json.dumps(result, allow_nan=False))
     assert tables(again) == tables(result)
     for rows in tables(result):
