@@ -35,6 +35,9 @@ def train(
     patch: o.Patch = None,
     padding: Annotated[str | None, option(PATCHES, "Beyond the border: zeros or reflect.")] = None,
     scale_on: Annotated[str | None, option(PATCHES, "Fit scaling and PCA on all or on train pixels.")] = None,
+    scale: Annotated[
+        str | None, option(PATCHES, "Scale each of the bands, or the scene as one (for MNF features).")
+    ] = None,
     pca: Annotated[int | None, option(PATCHES, "Principal components at most; 0: the bands.")] = None,
     augment: Annotated[
         bool | None, option(PATCHES, "Flip and rotate patches at random.", "--augment/--no-augment")
@@ -49,6 +52,9 @@ def train(
     weight_decay: Annotated[float | None, option(TRAINING, "L2 penalty of Adam.")] = None,
     class_weights: Annotated[
         bool | None, option(TRAINING, "Weigh rare classes up.", "--class-weights/--no-class-weights")
+    ] = None,
+    ema: Annotated[
+        float | None, option(TRAINING, "Keep a running mean of the weights, with this decay a step; 0: none.")
     ] = None,
     patience: Annotated[
         int | None, option(TRAINING, "Stop after so many epochs without a better val OA; 0: never.")

@@ -36,6 +36,8 @@ class Preprocess:
     ----------
     keep
         Zero-based numbers of the bands to keep, or None for all.
+    common_scale
+        Standardise by one factor for all bands instead of one for each; see `Standardise`.
     components
         Principal components at most. With 0, or no fewer than there are bands, the bands themselves stay:
         a full set of components would be the same data, turned.
@@ -63,11 +65,14 @@ class Preprocess:
     bands_in_: int
     fitted_on_: int
 
-    def __init__(self, *, keep: Sequence[int] | None = None, components: int = 0) -> None:
+    def __init__(
+        self, *, keep: Sequence[int] | None = None, components: int = 0, common_scale: bool = False
+    ) -> None:
         if components < 0:
             raise ConfigError(f"The number of principal components cannot be negative; got {components}.")
         self.band_list = None if keep is None else BandList(keep)
         self.components = components
+        self.common_scale = common_scale
 
     def fit(self, cube: NDArray[Any], pixels: NDArray[np.int64] | None = None) -> Preprocess:
         """Learn from some pixels of a cube, or from all; other pixels are not looked at.
@@ -92,7 +97,7 @@ class Preprocess:
         if self.band_list is not None:
             self.band_list.check(bands)
             steps.append(self.band_list)
-        steps.append(Standardise().fit(_apply(tuple(steps), _pieces(cube, wanted))))
+        steps.append(Standardise(common=self.common_scale).fit(_apply(tuple(steps), _pieces(cube, wanted))))
         if 0 < self.components < steps[-1].bands:
             steps.append(PCA(self.components).fit(_apply(tuple(steps), _pieces(cube, wanted))))
         self.steps_ = tuple(steps)

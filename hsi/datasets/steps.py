@@ -68,6 +68,13 @@ class BandList:
 class Standardise:
     """Gives each band zero mean and unit variance; a band that is constant where it was fitted becomes 0.
 
+    Parameters
+    ----------
+    common
+        Divide all bands by one number instead, the root of their mean variance. Features such as MNF or
+        principal components carry their worth in their spread; divided each by its own, the noisy last ones
+        weigh as much as the first.
+
     Attributes
     ----------
     mean_, scale_
@@ -78,6 +85,9 @@ class Standardise:
     learned = ("mean_", "scale_")
     mean_: Floats
     scale_: Floats
+
+    def __init__(self, *, common: bool = False) -> None:
+        self.common = common
 
     def fit(self, pixels: Pixels) -> Standardise:
         """Learn mean and scale from pixels ``(n, bands)``, or from an iterable of such pieces.
@@ -93,6 +103,8 @@ class Standardise:
         rounding = moments.count * np.finfo(np.float64).eps
         constant = variance <= rounding * variance + (rounding * moments.mean) ** 2
         self.mean_ = moments.mean
+        if self.common and not constant.all():
+            variance = np.full_like(variance, variance[~constant].mean())
         self.scale_ = np.where(constant, 0.0, np.sqrt(variance))
         return self
 

@@ -40,9 +40,12 @@ def save_state(
     optimiser: optim.Optimizer,
     generators: Mapping[str, torch.Generator],
     facts: Mapping[str, Any],
+    average: nn.Module | None = None,
 ) -> None:
     """Write everything that training needs to go on exactly as if it had not stopped."""
     tensors = _rows("model.", model.state_dict())
+    if average is not None:
+        tensors |= _rows("average.", average.state_dict())
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= _rows(f"optimiser.{index}.", state)
     tensors["random.torch"] = torch.get_rng_state()
@@ -58,6 +61,7 @@ def load_state(
     model: nn.Module,
     optimiser: optim.Optimizer,
     generators: Mapping[str, torch.Generator],
+    average: nn.Module | None = None,
 ) -> dict[str, Any]:
     """Bring everything back to where `save_state` left it; return the values beside it.
 
@@ -72,6 +76,8 @@ def load_state(
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = tensor
     _fill(model, parts["model"], path)
+    if average is not None:
+        _fill(average, parts.get("average", {}), path)
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts.get("optimiser", {}).items():

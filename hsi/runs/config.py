@@ -26,6 +26,7 @@ CHOICES = {
     "guard": ("mask", "drop"),
     "padding": ("zeros", "reflect"),
     "scale_on": ("all", "train"),
+    "scale": ("bands", "scene"),
     "schedule": ("wave", "cosine", "constant"),
     "device": ("auto", "cpu", "cuda", "mps"),
     "precision": ("auto", "float32", "bf16", "fp16"),
@@ -43,12 +44,15 @@ class Config:
         fractions are shares of the labelled pixels.
     What the network sees
         ``patch`` (odd width, pixels), ``padding``, ``scale_on`` (pixels that scaling and PCA are fitted on),
+        ``scale`` (bands: each band by its own spread; scene: all by one, so that features such as MNF keep
+        their weights),
         ``pca`` (principal components at most; 0: the bands themselves), ``augment`` (the 8 symmetries
         of the square, at random).
     How it learns
         Adam with ``lr`` on ``schedule`` for ``epochs``, ``batch`` patches a step, ``weight_decay``,
-        ``class_weights`` (inverse frequency), ``patience`` (epochs without a better validation OA before it
-        stops; 0: never).
+        ``class_weights`` (inverse frequency), ``ema`` (decay a step of the running mean of weights that is
+        validated, kept and tested; 0: the weights themselves), ``patience`` (epochs without a better
+        validation OA before it stops; 0: never).
     """
 
     model: str
@@ -72,6 +76,7 @@ class Config:
     patch: int = 11
     padding: str = "zeros"
     scale_on: str = "train"
+    scale: str = "bands"
     pca: int = 0
     augment: bool = False
 
@@ -81,6 +86,7 @@ class Config:
     schedule: str = "cosine"
     weight_decay: float = 0.0
     class_weights: bool = False
+    ema: float = 0.0
     patience: int = 0
 
     device: str = "auto"
@@ -97,6 +103,8 @@ class Config:
             raise ConfigError(f"lr must be a positive number, not {self.lr}.")
         if not 0 <= self.weight_decay < math.inf:
             raise ConfigError(f"weight_decay must not be negative; got {self.weight_decay}.")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema is the decay of a running mean, from 0 to below 1; got {self.ema}.")
         for name in ("train", "val"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

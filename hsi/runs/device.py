@@ -31,12 +31,13 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     Raises
     ------
     ConfigError
-        For float16 on a CPU, which torch cannot train in.
+        For half precision on a CPU: float16 cannot be trained in there, and bfloat16 gradients of a 3x3x3
+        convolution on maps of depth 2 come out wrong (oneDNN, seen with torch 2.13).
     """
     if name == "auto":
         name = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    if name == "fp16" and device.type == "cpu":
-        raise ConfigError("precision fp16 needs a GPU; use bf16 or float32 on a CPU.")
+    if name != "float32" and device.type == "cpu":
+        raise ConfigError(f"precision {name} needs a GPU; use float32 on a CPU.")
     return {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 

@@ -45,10 +45,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "val": 0.05,
         "patch": 11,
         "pca": 30,
-        "epochs": 40,
+        "epochs": 30,
         "batch": 16,
         "lr": 1e-3,
         "schedule": "cosine",
+        "ema": 0.99,
         "augment": True,
     },
 }

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hsi.datasets.augment import flip_rotate
 from hsi.datasets.patches import PatchCutter
@@ -68,6 +69,7 @@ class Trainer:
             weight_decay=self.config.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),  # one pass over each parameter instead of six
         )
+        self.average = averaged(self.model, self.config.ema) if self.config.ema else None
         self.order = torch.Generator().manual_seed(self.config.seed)
         self.symmetry = torch.Generator().manual_seed(self.config.seed + 1)
         self.class_weights = self._inverse_frequencies() if self.config.class_weights else None
@@ -133,6 +135,8 @@ class Trainer:
             self.scaler.scale(loss).backward()
             self.scaler.step(self.optimiser)
             self.scaler.update()
+            if self.average is not None:
+                self.average.update_parameters(self.model)
 
             total_loss += value * len(pixels)
             right += int((logits.argmax(dim=1) == wanted).sum())
@@ -144,10 +148,14 @@ class Trainer:
         """Return mean loss and OA on the validation pixels."""
         pixels = self.split.val
         with autocast(self.device, self.precision):
-            logits = predict_logits(self.model, self.cutter, pixels)
+            logits = predict_logits(self._kept(), self.cutter, pixels)
         wanted = self.targets[torch.from_numpy(pixels).to(self.device)].cpu()
         loss = functional.cross_entropy(logits, wanted).item()
         return loss, float((logits.argmax(dim=1) == wanted).double().mean())
+
+    def _kept(self) -> nn.Module:
+        """Return the network that is validated and kept: the running mean of the weights, if there is one."""
+        return self.model if self.average is None else self.average.module
 
     def _batches(self, pixels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Cut into batches; a last batch of one pixel joins the one before, since batch norm needs two."""
@@ -176,19 +184,26 @@ class Trainer:
         row = self.history[-1]
         if best:
             save_weights(
-                checkpoints / BEST, self.model, {**self.facts, "epoch": row["epoch"], "val_oa": row["val_oa"]}
+                checkpoints / BEST,
+                self._kept(),
+                {**self.facts, "epoch": row["epoch"], "val_oa": row["val_oa"]},
             )
         facts = {"history": self.history, "scaler": self.scaler.state_dict()}
         generators = {"order": self.order, "symmetry": self.symmetry}
-        save_state(checkpoints / LAST, self.model, self.optimiser, generators, facts)
+        save_state(checkpoints / LAST, self.model, self.optimiser, generators, facts, self.average)
         write_text(self.folder / "history.csv", history_csv(self.history))
 
     def _restore(self) -> None:
         generators = {"order": self.order, "symmetry": self.symmetry}
         path = self.folder / "checkpoint" / LAST
-        facts = load_state(path, self.model, self.optimiser, generators)
+        facts = load_state(path, self.model, self.optimiser, generators, self.average)
         self.history = facts["history"]
         self.scaler.load_state_dict(facts["scaler"])
+
+
+def averaged(model: nn.Module, decay: float) -> AveragedModel:
+    """Return the running mean of a network's weights and statistics (Polyak averaging with decay)."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def history_csv(history: list[EpochRow]) -> str:

@@ -83,7 +83,7 @@ def train(
     split = split_of(settled, scene)
     for note in split.notes:
         watcher.say(note)
-    preprocess = Preprocess(components=settled.pca)
+    preprocess = Preprocess(components=settled.pca, common_scale=settled.scale == "scene")
     pixels = None if settled.scale_on == "all" else split.train
     features = preprocess.fit(scene.cube, pixels)
     network = build_network(settled, features.bands, scene.classes)

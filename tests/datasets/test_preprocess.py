@@ -220,3 +220,17 @@ def test_no_second_cube_is_held(tmp_path: Path, options: dict[str, Any]) -> None
         tracemalloc.stop()
         assert fitting < 20e6 < as_float32 - 10e6
         assert whole < out.nbytes + 20e6
+
+
+def test_a_common_scale_keeps_the_weights_of_the_bands() -> None:
+    random = np.random.default_rng(0)
+    spread = np.array([6.0, 2.0, 0.0, 1.0])
+    cube = random.normal(size=(9, 8, 4)) * spread + 3
+    chain = Preprocess(common_scale=True).fit(cube)
+    out = chain.transform(cube).reshape(-1, 4)
+    flat = cube.reshape(-1, 4)
+    factor = np.sqrt(flat[:, [0, 1, 3]].var(axis=0).mean())
+    np.testing.assert_allclose(
+        out[:, [0, 1, 3]], (flat - flat.mean(axis=0))[:, [0, 1, 3]] / factor, atol=1e-5
+    )
+    assert not out[:, 2].any()

@@ -95,6 +95,8 @@ def test_another_split_by_hand_replaces_the_one_in_the_file():
         ({"scheme": "random", "guard": "mask"}, "guard means nothing to the split scheme 'random'"),
         ({"split": "a.npz", "train": 0.1}, "train means nothing"),
         ({"scheme": "random", "per_class": 5}, "Options clash: --scheme and --per-class"),
+        ({"ema": 1.0}, "ema is the decay"),
+        ({"scale": "band"}, "Did you mean 'bands'?"),
         ({"weight_decay": -1.0}, "weight_decay must not be negative"),
     ],
 )

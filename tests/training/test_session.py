@@ -109,7 +109,7 @@ class StopAfter(Watcher):
 
 @pytest.mark.parametrize("model", ["densenet3d", "kanet"])
 def test_an_interrupted_run_resumes_to_the_same_metrics(settings, tmp_path, model):
-    settings = {**settings, "model": model, "augment": True}
+    settings = {**settings, "model": model, "augment": True, "ema": 0.9, "scale": "scene"}
     whole = hsi.train(**settings, out=tmp_path / "whole")
     steps = -(-len(whole.split.train) // settings["batch"])
     with pytest.raises(KeyboardInterrupt):
@@ -215,6 +215,7 @@ def test_a_last_batch_of_one_pixel_joins_the_one_before(settings, tmp_path):
         ({"patch": 25}, HsiError, "wider than the scene"),
         ({"device": "mps"}, ConfigError, "no device 'mps'"),
         ({"precision": "fp16"}, ConfigError, "needs a GPU"),
+        ({"precision": "bf16"}, ConfigError, "needs a GPU"),
         ({"model_options": {"layer": [1]}}, HsiError, "has no option 'layer'"),
         ({"train": 0.95}, SplitError, "."),
     ],
@@ -241,3 +242,12 @@ def test_another_scene_with_other_bands_is_refused(settings, small_scene, tmp_pa
     np.save(small_scene.parent / "cube.npy", np.load(small_scene.parent / "cube.npy")[:, :, :10])
     with pytest.raises(RunError, match="was trained on 12 bands, but 'small' has 10"):
         run.predict(hsi.load_scene(str(small_scene)))
+
+
+def test_the_running_mean_is_what_is_kept(settings, tmp_path):
+    plain = hsi.train(**settings, out=tmp_path / "a")
+    mean = hsi.train(**settings, ema=0.9, out=tmp_path / "b")
+    # Validating another network does not change how this one is trained.
+    assert [row["train_loss"] for row in plain.history] == [row["train_loss"] for row in mean.history]
+    assert [row["val_loss"] for row in plain.history] != [row["val_loss"] for row in mean.history]
+    assert mean.evaluate(mean.load_scene(), device="cpu").oa == mean.scores["test"].oa
