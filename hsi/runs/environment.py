@@ -63,15 +63,14 @@ def _git_revision() -> str | None:
     root = Path(hsi.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
-    ask = {
-        "cwd": root,
-        "capture_output": True,
-        "text": True,
-        "env": {**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-    }
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, **ask)  # type: ignore[call-overload]
-        changes = subprocess.run(["git", "status", "--porcelain", "-uno"], check=True, **ask)  # type: ignore[call-overload]
+        changed = _git(root, "status", "--porcelain", "-uno")
+        return _git(root, "rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return str(head.stdout.strip()) + ("+changes" if changes.stdout.strip() else "")
+
+
+def _git(root: Path, *words: str) -> str:
+    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    done = subprocess.run(["git", *words], cwd=root, env=quiet, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
