@@ -49,7 +49,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch": 16,
         "lr": 1e-3,
         "schedule": "cosine",
-        "ema": 0.99,
         "augment": True,
     },
 }
