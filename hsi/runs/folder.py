@@ -24,6 +24,7 @@ from hsi.models import build_model
 from hsi.runs.checkpoint import BEST, load_weights
 from hsi.runs.config import Config, read_config
 from hsi.runs.device import autocast, choose_device, choose_precision
+from hsi.runs.predictions import load_predictions
 from hsi.scoring import Scores, score, scores_of
 
 PARTS = ("train", "val", "test")
@@ -83,6 +84,17 @@ class Run:
     def scores(self) -> dict[str, Scores]:
         """Scores of each part that has pixels, recomputed from the confusion matrices."""
         return {part: scores_of(self.metrics[part]["confusion"]) for part in PARTS if self.metrics.get(part)}
+
+    @cached_property
+    def predictions(self) -> dict[str, NDArray[np.int64]]:
+        """Predicted class 1..C of each pixel of ``split.train``, ``.val`` and ``.test``, in their order.
+
+        Raises
+        ------
+        RunError
+            When the training has not come to its end, or its predictions.npz is damaged or of another split.
+        """
+        return load_predictions(self.path, self.split.counts)
 
     @cached_property
     def history(self) -> list[dict[str, float]]:

@@ -25,6 +25,7 @@ from hsi.runs.config import Config, read_config
 from hsi.runs.device import autocast, choose_device, choose_precision
 from hsi.runs.environment import describe_environment, device_name
 from hsi.runs.folder import PARTS, Run, build_network, make_cutter
+from hsi.runs.predictions import save_predictions
 from hsi.runs.protocols import resolve
 from hsi.scoring import score
 from hsi.training.loop import Trainer
@@ -155,13 +156,13 @@ def _fit_and_score(
         "leakage": _leakage(split, config.patch),
     }
     test_seconds = 0.0
+    predictions = {}
     for part in PARTS:
         pixels = getattr(split, part)
         started = time.perf_counter()
-        if len(pixels):
-            with autocast(device, trainer.precision):
-                labels = predict_labels(network, cutter, pixels)
-            metrics[part] = score(scene.labels.ravel()[pixels], labels, scene.classes).as_dict()
+        with autocast(device, trainer.precision):
+            predictions[part] = predict_labels(network, cutter, pixels)
+        metrics[part] = score(scene.labels.ravel()[pixels], predictions[part], scene.classes).as_dict()
         if part == "test":
             test_seconds = time.perf_counter() - started
     metrics["seconds"] = {
@@ -170,6 +171,7 @@ def _fit_and_score(
         "test": test_seconds,
     }
     metrics["peak_memory_mb"] = _peak_memory_mb(device)
+    save_predictions(folder, predictions)
     write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return Run(folder)
 
