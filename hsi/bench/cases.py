@@ -13,7 +13,7 @@ from hsi.models.densenet3d import GROWTH
 from hsi.models.ekgnet import ExpertKernelConv3d
 from hsi.models.kanet import KANConv3d
 from hsi.models.registry import build_model
-from hsi.models.sgdscnet import SnakeTemplates
+from hsi.models.snake_templates import SnakeTemplates
 from hsi.models.stnet import SpatialSpectralTransformer
 from hsi.models.wcnet import WaveletConv3d
 

@@ -45,7 +45,7 @@ def in_own_process(function: Callable[..., Result], *arguments: object) -> Resul
 def _answer(pipe: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
     try:
         answer: tuple[object, Exception | None] = (function(*arguments), None)
-    except Exception as error:
+    except Exception as error:  # whatever it is, the parent raises it
         answer = (None, error)
     pipe.send(answer)
     pipe.close()

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from hsi.errors import ModelError
 from hsi.models.registry import build_model, model_entry
-from hsi.models.sgdscnet import SnakeConv3d, SnakeMixer, SnakeTemplates, sgdscnet
+from hsi.models.sgdscnet import SnakeConv3d, SnakeMixer, sgdscnet
 from hsi.models.snake import outward_sum, snake_conv3d
+from hsi.models.snake_templates import SnakeTemplates
 
 AXES = "whd"
 
