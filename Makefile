@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench-table setup lint types format clean
+.PHONY: demo test bench-table tables setup lint types format clean
 
 demo: setup
 	$(BIN)/hsi train --model wcnet --dataset demo
@@ -14,6 +14,10 @@ test: setup lint types
 # Rewrites the measured table in README.md from experiments/results/bench-*.json.
 bench-table: setup
 	$(BIN)/python benchmarks/readme_table.py
+
+# Rewrites experiments/RESULTS.md and its figures from experiments/results/*.csv, which hsi sweep writes.
+tables: setup
+	$(BIN)/python experiments/tables.py
 
 setup: $(VENV)/.ready
 

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from hsi.comparison import Comparison, compare
     from hsi.datasets import Scene, Split, load_scene, make_split, register_scene
     from hsi.errors import HsiError, InputError
     from hsi.models import build_model, register_model
+    from hsi.runs.distance import accuracy_by_distance
     from hsi.runs.folder import Run, open_run
     from hsi.scoring import Scores, score
-    from hsi.training import Watcher, resume, train
+    from hsi.training import Watcher, resume, train, train_runs
 
 _HOMES = {
+    "Comparison": "hsi.comparison",
+    "compare": "hsi.comparison",
     "Scene": "hsi.datasets",
     "Split": "hsi.datasets",
     "load_scene": "hsi.datasets",
@@ -28,6 +32,7 @@ _HOMES = {
     "InputError": "hsi.errors",
     "build_model": "hsi.models",
     "register_model": "hsi.models",
+    "accuracy_by_distance": "hsi.runs.distance",
     "Run": "hsi.runs.folder",
     "open_run": "hsi.runs.folder",
     "Scores": "hsi.scoring",
@@ -35,8 +40,10 @@ _HOMES = {
     "Watcher": "hsi.training",
     "resume": "hsi.training",
     "train": "hsi.training",
+    "train_runs": "hsi.training",
 }
 __all__ = [
+    "Comparison",
     "HsiError",
     "InputError",
     "Run",
@@ -44,7 +51,9 @@ __all__ = [
     "Scores",
     "Split",
     "Watcher",
+    "accuracy_by_distance",
     "build_model",
+    "compare",
     "load_scene",
     "make_split",
     "open_run",
@@ -53,8 +62,9 @@ __all__ = [
     "resume",
     "score",
     "train",
+    "train_runs",
 ]
-_SUBPACKAGES = ("datasets", "mapping", "models", "runs", "scoring", "training")
+_SUBPACKAGES = ("comparison", "datasets", "figures", "mapping", "models", "runs", "scoring", "training")
 
 
 def __getattr__(name: str) -> Any:

@@ -11,18 +11,20 @@ from hsi.bench.machine import describe_machine
 from hsi.bench.networks import measure_network
 from hsi.bench.pipeline import measure_pipeline
 from hsi.bench.references import find_references, load_references
+from hsi.bench.remembered import remember_speed
 from hsi.bench.scale import FULL, QUICK, Scale
 from hsi.bench.setting import Setting
 from hsi.errors import ConfigError, unknown
-from hsi.models.registry import list_models
+from hsi.models.registry import list_models, model_entry
 
 FORMAT = 1
 PIPELINE = "pipeline"
 
 
 def case_names() -> list[str]:
-    """Return the names of all that can be measured, in the order of a run."""
-    return [*CASES, *list_models(), PIPELINE]
+    """Return the names of all that can be measured, in the order of a run; baselines are not measured."""
+    networks = [name for name in list_models() if not model_entry(name).baseline]
+    return [*CASES, *networks, PIPELINE]
 
 
 def run_bench(
@@ -80,5 +82,8 @@ def run_bench(
         elif name == PIPELINE:
             result["pipeline"] = measure_pipeline(scale, setting)
         else:
-            result["networks"].append(measure_network(name, scale, setting))
+            measured = measure_network(name, scale, setting)
+            if scale != QUICK:
+                remember_speed(name, measured, scale, setting)
+            result["networks"].append(measured)
     return result

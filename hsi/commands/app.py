@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from hsi import __version__
-from hsi.commands import bench, download, evaluate, models, scenes, split, train
+from hsi.commands import bench, compare, download, evaluate, models, scenes, split, sweep, train
 from hsi.errors import HsiError
 
 app = typer.Typer(
@@ -28,7 +28,9 @@ app.command("models")(models.models)
 app.command("download")(download.download)
 app.command("split")(split.split)
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("bench")(bench.bench)
 
 

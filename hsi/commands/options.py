@@ -35,7 +35,12 @@ Scheme = Annotated[str | None, option(SPLIT, "random, paper, per-class, mask or 
 Train = Annotated[float | None, option(SPLIT, "Share of the labelled pixels to train on: 0.1 is 10 %.")]
 Val = Annotated[float | None, option(SPLIT, "Share of the labelled pixels to validate on.")]
 Guard = Annotated[str | None, option(SPLIT, "How disjoint areas are kept apart: mask or drop.")]
+Folds = Annotated[
+    int | None, option(SPLIT, "So many disjoint areas: one for test, the next for val, the rest for train.")
+]
+Fold = Annotated[int | None, option(SPLIT, "Which of the folds is tested, from 0; without it all of them.")]
 PerClass = Annotated[int | None, option(SPLIT, "Training pixels of each class.")]
+SplitMask = Annotated[str | None, option(SPLIT, "Published mask by name, such as dase (hsi scenes).")]
 TrainMask = Annotated[str | None, option(SPLIT, "Labels of the training pixels: FILE or FILE:KEY.")]
 TestMask = Annotated[str | None, option(SPLIT, "Labels of the test pixels: FILE or FILE:KEY.")]
 Seed = Annotated[int | None, option(SPLIT, "Seed of the split, and of weights and order in training.")]

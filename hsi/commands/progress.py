@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from rich.markup import escape
@@ -51,7 +52,8 @@ class TrainingProgress(Watcher):
         self.bar.update(self.task, completed=number, state=f"{self.loss}  {self.val}")
         every = max(1, self.epochs // 10)
         if not self.console.is_terminal and (number % every == 0 or number == self.epochs):
-            took = f"loss {row['train_loss']:.4f}  {self.val}  {row['seconds']:.1f} s"
+            loss = "" if math.isnan(row["train_loss"]) else f"loss {row['train_loss']:.4f}  "
+            took = f"{loss}{self.val}  {row['seconds']:.1f} s"
             self.console.print(f"epoch {number}/{self.epochs}  {took}", highlight=False)
 
     def stop(self) -> None:

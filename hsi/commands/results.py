@@ -63,3 +63,22 @@ def class_table(metrics: dict[str, Any], names: Iterable[str]) -> Any:
         for number, name in enumerate(names, start=1)
     ]
     return table("Per class, on the test pixels", columns, rows)
+
+
+def distance_table(bins: Iterable[dict[str, Any]]) -> Group:
+    """Return the accuracy of test pixels near to training pixels and far from them."""
+    columns = [("distance, px", True), ("test pixels", True), ("OA %", True), ("95 % interval", True)]
+    rows = []
+    for one in bins:
+        near, far = one["nearest"], one["farthest"]
+        bounds = one["interval"]
+        rows.append(
+            [
+                near if near == far else f"{near} or more" if far is None else f"{near}-{far}",
+                one["pixels"],
+                percent(one["oa"]),
+                "-" if bounds is None else f"{percent(bounds[0])} - {percent(bounds[1])}",
+            ]
+        )
+    what = table("By Chebyshev distance to the nearest training pixel", columns, rows)
+    return Group(what, Text("The Wilson intervals take pixels as independent; neighbours are not."))

@@ -15,7 +15,7 @@ def scenes(data_root: o.DataRoot = None, json: o.Json = False) -> None:
       hsi scenes --data-root /data/hyperspectral --json
     """
     from hsi.commands import screen
-    from hsi.datasets import is_on_disk, list_scenes
+    from hsi.datasets import is_on_disk, list_masks, list_scenes
 
     scenes: list[dict[str, Any]] = []
     for entry in list_scenes():
@@ -32,6 +32,7 @@ def scenes(data_root: o.DataRoot = None, json: o.Json = False) -> None:
                 "synthetic": entry.synthetic,
                 "embedded": made is not None,
                 "on_disk": is_on_disk(entry, data_root),
+                "masks": [mask.name for mask in list_masks() if mask.scene == entry.name],
                 "source": entry.source,
                 "terms": entry.terms,
             }
@@ -41,7 +42,8 @@ def scenes(data_root: o.DataRoot = None, json: o.Json = False) -> None:
         return
     columns = [
         ("name", False), ("also", False), ("scene", False), ("sensor", False), ("rows x cols", True),
-        ("bands", True), ("classes", True), ("labelled", True), ("on disk", False),
+        ("bands", True), ("classes", True), ("labelled", True), ("masks", False),
+        ("on disk", False),
     ]  # fmt: skip
     rows = [
         [
@@ -53,6 +55,7 @@ def scenes(data_root: o.DataRoot = None, json: o.Json = False) -> None:
             *(scene["shape"][2:] or ["-"]),
             scene["classes"] or "-",
             scene["labelled"] or "-",
+            ", ".join(scene["masks"]) or "-",
             "embedded" if scene["embedded"] else "yes" if scene["on_disk"] else "no",
         ]
         for scene in scenes

@@ -22,7 +22,10 @@ def split(
     train: o.Train = None,
     val: o.Val = None,
     guard: o.Guard = None,
+    folds: o.Folds = None,
+    fold: o.Fold = None,
     per_class: o.PerClass = None,
+    split_mask: o.SplitMask = None,
     train_mask: o.TrainMask = None,
     test_mask: o.TestMask = None,
     seed: o.Seed = None,
@@ -36,6 +39,8 @@ def split(
       hsi split --dataset IN --scheme disjoint
       hsi split --dataset UP --scheme random --train 0.1 --val 0.1 --patch 9
       hsi split --dataset IN --scheme disjoint --guard drop --out in-areas.npz
+      hsi split --dataset IN --folds 5 --fold 0
+      hsi split --dataset IN --split-mask dase
     """
     import numpy as np
 
@@ -49,7 +54,7 @@ def split(
     scene = load_scene(
         config.dataset, labels=labels, cube_key=cube_key, labels_key=labels_key, data_root=data_root
     )
-    made = split_of(config, scene)
+    made = split_of(config, scene, data_root)
     if out is not None:
         made.save(out)
     parts = {"train": made.train, "val": made.val, "test": made.test}
@@ -67,6 +72,9 @@ def split(
                 "dataset": scene.name,
                 "scheme": made.scheme,
                 "guard": made.guard,
+                "folds": made.folds,
+                "fold": made.fold,
+                "split_mask": config.split_mask,
                 "seed": config.seed,
                 "patch": config.patch,
                 "counts": {part: len(pixels) for part, pixels in parts.items()},
@@ -84,7 +92,9 @@ def split(
         for number, name in enumerate(scene.class_names, start=1)
     ]
     rows.append(["", "all", sum(scene.counts), *(len(pixels) for pixels in parts.values())])
-    title = f"{scene.name}, {made.scheme} split, patch {config.patch}, seed {config.seed}"
+    which = "" if made.folds is None else f" (fold {made.fold} of {made.folds}, counted from 0)"
+    which = f" ({config.split_mask})" if config.split_mask else which
+    title = f"{scene.name}, {made.scheme} split{which}, patch {config.patch}, seed {config.seed}"
     screen.out().print(screen.table(title, columns, rows))
     screen.out().print(results.leakage_sentence(figures), highlight=False)
     if out is not None:

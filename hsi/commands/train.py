@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hsi.commands import options as o
 from hsi.commands.options import PATCHES, RUN, SPLIT, TRAINING, option
+
+if TYPE_CHECKING:
+    from hsi.runs.folder import Run
+    from hsi.training.watcher import Watcher
 
 
 def train(
@@ -27,11 +31,17 @@ def train(
     train: o.Train = None,
     val: o.Val = None,
     guard: o.Guard = None,
+    folds: o.Folds = None,
+    fold: o.Fold = None,
     per_class: o.PerClass = None,
+    split_mask: o.SplitMask = None,
     train_mask: o.TrainMask = None,
     test_mask: o.TestMask = None,
     split: Annotated[str | None, option(SPLIT, "A split that `hsi split --out` wrote.")] = None,
     seed: o.Seed = None,
+    runs: Annotated[
+        int | None, option(RUN, "Train so often, with seeds SEED, SEED + 1, ... (splits and weights).")
+    ] = None,
     patch: o.Patch = None,
     padding: Annotated[str | None, option(PATCHES, "Beyond the border: zeros or reflect.")] = None,
     scale_on: Annotated[str | None, option(PATCHES, "Fit scaling and PCA on all or on train pixels.")] = None,
@@ -41,6 +51,19 @@ def train(
     pca: Annotated[int | None, option(PATCHES, "Principal components at most; 0: the bands.")] = None,
     augment: Annotated[
         bool | None, option(PATCHES, "Flip and rotate patches at random.", "--augment/--no-augment")
+    ] = None,
+    tta: Annotated[
+        bool | None,
+        option(PATCHES, "Test-time augmentation: average over the 8 symmetries.", "--tta/--no-tta"),
+    ] = None,
+    spectral_jitter: Annotated[
+        float | None, option(PATCHES, "Random gain and shift of spectra in training, in standard deviations.")
+    ] = None,
+    band_drop: Annotated[
+        float | None, option(PATCHES, "Largest share of bands, side by side, zeroed in a training patch.")
+    ] = None,
+    pixel_drop: Annotated[
+        float | None, option(PATCHES, "Largest share of neighbour pixels zeroed in a training patch.")
     ] = None,
     preset: Annotated[
         str | None, option(TRAINING, "quick: minutes on a laptop, not the papers' protocol.")
@@ -52,6 +75,9 @@ def train(
     weight_decay: Annotated[float | None, option(TRAINING, "L2 penalty of Adam.")] = None,
     class_weights: Annotated[
         bool | None, option(TRAINING, "Weigh rare classes up.", "--class-weights/--no-class-weights")
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, option(TRAINING, "Share of each training target spread over all classes evenly.")
     ] = None,
     ema: Annotated[
         float | None, option(TRAINING, "Keep a running mean of the weights, with this decay a step; 0: none.")
@@ -66,7 +92,7 @@ def train(
     device: o.Device = None,
     config: Annotated[Path | None, option(RUN, "TOML file with any of these; the command line wins.")] = None,
     out: Annotated[Path | None, option(RUN, "Run folder to make.")] = None,
-    resume: Annotated[Path | None, option(RUN, "Run folder to go on with.")] = None,
+    resume: Annotated[Path | None, option(RUN, "Run folder, or folder of runs, to go on with.")] = None,
     json: o.Json = False,
 ) -> None:
     """Train a network on a scene, score it, and write a run folder.
@@ -77,40 +103,104 @@ def train(
       hsi train --model stnet --dataset UP --protocol disjoint --preset quick
       hsi train --model wcnet --dataset my/scene.toml --option levels=[2,2,1]
       hsi train --config runs/first/config.toml --seed 2 --out runs/second
+      hsi train --model wcnet --dataset UP --protocol disjoint --runs 5 --out runs/five
       hsi train --resume runs/first
     """
-    from hsi.commands import results, screen
+    from hsi.commands import screen
     from hsi.commands.progress import TrainingProgress
-    from hsi.errors import ConfigError, Interrupted
-    from hsi.runs.folder import open_run
-    from hsi.training import session
+    from hsi.errors import Interrupted
 
     given = {**o.given(context), "model_options": o.parse_settings(settings or [])}
     watcher = TrainingProgress()
     try:
         if resume is None:
-            run = session.train(**given, config=config, out=out, data_root=data_root, watcher=watcher)
+            made, group = _train(given, runs, config, out, data_root, watcher)
         else:
-            if config is not None or out is not None:
-                raise ConfigError("Options clash: --resume goes on in its own folder with its own config.")
-            settled = open_run(resume).config
-            for name, value in given.items():
-                if value is not None and value != getattr(settled, name):
-                    raise ConfigError(
-                        f"The run '{resume}' has {name} = {getattr(settled, name)!r}; "
-                        f"--resume cannot change it to {value!r}."
-                    )
-            run = session.resume(resume, data_root=data_root, watcher=watcher)
+            made, group = _resume(resume, given, runs, config, out, data_root, watcher)
     except KeyboardInterrupt:
-        onward = (
-            f"go on with: hsi train --resume {watcher.folder}" if watcher.folder else "nothing was written"
-        )
-        raise Interrupted(f"Interrupted; {onward}") from None
-    metrics = run.metrics
-    if metrics["preset"] == "quick":
+        raise Interrupted(f"Interrupted; {_onward(watcher.folder)}") from None
+    if any(run.metrics["preset"] == "quick" for run in made):
         screen.note("These are the quick preset's settings, not the papers' protocol.")
-    if json:
-        screen.print_json({"run": str(run.path), **metrics})
+    _show(made, group, json)
+
+
+def _onward(folder: Path | None) -> str:
+    """Say how to go on after the run in `folder` was interrupted."""
+    from hsi.training.repeat import is_group
+
+    if folder is None:
+        return "nothing was written"
+    return f"go on with: hsi train --resume {folder.parent if is_group(folder.parent) else folder}"
+
+
+def _train(
+    given: dict[str, Any],
+    runs: int | None,
+    config: Path | None,
+    out: Path | None,
+    data_root: Path | None,
+    watcher: Watcher,
+) -> tuple[list[Run], Path | None]:
+    """Train one run, or a group of them where several are asked for; return them and the group's folder."""
+    from hsi.training import repeat, session
+    from hsi.training.settle import settle
+
+    where: dict[str, Any] = {"out": out, "config": config, "data_root": data_root, "watcher": watcher}
+    settled = settle(**given, config=config)
+    if runs is None and (settled.folds is None or settled.fold is not None):
+        return [session.train(**given, **where)], None
+    made = repeat.train_runs(**given, runs=1 if runs is None else runs, **where)
+    return made, made[0].path.parent
+
+
+def _resume(
+    folder: Path,
+    given: dict[str, Any],
+    runs: int | None,
+    config: Path | None,
+    out: Path | None,
+    data_root: Path | None,
+    watcher: Watcher,
+) -> tuple[list[Run], Path | None]:
+    """Go on with a run or a group of runs, as it was begun."""
+    from hsi.errors import ConfigError
+    from hsi.runs.folder import open_run
+    from hsi.training import repeat, session
+
+    if config is not None or out is not None:
+        raise ConfigError("Options clash: --resume goes on in its own folder with its own config.")
+    group = repeat.is_group(folder)
+    settled, count = repeat.read_group(folder) if group else (open_run(folder).config, 1)
+    for name, value in {**given, "runs": runs}.items():
+        there = count if name == "runs" else getattr(settled, name)
+        if value is not None and value != there:
+            raise ConfigError(
+                f"The run '{folder}' has {name} = {there!r}; --resume cannot change it to {value!r}."
+            )
+    if group:
+        return repeat.resume_runs(folder, data_root=data_root, watcher=watcher), folder
+    return [session.resume(folder, data_root=data_root, watcher=watcher)], None
+
+
+def _show(made: list[Run], group: Path | None, json: bool) -> None:
+    from hsi.commands import results, screen
+    from hsi.commands.group_table import group_table
+    from hsi.runs.spread import spread_of
+
+    out = screen.out()
+    if group is None:
+        (run,) = made
+        if json:
+            screen.print_json({"run": str(run.path), **run.metrics})
+            return
+        out.print(results.score_table(run.metrics))
+        out.print(f"Run: {run.path}", highlight=False, markup=False, soft_wrap=True)
         return
-    screen.out().print(results.score_table(metrics))
-    screen.out().print(f"Run: {run.path}", highlight=False, markup=False, soft_wrap=True)
+    if json:
+        runs = [{"run": str(run.path), **run.metrics} for run in made]
+        screen.print_json(
+            {"group": str(group), "summary": spread_of(run.metrics for run in made), "runs": runs}
+        )
+        return
+    out.print(group_table({run.path.name: run.metrics for run in made}))
+    out.print(f"Runs: {group}", highlight=False, markup=False, soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -38,9 +38,9 @@ class Problem:
     meets
         For each cell, (other cell, cost if the two are in different areas).
     taste
-        For each cell, small costs of being (left out, train, val, test), by which seeds differ.
+        For each cell, small costs of being left out and of being in area 1, 2, ..., by which seeds differ.
     targets
-        For each class, wanted pixels as (left out, train, val, test).
+        For each class, wanted pixels: left out, then in area 1, 2, .... Train, val and test are areas 1 to 3.
     """
 
     label: list[int]
@@ -48,12 +48,12 @@ class Problem:
     first: list[int]
     last: list[int]
     meets: list[list[tuple[int, float]]]
-    taste: list[tuple[float, float, float, float]]
-    targets: list[tuple[int, int, int, int]]
+    taste: list[tuple[float, ...]]
+    targets: list[tuple[int, ...]]
 
 
 class Search:
-    """Assigns every cell to train, val or test, at the lowest cost it finds.
+    """Assigns every cell to an area (train, val or test), at the lowest cost it finds.
 
     The cost adds up, in order of weight: parts that lack a class; relative errors of the wanted counts, of
     each class and of all together; and borders between areas. One step changes one run (neighbouring cells of
@@ -74,12 +74,13 @@ class Search:
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem = problem
         self.random = random.Random(seed)
-        self.area = [TEST] * len(problem.size)
-        self._taste = sum(taste[TEST] for taste in problem.taste)
-        self.counts = [[0, 0, 0, 0] for _ in problem.targets]
+        self.areas = range(1, len(problem.targets[0]))
+        self.area = [self.areas[-1]] * len(problem.size)
+        self._taste = sum(taste[-1] for taste in problem.taste)
+        self.counts = [[0] * len(targets) for targets in problem.targets]
         self.members: list[list[int]] = [[] for _ in problem.targets]
         for cell, (label, size) in enumerate(zip(problem.label, problem.size, strict=True)):
-            self.counts[label][TEST] += size
+            self.counts[label][-1] += size
             self.members[label].append(cell)
         self.wanted = [max(1, sum(column)) for column in zip(*problem.targets, strict=True)]
         self._class_cost = [self._cost_of(label) for label in range(len(problem.targets))]
@@ -99,11 +100,15 @@ class Search:
             temperature *= cooling
             self._try(self._propose(int(self.random.random() * cells)), temperature)
         for first, last in sorted(set(zip(self.problem.first, self.problem.last, strict=True))):
-            for order in permutations((NONE, *PARTS)):
+            for order in self._orders(first, last):
                 self._try(self._laid_out(first, last, order), 0.0)
         for cell in range(cells):
-            for area in PARTS:
+            for area in self.areas:
                 self._try([(cell, area)], 0.0)
+
+    def _orders(self, first: int, last: int) -> Iterable[Sequence[int]]:
+        """Return the orders in which the areas of a field are tried to be laid out."""
+        return permutations((NONE, *self.areas))
 
     def _propose(self, cell: int) -> list[tuple[int, int]]:
         """Return one change near `cell`, as (cell, new area)."""
@@ -127,7 +132,7 @@ class Search:
             beside = area[self.random.choice(self.problem.meets[cell])[0]]
             return [(one, beside) for one in range(start, stop)]
         if chance < 0.85 and stop - start < last - first:  # one run for each area, in any order
-            order = list(range(4))
+            order = list(range(len(self.areas) + 1))
             self.random.shuffle(order)
             return self._laid_out(first, last, order)
         return self._exchange(cell, self.random.choice(self.members[self.problem.label[cell]]))
@@ -148,7 +153,7 @@ class Search:
 
     def _laid_out(self, first: int, last: int, order: Sequence[int]) -> list[tuple[int, int]]:
         """Return the change that joins each area of a field to one run of the same size, in `order`."""
-        held = [0, 0, 0, 0]
+        held = [0] * (len(self.areas) + 1)
         for cell in range(first, last):
             held[self.area[cell]] += self.problem.size[cell]
         changes, turn, done, end = [], 0, 0, held[order[0]]
@@ -177,7 +182,7 @@ class Search:
 
     def _other(self, area: int) -> int:
         """Return another area at random."""
-        return self.random.choice([part for part in PARTS if part != area])
+        return self.random.choice([other for other in self.areas if other != area])
 
     def _try(self, changes: list[tuple[int, int]], temperature: float) -> None:
         """Make `changes`, and undo them if the cost is not acceptable."""

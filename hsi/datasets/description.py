@@ -21,8 +21,10 @@
     [colors]                               # optional; others come from the default palette
     1 = "#2fb344"
 
-Only ``cube`` and ``labels`` are needed. Paths are relative to the ``scene.toml``. A ``key`` is needed only
-where a file holds several arrays that could be meant.
+Only ``cube`` and ``labels`` are needed. Paths are relative to the ``scene.toml``; a file that is not there is
+looked for under the data root (``--data-root``, ``HSI_DATA``, the download cache), in any letter case and
+folder, so that a description can be shared without its data. A ``key`` is needed only where a file holds
+several arrays that could be meant.
 """
 
 from __future__ import annotations
@@ -34,9 +36,10 @@ from pathlib import Path
 from typing import Any
 
 from hsi.datasets.assemble import SceneFacts
+from hsi.datasets.locate import data_roots, find_file
 from hsi.datasets.palette import is_color
 from hsi.datasets.toml_files import read_toml, refuse_unknown_keys
-from hsi.errors import ConfigError
+from hsi.errors import ConfigError, SceneNotFoundError
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,20 @@ class SceneDescription:
     facts: SceneFacts
 
 
-def read_description(path: Path) -> SceneDescription:
+def read_description(path: Path, data_root: str | Path | None = None) -> SceneDescription:
     """Read a ``scene.toml`` (the format stands at the top of this module).
+
+    Parameters
+    ----------
+    path
+        The ``scene.toml``.
+    data_root
+        Where its files are looked for if they are not beside it; see `hsi.datasets.locate.data_roots`.
 
     Raises
     ------
     SceneNotFoundError, FileFormatError
-        When there is no such file, or it is not TOML.
+        When there is no such file, or it is not TOML; or when a file that it names is nowhere.
     ConfigError
         For an unknown key, a missing one, or a value of the wrong kind; the message names it.
     """
@@ -72,14 +82,26 @@ def read_description(path: Path) -> SceneDescription:
         if key not in table:
             raise ConfigError(f'{path} does not name the file of the {key}; add {key} = {{ file = "..." }}.')
     values = {key: _KINDS[key](value, f"{path}: '{key}'") for key, value in table.items()}
-    cube, labels = (_in_folder(values.pop(part), path.parent) for part in ("cube", "labels"))
+    cube, labels = (_found(values.pop(part), path, data_root) for part in ("cube", "labels"))
     values["class_names"] = values.pop("classes", {})
     values.setdefault("name", cube.file.stem)
     return SceneDescription(cube, labels, SceneFacts(**values))
 
 
-def _in_folder(source: ArraySource, folder: Path) -> ArraySource:
-    return ArraySource(folder / source.file.expanduser(), source.key)
+def _found(source: ArraySource, description: Path, data_root: str | Path | None) -> ArraySource:
+    """Settle where a file is: as named, beside the description, or under a data root."""
+    named = source.file.expanduser()
+    beside = description.parent / named
+    if named.is_absolute() or beside.exists():
+        return ArraySource(beside, source.key)
+    found = find_file(named, data_root)
+    if found is None:
+        roots = " or ".join(str(root) for root in data_roots(data_root))
+        raise SceneNotFoundError(
+            f"There is no file {beside}, nor a '{named}' under {roots}; "
+            "put it there, or name its folder with --data-root or HSI_DATA."
+        )
+    return ArraySource(found, source.key)
 
 
 def _text(value: Any, where: str) -> str:

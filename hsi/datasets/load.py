@@ -42,7 +42,8 @@ def load_scene(
     cube_key, labels_key
         Names of the arrays in those files. Default: the known name, else the only array that fits.
     data_root
-        Folder in which to look for a benchmark scene's files. Default: ``HSI_DATA``, then the download cache.
+        Folder in which to look for a benchmark scene's files, and for those of a ``scene.toml`` that are not
+        beside it. Default: ``HSI_DATA``, then the download cache.
 
     Returns
     -------
@@ -88,9 +89,9 @@ def load_scene(
     if entry is not None and entry.make is not None:
         return entry.make()
     if entry is not None and entry.description is not None:
-        scene = _load_description(entry.description)
+        scene = _load_description(entry.description, data_root)
         return replace(scene, name=entry.name, synthetic=scene.synthetic or entry.synthetic)
-    return _load_description(path)
+    return _load_description(path, data_root)
 
 
 def _load_file(cube_path: Path, labels_path: Path, cube_key: str | None, labels_key: str | None) -> Scene:
@@ -111,8 +112,8 @@ def _has_maps(path: Path) -> bool:
     return any(info.numeric and len(info.shape) == 2 and min(info.shape) > 1 for info in list_arrays(path))
 
 
-def _load_description(path: Path) -> Scene:
-    description = read_description(path)
+def _load_description(path: Path, data_root: str | Path | None) -> Scene:
+    description = read_description(path, data_root)
     cube = read_array(description.cube.file, ndim=3, key=description.cube.key, option="key")
     labels = read_array(description.labels.file, ndim=2, key=description.labels.key, option="key")
     return _assemble(cube, labels, description.facts, description.cube.file, description.labels.file)

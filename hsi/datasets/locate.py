@@ -62,6 +62,28 @@ def find_scene_files(entry: SceneEntry, data_root: str | Path | None = None) -> 
     return None
 
 
+def find_file(name: str | Path, data_root: str | Path | None = None) -> Path | None:
+    """Return the file called `name` under a data root, or None.
+
+    Letter case does not count. A name with folders (``masks/a.npz``) must match with them. Of several copies
+    the one nearest to the root wins.
+
+    Parameters
+    ----------
+    name
+        A relative path.
+    data_root
+        See `data_roots`.
+    """
+    wanted = tuple(part.casefold() for part in Path(name).parts)
+    for root in data_roots(data_root):
+        for path in _walk(root):
+            inside = path.relative_to(root).parts[-len(wanted) :]
+            if tuple(part.casefold() for part in inside) == wanted:
+                return path
+    return None
+
+
 def is_on_disk(entry: SceneEntry, data_root: str | Path | None = None) -> bool:
     """Whether `entry` can be loaded without a download."""
     if entry.description is not None:

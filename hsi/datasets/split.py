@@ -1,4 +1,4 @@
-"""A split of a scene's labelled pixels into train, val and test, and the one function that makes it."""
+"""A split of a scene's labelled pixels into train, val and test, checked and kept in a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets.disjoint import disjoint_parts
 from hsi.datasets.leakage import Leakage, check_patch, measure_leakage
-from hsi.datasets.masks import MaskSource, mask_parts
-from hsi.datasets.parts import AREAS, Labelled, Parts, Pixels
-from hsi.datasets.sampling import paper_parts, per_class_parts, random_parts
-from hsi.datasets.split_checks import (
-    check_clashes,
-    check_fractions,
-    check_sizes,
-    checked_labels,
-    checked_per_class,
-    unlabelled_classes,
-)
-from hsi.errors import SplitError, unknown
-
-SCHEMES = ("random", "paper", "per-class", "mask", "disjoint")
+from hsi.datasets.parts import AREAS, Labelled, Pixels
+from hsi.errors import SplitError
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +32,7 @@ class Split:
     labels_sha256
         Hash of that scene's label map, by `hash_labels`.
     scheme
-        One of `SCHEMES`.
+        One of `hsi.datasets.schemes.SCHEMES`.
     patch
         Odd patch width in pixels that the split was made for.
     seed
@@ -56,6 +42,8 @@ class Split:
     regions
         ``(rows, cols)`` uint8 area of every pixel, unlabelled ones too: 1 train, 2 val, 3 test, 0 none.
         None for schemes without areas. Under guard "mask" a patch sees only pixels of its centre's area.
+    folds, fold
+        Number of areas that are tested in turn, and which one this split tests (0-based); None without folds.
     notes
         One plain sentence for each wish that could not be met.
 
@@ -76,6 +64,8 @@ class Split:
     seed: int
     guard: str | None = None
     regions: NDArray[np.uint8] | None = None
+    folds: int | None = None
+    fold: int | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -167,7 +157,7 @@ class Split:
         target = Path(path)
         about = {
             name: getattr(self, name)
-            for name in ("labels_sha256", "scheme", "patch", "seed", "guard", "notes")
+            for name in ("labels_sha256", "scheme", "patch", "seed", "guard", "folds", "fold", "notes")
         }
         arrays: dict[str, Any] = {name: getattr(self, name) for name in (*AREAS, "labelled")}
         if self.regions is not None:
@@ -219,95 +209,3 @@ def hash_labels(labels: NDArray[Any]) -> str:
     """Return the SHA-256 of a label map's shape and values (as row-major little-endian int64), as hex."""
     values = np.ascontiguousarray(labels, dtype="<i8")
     return hashlib.sha256(str(values.shape).encode() + values.tobytes()).hexdigest()
-
-
-def make_split(
-    scene: Labelled,
-    *,
-    scheme: str = "random",
-    train: float | None = None,
-    val: float | None = None,
-    patch: int = 11,
-    guard: str | None = None,
-    seed: int = 0,
-    per_class: int | None = None,
-    masks: Mapping[str, MaskSource] | str | os.PathLike[str] | None = None,
-) -> Split:
-    """Split a scene's labelled pixels into train, val and test.
-
-    Parameters
-    ----------
-    scene
-        Anything with ``labels`` (0 unlabelled, classes 1..C) and ``class_names``.
-    scheme
-        ``"random"``: stratified draw of pixels. ``"paper"``: the rule of the papers' released code.
-        ``"per-class"``: the same number of training pixels from each class. ``"mask"``: from label masks.
-        ``"disjoint"``: separate areas of the scene. See `random_parts`, `paper_parts`, `per_class_parts`,
-        `mask_parts`, `disjoint_parts`.
-    train, val
-        Fractions of the labelled pixels, 0 < f < 1, together below 1; the rest is test. Defaults: 0.1 and
-        0.1;
-        ``train`` of ``"paper"`` 0.6. ``"per-class"`` and ``"mask"`` take no `train`; for ``"mask"``, `val` is
-        the share of the training mask that goes to val.
-    patch
-        Odd patch width in pixels; ``guard="drop"`` and the leakage depend on it.
-    guard
-        ``"mask"`` (default) or ``"drop"``, for ``"disjoint"`` only.
-    seed
-        Any integer >= 0; the same seed gives the same split.
-    per_class
-        Training pixels of each class, for ``"per-class"`` only.
-    masks
-        Files or arrays for ``"mask"`` only, as `mask_parts` takes them.
-
-    Returns
-    -------
-    Split
-        Its ``notes`` say what could not be met.
-
-    Raises
-    ------
-    SplitError
-        For an option that is wrong or clashes with the scheme, and where no such split exists.
-    """
-    if scheme not in SCHEMES:
-        raise SplitError(unknown("split scheme", scheme, SCHEMES))
-    check_clashes(scheme, train=train, guard=guard, per_class=per_class, masks=masks)
-    labels = checked_labels(scene.labels)
-    check_sizes(labels, patch, seed)
-    names = tuple(scene.class_names)
-    train_share = train if train is not None else (0.6 if scheme == "paper" else 0.1)
-    val_share = 0.1 if val is None else val
-    check_fractions(train_share if scheme not in ("per-class", "mask") else None, val_share)
-    parts: Parts
-    if scheme == "random":
-        parts = random_parts(labels, names, train=train_share, val=val_share, seed=seed)
-    elif scheme == "paper":
-        parts = paper_parts(labels, names, train=train_share, val=val_share, seed=seed)
-    elif scheme == "per-class":
-        parts = per_class_parts(
-            labels, names, per_class=checked_per_class(per_class), val=val_share, seed=seed
-        )
-    elif scheme == "mask":
-        if masks is None:
-            raise SplitError('Scheme \'mask\' needs masks: give masks={"train": FILE, "test": FILE}.')
-        codes = tuple(getattr(scene, "label_codes", ()))
-        parts = mask_parts(labels, names, masks, val=val_share, seed=seed, label_codes=codes)
-    else:
-        guard = guard or "mask"
-        parts = disjoint_parts(
-            labels, names, train=train_share, val=val_share, patch=patch, guard=guard, seed=seed
-        )
-    return Split(
-        train=parts.train,
-        val=parts.val,
-        test=parts.test,
-        labelled=labels > 0,
-        labels_sha256=hash_labels(labels),
-        scheme=scheme,
-        patch=int(patch),
-        seed=int(seed),
-        guard=guard,
-        regions=parts.regions,
-        notes=(*unlabelled_classes(labels, names), *parts.notes),
-    )

@@ -11,6 +11,8 @@ from hsi.datasets.disjoint import GUARDS
 from hsi.datasets.leakage import check_patch
 from hsi.errors import SplitError, unknown
 
+MOST_FOLDS = 100  # area numbers are bytes, and a class is seldom large enough for so many areas
+
 
 def check_sizes(labels: NDArray[np.int64], patch: int, seed: int) -> None:
     """Refuse a patch that is even or wider than the scene, and a seed that is no seed."""
@@ -28,7 +30,10 @@ def check_clashes(scheme: str, **options: Any) -> None:
     """Refuse an option that is given but belongs to another scheme."""
     owners = {
         "train": ("random", "paper", "disjoint"),
+        "val": ("random", "paper", "per-class", "mask", "disjoint"),
         "guard": ("disjoint",),
+        "folds": ("disjoint",),
+        "fold": ("disjoint",),
         "per_class": ("per-class",),
         "masks": ("mask",),
     }
@@ -39,6 +44,17 @@ def check_clashes(scheme: str, **options: Any) -> None:
                 f"Option '{option}' has no meaning for scheme '{scheme}': "
                 f"leave it out or use scheme {wanted}."
             )
+    if options["folds"] is not None:
+        for option in ("train", "val"):
+            if options[option] is not None:
+                raise SplitError(
+                    f"Option '{option}' does not go with folds, which leave one area for test, one for val "
+                    "and the others for train: leave it out."
+                )
+    elif options["fold"] is not None:
+        raise SplitError(
+            "Option 'fold' says which of several folds is tested: give 'folds', their number, too."
+        )
     guard = options["guard"]
     if guard is not None and guard not in GUARDS:
         raise SplitError(unknown("guard", str(guard), GUARDS))
@@ -79,6 +95,17 @@ def checked_per_class(per_class: int | None) -> int:
     if isinstance(per_class, bool) or not isinstance(per_class, int | np.integer) or per_class < 1:
         raise SplitError(f"per_class must be an integer of 1 or more, not {per_class}.")
     return int(per_class)
+
+
+def checked_folds(folds: int, fold: int | None) -> tuple[int, int]:
+    """Return the number of folds and the one to test, or say what is wrong with them."""
+    if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or not 2 <= folds <= MOST_FOLDS:
+        raise SplitError(f"folds must be an integer from 2 to {MOST_FOLDS}, not {folds}.")
+    if fold is None:
+        raise SplitError(f"Say which of the {folds} folds is tested, with fold from 0 to {folds - 1}.")
+    if isinstance(fold, bool) or not isinstance(fold, int | np.integer) or not 0 <= fold < folds:
+        raise SplitError(f"With {folds} folds, fold must be an integer from 0 to {folds - 1}, not {fold}.")
+    return int(folds), int(fold)
 
 
 def unlabelled_classes(labels: NDArray[np.int64], names: tuple[str, ...]) -> tuple[str, ...]:

@@ -112,11 +112,17 @@ def uses_batch(norm: nn.BatchNorm3d) -> bool:
     return norm.training or norm.running_mean is None
 
 
+def count_batch(norm: nn.BatchNorm3d) -> float:
+    """Count one more batch; return its share in the running averages: an equal one where momentum is None."""
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    return 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+
+
 def _track(norm: nn.BatchNorm3d, mean: Tensor, variance: Tensor, count: int) -> None:
     """Update the running averages as ``nn.BatchNorm3d`` does; the variance kept is the unbiased one."""
     if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
         return
-    norm.num_batches_tracked.add_(1)
-    momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    momentum = count_batch(norm)
     norm.running_mean.lerp_(mean, momentum)
     norm.running_var.lerp_(variance * (count / (count - 1)), momentum)

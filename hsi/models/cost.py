@@ -1,4 +1,4 @@
-"""What a network costs: multiply-accumulates of one patch, as the plain operations would do them."""
+"""What a network costs: its parameters, and the multiply-accumulates of one patch."""
 
 from __future__ import annotations
 
@@ -34,3 +34,12 @@ def count_macs(model: nn.Module, bands: int, patch: int) -> int:
     with counter, torch.no_grad():
         twin(torch.zeros(1, bands, patch, patch))
     return int(counter.get_total_flops()) // 2
+
+
+def cost_of(model: nn.Module, bands: int, patch: int) -> dict[str, int | None]:
+    """Return ``{"params": ..., "macs": ...}``; both None for a model without parameters, such as an SVM.
+
+    Such a model's work is outside PyTorch and depends on how many pixels it was fitted on.
+    """
+    params = sum(p.numel() for p in model.parameters())
+    return {"params": params or None, "macs": count_macs(model, bands, patch) if params else None}

@@ -27,6 +27,7 @@ from hsi.models.dense_block import LayerModules, dense_block
 from hsi.models.fused import has_hooks, is_conv, is_norm, is_relu, runs_fused
 from hsi.models.norm_conv import norm_relu_conv
 from hsi.models.registry import register_model
+from hsi.models.sizes import check_sizes
 
 Mixer = Callable[[int, int], nn.Module]
 """``(in_channels, out_channels)`` -> a module from ``(N, in, D, H, W)`` to ``(N, out, D, H, W)``."""
@@ -157,7 +158,15 @@ class DenseNet3D(nn.Module):
         init: str = "released",
     ) -> None:
         super().__init__()
-        check_sizes(bands, classes, patch)
+        check_sizes(
+            bands,
+            classes,
+            patch,
+            least_bands=8,
+            least_patch=7,
+            bands_why="to halve them three times",
+            patch_why="to be halved three times",
+        )
         if len(layers) != len(growth) or not layers or min(*layers, *growth) < 1:
             raise ModelError("layers and growth need one positive number for each dense block.")
         if any(k % GROUPS for k in growth):
@@ -190,18 +199,6 @@ class DenseNet3D(nn.Module):
             x = block(x if i == 0 else self.pool(x))
         x = self.relu(self.norm(x))
         return cast(Tensor, self.head(x.mean(dim=(2, 3, 4))))
-
-
-def check_sizes(bands: int, classes: int, patch: int) -> None:
-    """Raise ModelError, with the reason, for sizes that the backbone cannot take."""
-    if patch % 2 == 0:
-        raise ModelError(f"The patch width must be odd, so that a pixel is its centre; {patch} is even.")
-    if patch < 7:
-        raise ModelError(f"The patch width must be at least 7 pixels, to be halved three times; got {patch}.")
-    if bands < 8:
-        raise ModelError(f"The networks need at least 8 bands, to halve them three times; got {bands}.")
-    if classes < 2:
-        raise ModelError(f"A classifier needs at least 2 classes; got {classes}.")
 
 
 def initialise(model: nn.Module, rule: str) -> None:

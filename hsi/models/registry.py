@@ -20,6 +20,7 @@ class ModelEntry:
     """One row of the table of networks.
 
     ``provenance`` says how firm the network is: "released code", or "re-implemented from the description".
+    ``baseline`` marks what the field compares with, beside the backbone and its five networks.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ModelEntry:
     paper: str
     provenance: str
     aliases: tuple[str, ...] = field(default=())
+    baseline: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
@@ -41,7 +43,13 @@ _plugins_loaded = False
 
 
 def register_model(
-    name: str, *, title: str = "", paper: str = "", provenance: str = "", aliases: tuple[str, ...] = ()
+    name: str,
+    *,
+    title: str = "",
+    paper: str = "",
+    provenance: str = "",
+    aliases: tuple[str, ...] = (),
+    baseline: bool = False,
 ) -> Callable[[Builder], Builder]:
     """Add a network to the table; decorates a function ``(bands, classes, patch, **options) -> nn.Module``.
 
@@ -59,7 +67,7 @@ def register_model(
             if word.lower() in taken:
                 raise ModelError(f"A model called '{word}' is registered already; choose another name.")
         _entries[name] = ModelEntry(
-            name, build, title or name, paper, provenance, tuple(alias.lower() for alias in aliases)
+            name, build, title or name, paper, provenance, tuple(alias.lower() for alias in aliases), baseline
         )
         return build
 
@@ -104,7 +112,8 @@ def build_model(name: str, *, bands: int, classes: int, patch: int, **options: A
     name
         As in ``hsi models``; any case.
     bands, classes, patch
-        Number of spectral bands (>= 8), of classes (>= 2), and the odd patch width P (>= 7), in pixels.
+        Number of spectral bands, of classes (>= 2), and the odd patch width P, in pixels. Every network takes
+        8 bands and P 7; what is smaller suits some baselines only.
     **options
         Options of that network, such as ``levels`` of wcnet.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hsi.errors import ModelError
+from hsi.models.channel_norm import count_batch
 from hsi.models.snake import View, check_axis, check_points, outward_sum, snake_rows, split_points
 
 VIEWS = "whd"
@@ -47,12 +48,10 @@ class OffsetHead(nn.Module):
         norm, bias = self.norm, cast(Tensor, self.conv.bias)
         weight, padding = _fitted(self.conv.weight[part], x.shape[2:])
         y = F.conv3d(x, weight, bias[part], padding=padding)
-        if self.training and norm.num_batches_tracked is not None:
-            norm.num_batches_tracked.add_(1)
+        momentum = count_batch(norm) if self.training else 0.0
         mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-        y = F.batch_norm(
-            y, mean[part], variance[part], norm.weight[part], norm.bias[part], self.training, 0.1, norm.eps
-        )
+        scale, shift = norm.weight[part], norm.bias[part]
+        y = F.batch_norm(y, mean[part], variance[part], scale, shift, self.training, momentum, norm.eps)
         return torch.tanh(y).permute(0, 2, 3, 4, 1)
 
 

@@ -32,7 +32,10 @@ CHOICES = {
     "precision": ("auto", "float32", "bf16", "fp16"),
 }
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a table"}
-SMALLEST = {"seed": 0, "patch": 1, "per_class": 1, "pca": 0, "epochs": 1, "batch": 1, "patience": 0}
+SMALLEST = {
+    "seed": 0, "folds": 2, "fold": 0, "patch": 1, "per_class": 1, "pca": 0, "epochs": 1, "batch": 1,
+    "patience": 0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,19 +43,26 @@ class Config:
     """Options of one training. None means: not used by this split scheme, or not given.
 
     Which pixels
-        ``scheme, train, val, guard, per_class, train_mask, test_mask, split`` (see ``hsi.make_split``);
-        fractions are shares of the labelled pixels.
+        ``scheme, train, val, guard, folds, fold, per_class, train_mask, test_mask, split`` (see
+        ``hsi.make_split``); fractions are shares of the labelled pixels. ``folds`` without ``fold`` stands
+        for all of them, one after the other. ``split_mask`` is the name of a published mask (``hsi scenes``).
     What the network sees
         ``patch`` (odd width, pixels), ``padding``, ``scale_on`` (pixels that scaling and PCA are fitted on),
         ``scale`` (bands: each band by its own spread; scene: all by one, so that features such as MNF keep
         their weights),
         ``pca`` (principal components at most; 0: the bands themselves), ``augment`` (the 8 symmetries
-        of the square, at random).
+        of the square, at random), ``tta`` (test-time augmentation: when the finished network classifies, its
+        answer is averaged over those 8 symmetries). In training only, each patch anew: ``spectral_jitter``
+        (spread of a random gain, and of a random shift of each band, in units of the features: standard
+        deviations of a band, where each is scaled), ``band_drop`` (largest share of the bands that a run of
+        adjacent ones set to zero takes), ``pixel_drop`` (largest share of the pixels round the centre that
+        are set to zero).
     How it learns
         Adam with ``lr`` on ``schedule`` for ``epochs``, ``batch`` patches a step, ``weight_decay``,
-        ``class_weights`` (inverse frequency), ``ema`` (decay a step of the running mean of weights that is
-        validated, kept and tested; 0: the weights themselves), ``patience`` (epochs without a better
-        validation OA before it stops; 0: never).
+        ``class_weights`` (inverse frequency), ``label_smoothing`` (share of each training target that is
+        spread over all classes evenly), ``ema`` (decay a step of the running mean of weights that is
+        validated, kept and tested, less in the first steps; 0: the weights themselves), ``patience`` (epochs
+        without a better validation OA before it stops; 0: never).
     """
 
     model: str
@@ -68,7 +78,10 @@ class Config:
     train: float | None = None
     val: float | None = None
     guard: str | None = None
+    folds: int | None = None
+    fold: int | None = None
     per_class: int | None = None
+    split_mask: str | None = None
     train_mask: str | None = None
     test_mask: str | None = None
     split: str | None = None
@@ -79,6 +92,10 @@ class Config:
     scale: str = "bands"
     pca: int = 0
     augment: bool = False
+    tta: bool = False
+    spectral_jitter: float = 0.0
+    band_drop: float = 0.0
+    pixel_drop: float = 0.0
 
     epochs: int = 80
     batch: int = 80
@@ -86,6 +103,7 @@ class Config:
     schedule: str = "cosine"
     weight_decay: float = 0.0
     class_weights: bool = False
+    label_smoothing: float = 0.0
     ema: float = 0.0
     patience: int = 0
 
@@ -103,8 +121,19 @@ class Config:
             raise ConfigError(f"lr must be a positive number, not {self.lr}.")
         if not 0 <= self.weight_decay < math.inf:
             raise ConfigError(f"weight_decay must not be negative; got {self.weight_decay}.")
+        if not 0 <= self.spectral_jitter < math.inf:
+            raise ConfigError(f"spectral_jitter must not be negative; got {self.spectral_jitter}.")
+        for name in ("band_drop", "pixel_drop", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is a share, from 0 to below 1; got {getattr(self, name)}.")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema is the decay of a running mean, from 0 to below 1; got {self.ema}.")
+        if self.fold is not None and self.folds is None:
+            raise ConfigError("fold says which of several folds is tested; give folds, their number, too.")
+        if self.fold is not None and self.folds is not None and self.fold >= self.folds:
+            raise ConfigError(
+                f"With {self.folds} folds, fold must be from 0 to {self.folds - 1}, not {self.fold}."
+            )
         for name in ("train", "val"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

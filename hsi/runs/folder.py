@@ -21,6 +21,7 @@ from hsi.datasets.split import Split, hash_labels
 from hsi.errors import RunError
 from hsi.mapping.predict import predict_labels
 from hsi.models import build_model
+from hsi.models.symmetry import SymmetryAverage
 from hsi.runs.checkpoint import BEST, load_weights
 from hsi.runs.config import Config, read_config
 from hsi.runs.device import autocast, choose_device, choose_precision
@@ -171,13 +172,18 @@ class Run:
         same = hash_labels(scene.labels) == self.split.labels_sha256
         cutter = make_cutter(scene, self.preprocess, self.split if same else None, self.config, where)
         with autocast(where, choose_precision(self.config.precision, where)):
-            return predict_labels(self.load_model(device), cutter, pixels)
+            return predict_labels(as_classifier(self.load_model(device), self.config), cutter, pixels)
 
 
 def build_network(config: Config, bands: int, classes: int) -> nn.Module:
     """Build the network of a run, its random start fixed by the run's seed."""
     torch.manual_seed(config.seed)
     return build_model(config.model, bands=bands, classes=classes, patch=config.patch, **config.model_options)
+
+
+def as_classifier(network: nn.Module, config: Config) -> nn.Module:
+    """Return what classifies pixels once the network is trained: itself, or its average over symmetries."""
+    return SymmetryAverage(network) if config.tta else network
 
 
 def make_cutter(

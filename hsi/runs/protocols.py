@@ -52,16 +52,31 @@ PRESETS: dict[str, dict[str, Any]] = {
         "augment": True,
     },
 }
-SPLIT_OPTIONS = ("scheme", "train", "val", "guard", "per_class", "train_mask", "test_mask", "split")
+SPLIT_OPTIONS = (
+    "scheme", "train", "val", "guard", "folds", "fold", "per_class", "split_mask", "train_mask", "test_mask",
+    "split",
+)  # fmt: skip
 # The split options that mean something in each scheme; giving another one is a clash.
 USED_BY = {
     "random": {"train", "val"},
     "paper": {"train", "val"},
     "per-class": {"per_class", "val"},
-    "mask": {"train_mask", "test_mask", "val"},
-    "disjoint": {"train", "val", "guard"},
+    "mask": {"split_mask", "train_mask", "test_mask", "val"},
+    "disjoint": {"train", "val", "guard", "folds", "fold"},
     "split file": {"split"},
 }
+# Options that only one scheme has, so that they ask for it by themselves.
+ASKS_FOR = {
+    "split": "split file",
+    "per_class": "per-class",
+    "split_mask": "mask",
+    "train_mask": "mask",
+    "test_mask": "mask",
+    "folds": "disjoint",
+    "fold": "disjoint",
+}
+# Options of the same scheme of which a split has those on one side only; the side given by hand wins.
+EITHER_OR = (({"folds", "fold"}, {"train", "val"}), ({"split_mask"}, {"train_mask", "test_mask"}))
 
 
 def resolve(
@@ -97,6 +112,9 @@ def resolve(
         from_file = {name: value for name, value in from_file.items() if name not in governed}
     elif not _scheme_hints(by_hand) <= {_scheme_of(from_file)}:
         from_file = {name: value for name, value in from_file.items() if name not in SPLIT_OPTIONS}
+    for one, other in (*EITHER_OR, *(pair[::-1] for pair in EITHER_OR)):
+        if one & by_hand.keys():
+            from_file = {name: value for name, value in from_file.items() if name not in other}
     said = {**from_file, **by_hand}
     for name in ("model", "dataset"):
         if name not in said:
@@ -116,16 +134,8 @@ _LISTS = {"model": "models", "dataset": "scenes"}
 
 def _scheme_hints(options: Mapping[str, Any]) -> set[str]:
     """Return the schemes that the given options ask for, named or by an option that only they have."""
-    hints = set()
-    if "scheme" in options:
-        hints.add(options["scheme"])
-    if "split" in options:
-        hints.add("split file")
-    if "per_class" in options:
-        hints.add("per-class")
-    if "train_mask" in options or "test_mask" in options:
-        hints.add("mask")
-    return hints
+    hints = {scheme for name, scheme in ASKS_FOR.items() if name in options}
+    return hints | {options["scheme"]} if "scheme" in options else hints
 
 
 def _scheme_of(options: Mapping[str, Any]) -> str:
@@ -150,6 +160,12 @@ def _one_split(options: dict[str, Any], said: Mapping[str, Any]) -> dict[str, An
             if said.get(name) is not None:
                 raise ConfigError(f"Options clash: {name} means nothing to the split scheme '{scheme}'.")
             options[name] = None
+    for first, second in EITHER_OR:
+        given = [sorted(name for name in side if said.get(name) is not None) for side in (first, second)]
+        if all(given):
+            raise ConfigError(f"Options clash: {given[0][0]} and {given[1][0]} do not go together; drop one.")
+        if given[0]:
+            options.update(dict.fromkeys(second))
     if scheme == "disjoint":
         options.setdefault("guard", "mask")
         options["guard"] = options["guard"] or "mask"

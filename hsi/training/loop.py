@@ -19,9 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from hsi.datasets.augment import flip_rotate
 from hsi.datasets.patches import PatchCutter
 from hsi.datasets.split import Split
 from hsi.errors import TrainingError
@@ -30,8 +28,13 @@ from hsi.runs.atomic import write_text
 from hsi.runs.checkpoint import BEST, LAST, load_state, save_state, save_weights
 from hsi.runs.config import Config
 from hsi.runs.device import autocast, choose_precision
+from hsi.training.augmentation import Augmentation
+from hsi.training.average import RunningMean
 from hsi.training.schedule import learning_rate
 from hsi.training.watcher import EpochRow, Watcher
+
+STATISTICS_PIXELS = 2048
+"""Training pixels at most for the batch-norm statistics of averaged weights: our decision."""
 
 
 @runtime_checkable
@@ -69,10 +72,14 @@ class Trainer:
             weight_decay=self.config.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),  # one pass over each parameter instead of six
         )
-        self.average = averaged(self.model, self.config.ema) if self.config.ema else None
+        self.average = RunningMean(self.model, self.config.ema) if self.config.ema else None
         self.order = torch.Generator().manual_seed(self.config.seed)
-        self.symmetry = torch.Generator().manual_seed(self.config.seed + 1)
-        self.class_weights = self._inverse_frequencies() if self.config.class_weights else None
+        self.augmentation = Augmentation(self.config)
+        self.generators = {"order": self.order, **self.augmentation.generators}
+        self.loss = nn.CrossEntropyLoss(
+            weight=self._inverse_frequencies() if self.config.class_weights else None,
+            label_smoothing=self.config.label_smoothing,
+        )
         self.history: list[EpochRow] = []
 
     def fit(self, *, resume: bool = False) -> list[EpochRow]:
@@ -97,6 +104,8 @@ class Trainer:
             self.model.start_epoch(epoch)
 
         train_loss, train_oa = self._train_once()
+        if self.average is not None:
+            self._settle(self.average)
         val_loss, val_oa = self._validate()
         row = EpochRow(
             epoch=epoch,
@@ -118,13 +127,11 @@ class Trainer:
         shuffled = self.split.train[torch.randperm(len(self.split.train), generator=self.order).numpy()]
         total_loss, right, seen = 0.0, 0, 0
         for pixels in self._batches(shuffled):
-            patches = self.cutter(pixels)
-            if self.config.augment:
-                patches = flip_rotate(patches, self.symmetry)
+            patches = self.augmentation(self.cutter(pixels))
             wanted = self.targets[torch.from_numpy(pixels).to(self.device)]
             with autocast(self.device, self.precision):
                 logits = self.model(patches)
-                loss = functional.cross_entropy(logits.float(), wanted, weight=self.class_weights)
+                loss = self.loss(logits.float(), wanted)
             value = loss.item()
             if not math.isfinite(value):
                 raise TrainingError(
@@ -143,6 +150,14 @@ class Trainer:
             seen += len(pixels)
             self.watcher.step(value)
         return total_loss / seen, right / seen
+
+    def _settle(self, average: RunningMean) -> None:
+        """Measure the batch-norm statistics of the mean weights on training pixels, always the same ones."""
+        random = np.random.default_rng(self.config.seed)
+        pixels = random.permutation(self.split.train)[:STATISTICS_PIXELS]
+        equal = np.array_split(pixels, max(1, len(pixels) // max(2, self.config.batch)))
+        with autocast(self.device, self.precision):
+            average.settle(self.cutter(part) for part in equal)
 
     def _validate(self) -> tuple[float, float]:
         """Return mean loss and OA on the validation pixels."""
@@ -189,21 +204,14 @@ class Trainer:
                 {**self.facts, "epoch": row["epoch"], "val_oa": row["val_oa"]},
             )
         facts = {"history": self.history, "scaler": self.scaler.state_dict()}
-        generators = {"order": self.order, "symmetry": self.symmetry}
-        save_state(checkpoints / LAST, self.model, self.optimiser, generators, facts, self.average)
+        save_state(checkpoints / LAST, self.model, self.optimiser, self.generators, facts, self.average)
         write_text(self.folder / "history.csv", history_csv(self.history))
 
     def _restore(self) -> None:
-        generators = {"order": self.order, "symmetry": self.symmetry}
         path = self.folder / "checkpoint" / LAST
-        facts = load_state(path, self.model, self.optimiser, generators, self.average)
+        facts = load_state(path, self.model, self.optimiser, self.generators, self.average)
         self.history = facts["history"]
         self.scaler.load_state_dict(facts["scaler"])
-
-
-def averaged(model: nn.Module, decay: float) -> AveragedModel:
-    """Return the running mean of a network's weights and statistics (Polyak averaging with decay)."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def history_csv(history: list[EpochRow]) -> str:

@@ -8,16 +8,26 @@ from typing import Any
 
 import numpy as np
 
+from hsi.datasets.masks import MaskSource
+from hsi.datasets.published_masks import load_masks
 from hsi.datasets.scene import Scene
-from hsi.datasets.split import Split, make_split
+from hsi.datasets.schemes import make_split
+from hsi.datasets.split import Split
 from hsi.errors import SplitError
 from hsi.runs.config import Config
 
 PAPER_SEED = 1331  # the released code seeds the split of its n-th run with 1331 + n
 
 
-def split_of(config: Config, scene: Scene) -> Split:
+def split_of(config: Config, scene: Scene, data_root: str | Path | None = None) -> Split:
     """Make or load the split that `config` asks for.
+
+    Parameters
+    ----------
+    config, scene
+        The options, and the scene that they are for.
+    data_root
+        Where the files of published masks lie, if not under ``HSI_DATA``.
 
     Raises
     ------
@@ -32,8 +42,10 @@ def split_of(config: Config, scene: Scene) -> Split:
             "train": config.train,
             "val": config.val,
             "guard": config.guard,
+            "folds": config.folds,
+            "fold": config.fold,
             "per_class": config.per_class,
-            "masks": _masks(config),
+            "masks": _masks(config, scene, data_root),
         }
         split = make_split(
             scene,
@@ -53,6 +65,8 @@ def split_of(config: Config, scene: Scene) -> Split:
     return split
 
 
-def _masks(config: Config) -> dict[str, str] | None:
+def _masks(config: Config, scene: Scene, data_root: str | Path | None) -> Mapping[str, MaskSource] | None:
+    if config.split_mask is not None:
+        return load_masks(config.split_mask, scene, data_root=data_root)
     files = {"train": config.train_mask, "test": config.test_mask}
     return {part: file for part, file in files.items() if file is not None} or None

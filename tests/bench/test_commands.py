@@ -61,17 +61,3 @@ def test_bad_input_is_one_sentence(arguments: list[str], capsys: pytest.CaptureF
     assert shown.out == ""
     assert shown.err.startswith("hsi: ")
     assert len(shown.err.splitlines()) == 1
-
-
-def test_models_measure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hsi.models.list_models", lambda: ["densenet3d"])
-    sizes = ["--bands", "12", "--classes", "3", "--patch", "7"]
-    assert run(["models", *sizes, "--measure", "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)["models"]
-    assert row["training_patches_per_second"] > 0
-    assert row["inference_patches_per_second"] > 0
-    assert (row["batch"], row["threads"]) == (16, 1)
-    assert run(["models", *sizes, "--measure"]) == 0
-    assert "measured here, batch 16, 1 threads" in capsys.readouterr().out
-    assert run(["models", *sizes, "--json"]) == 0
-    assert "training_patches_per_second" not in capsys.readouterr().out

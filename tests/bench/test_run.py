@@ -12,10 +12,10 @@ import torch
 
 from hsi.bench import Scale, Setting, case_names, make_setting, run_bench
 from hsi.bench.machine import file_name
-from hsi.bench.networks import share
+from hsi.bench.networks import measure_network, share
 from hsi.bench.report import conditions, number, pipeline_sentence, tables
 from hsi.errors import ConfigError, HsiError
-from hsi.models import build_model, count_macs
+from hsi.models import build_model, count_macs, list_models, model_entry
 
 TINY = Scale(bands=12, classes=3, patch=7, batch=2, large_batch=2, small_batch=2, rounds=2, seconds=0)
 ONE = Setting("cpu", 1)
@@ -156,6 +156,19 @@ def test_names_of_all_that_is_measured() -> None:
     names = case_names()
     assert len(set(names)) == len(names)
     assert {"kan", "kan-3x3x3", "kanet-step", "densenet3d", "sgdscnet", "pipeline"} <= set(names)
+
+
+def test_a_whole_run_leaves_baselines_out() -> None:
+    baselines = {name for name in list_models() if model_entry(name).baseline}
+    assert baselines >= {"cnn1d", "hybridsn", "ssrn", "spectralformer"}
+    assert baselines.isdisjoint(case_names())
+    assert set(list_models()) - baselines <= set(case_names())
+
+
+def test_a_network_of_one_size_can_be_measured() -> None:
+    measured = measure_network("hybridsn", TINY, ONE, memory=False)
+    for kind in ("training", "inference"):
+        assert measured[kind]["patches_per_second"] > 0
 
 
 def test_threads_default_to_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from hsi.datasets import load_scene
 from hsi.datasets.description import ArraySource, read_description
 from hsi.errors import ConfigError, FileFormatError, InputError, SceneNotFoundError
 
@@ -36,7 +38,14 @@ def _write(folder: Path, text: str) -> Path:
     return path
 
 
+def _touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
 def test_everything(tmp_path: Path) -> None:
+    _touch(tmp_path / "data" / "A.mat")
     description = read_description(_write(tmp_path, FULL))
     facts = description.facts
     assert description.cube == ArraySource(tmp_path / "data" / "A.mat", "a")
@@ -58,6 +67,7 @@ def test_everything(tmp_path: Path) -> None:
 
 
 def test_two_lines_are_enough(tmp_path: Path) -> None:
+    _touch(tmp_path / "field.npy", tmp_path / "gt.npy")
     description = read_description(_write(tmp_path, 'cube = "field.npy"\nlabels = "gt.npy"\n'))
     assert description.cube == ArraySource(tmp_path / "field.npy")
     assert description.facts.name == "field"
@@ -108,3 +118,47 @@ def test_missing_and_broken_descriptions(tmp_path: Path) -> None:
         read_description(tmp_path / "no.toml")
     with pytest.raises(InputError, match="cannot be read"):
         read_description(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("named", "lies"),
+    [
+        ("Field.npy", "field.NPY"),
+        ("Field.npy", "a/b/c/Field.npy"),
+        ("masks/Field.npy", "deep/MASKS/field.npy"),
+    ],
+)
+def test_a_file_elsewhere_is_found_under_the_data_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, lies: str
+) -> None:
+    root, folder = tmp_path / "root", tmp_path / "shared"
+    _touch(root / lies, root / "other" / "Field_2.npy", root / "Field.npz", folder / "gt.npy")
+    path = _write(folder, f'cube = "{named}"\nlabels = "gt.npy"\n')
+    description = read_description(path, root)
+    assert description.cube == ArraySource(root / lies)
+    assert description.labels == ArraySource(folder / "gt.npy")
+    monkeypatch.setenv("HSI_DATA", str(root))
+    assert read_description(path) == description
+
+
+def test_a_file_beside_the_description_wins_and_none_is_one_sentence(tmp_path: Path) -> None:
+    root, folder = tmp_path / "root", tmp_path / "shared"
+    _touch(root / "cube.npy", root / "masks" / "x.npy", folder / "cube.npy", folder / "gt.npy")
+    path = _write(folder, 'cube = "cube.npy"\nlabels = "gt.npy"\n')
+    assert read_description(path, root).cube.file == folder / "cube.npy"
+    path = _write(folder, 'cube = "other/x.npy"\nlabels = "gt.npy"\n')
+    with pytest.raises(SceneNotFoundError, match=r"There is no file .*x\.npy.*--data-root") as caught:
+        read_description(path, root)
+    assert str(root) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_description_far_from_its_data_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, folder = tmp_path / "root", tmp_path / "shared"
+    root.mkdir()
+    folder.mkdir()
+    monkeypatch.delenv("HSI_DATA", raising=False)
+    np.save(root / "CUBE.npy", np.random.default_rng(0).normal(size=(6, 7, 5)).astype(np.float32))
+    np.save(root / "gt.npy", np.arange(42).reshape(6, 7) % 3)
+    path = _write(folder, 'cube = "cube.npy"\nlabels = "gt.npy"\n')
+    assert load_scene(path, data_root=root).cube.shape == (6, 7, 5)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsi.datasets.scene import Scene
-from hsi.datasets.split import SCHEMES, Split, hash_labels, make_split
+from hsi.datasets.schemes import SCHEMES, make_split
+from hsi.datasets.split import Split, hash_labels
 from hsi.errors import InputError, SplitError
 
 LABELS = np.zeros((40, 30), np.int64)
@@ -104,6 +106,25 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, scheme: str) -> None:
     assert loaded.leakage() == split.leakage()
 
 
+def test_a_split_says_which_fold_it_is(tmp_path: Path) -> None:
+    split = make_split(SCENE, scheme="disjoint", folds=4, fold=2, patch=5)
+    split.save(tmp_path / "fold.npz")
+    loaded = Split.load(tmp_path / "fold.npz")
+    assert (loaded.scheme, loaded.folds, loaded.fold) == ("disjoint", 4, 2)
+    assert (of("disjoint").folds, of("disjoint").fold) == (None, None)
+
+
+def test_a_file_written_before_there_were_folds_still_loads(tmp_path: Path) -> None:
+    split = of("disjoint")
+    split.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as file:
+        arrays = dict(file)
+    about = json.loads(str(arrays["about"]))
+    arrays["about"] = np.array(json.dumps({k: v for k, v in about.items() if k not in ("folds", "fold")}))
+    np.savez(tmp_path / "old.npz", **arrays)
+    assert np.array_equal(Split.load(tmp_path / "old.npz").train, split.train)
+
+
 def test_a_split_belongs_to_its_labels() -> None:
     split = of("random")
     changed = LABELS.copy()
@@ -194,6 +215,15 @@ def test_checks_itself_at_every_construction(options: dict[str, Any], words: str
             "'train' has no meaning for scheme 'per-class'",
         ),
         ({"masks": {"train": TRAIN}}, "'masks' has no meaning for scheme 'random'"),
+        ({"folds": 5, "fold": 0}, "'folds' has no meaning for scheme 'random'.* use scheme 'disjoint'"),
+        ({"scheme": "disjoint", "folds": 5}, "Say which of the 5 folds is tested, with fold from 0 to 4"),
+        ({"scheme": "disjoint", "fold": 0}, "give 'folds', their number, too"),
+        ({"scheme": "disjoint", "folds": 1, "fold": 0}, "integer from 2 to 100, not 1"),
+        ({"scheme": "disjoint", "folds": 2.5, "fold": 0}, "integer from 2 to 100, not 2.5"),
+        ({"scheme": "disjoint", "folds": 5, "fold": 5}, "fold must be an integer from 0 to 4, not 5"),
+        ({"scheme": "disjoint", "folds": 5, "fold": True}, "fold must be an integer from 0 to 4, not True"),
+        ({"scheme": "disjoint", "folds": 5, "fold": 0, "val": 0.1}, "'val' does not go with folds"),
+        ({"scheme": "disjoint", "folds": 5, "fold": 0, "guard": "band"}, "Unknown guard 'band'"),
         ({"scheme": "mask"}, "needs masks"),
         ({"scheme": "per-class"}, "needs per_class"),
         ({"scheme": "per-class", "per_class": 0}, "integer of 1 or more"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hsi.models.cost import count_macs
+from hsi.models.cost import cost_of, count_macs
 from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D
 
 
@@ -69,3 +69,9 @@ class _Hidden(nn.Module):
 
 def test_products_inside_custom_functions_count() -> None:
     assert count_macs(_Hidden(), 8, 7) == 3 * 8 * 49
+
+
+def test_a_model_without_parameters_has_no_cost() -> None:
+    assert cost_of(nn.Flatten(), 8, 7) == {"params": None, "macs": None}
+    model = nn.Sequential(nn.Flatten(), nn.Linear(8 * 49, 3))
+    assert cost_of(model, 8, 7) == {"params": 8 * 49 * 3 + 3, "macs": 8 * 49 * 3}

@@ -55,8 +55,14 @@ def test_entry_keeps_what_was_said() -> None:
     entry = model_entry("f-1")
     assert (entry.paper, entry.provenance, entry.aliases) == ("A paper", "released code", ("f-1",))
     assert entry.options == {"levels": 2, "order": 3}
+    assert not entry.baseline
     assert model_entry("second").title == "second"
     assert model_entry("second").options == {}
+
+
+def test_a_baseline_is_marked() -> None:
+    register_model("third", baseline=True)(Net)
+    assert [name for name in list_models() if model_entry(name).baseline] == ["third"]
 
 
 def test_options_reach_the_builder() -> None:

@@ -51,6 +51,9 @@ def test_command_line_wins_over_file_and_file_over_protocol(tmp_path):
         {"guard": "drop"},
         {"preset": "quick", "model_options": {"levels": [2, 2, 1], "axes": "hw"}},
         {"train_mask": "train.npy", "test_mask": "test.npy"},
+        {"split_mask": "dase"},
+        {"folds": 5, "fold": 4, "guard": "drop"},
+        {"folds": 5, "preset": "quick"},
         {"split": "areas.npz"},
     ],
 )
@@ -67,6 +70,12 @@ def test_another_split_by_hand_replaces_the_one_in_the_file():
     assert file["guard"] == "mask"
     config = resolve({"per_class": 10}, {k: v for k, v in file.items() if v is not None})
     assert (config.scheme, config.per_class, config.guard, config.train) == ("per-class", 10, None, None)
+    folds = resolve({"folds": 5, "fold": 1}, {k: v for k, v in file.items() if v is not None})
+    assert (folds.scheme, folds.folds, folds.fold, folds.train, folds.val) == ("disjoint", 5, 1, None, None)
+    back = resolve({"train": 0.2, "val": 0.1}, {"folds": 5, "fold": 1, "guard": "drop", **BASE})
+    assert (back.folds, back.fold, back.train, back.guard) == (None, None, 0.2, "drop")
+    named = resolve({"split_mask": "dase"}, {"train_mask": "a.npy", "test_mask": "b.npy", "val": 0.1, **BASE})
+    assert (named.scheme, named.split_mask, named.train_mask, named.val) == ("mask", "dase", None, 0.1)
     again = resolve({"protocol": "paper"}, {k: v for k, v in file.items() if v is not None})
     assert (again.scheme, again.epochs, again.patch) == ("paper", 80, 17)
 
@@ -94,6 +103,14 @@ def test_another_split_by_hand_replaces_the_one_in_the_file():
         ({"per_class": 5, "train_mask": "a.npy"}, "Options clash: --per-class and --train-mask"),
         ({"scheme": "random", "guard": "mask"}, "guard means nothing to the split scheme 'random'"),
         ({"split": "a.npz", "train": 0.1}, "train means nothing"),
+        ({"folds": 1}, "folds must be at least 2"),
+        ({"fold": 0}, "give folds, their number, too"),
+        ({"folds": 3, "fold": 3}, "fold must be from 0 to 2, not 3"),
+        ({"folds": 3, "fold": -1}, "fold must be at least 0"),
+        ({"folds": 3, "val": 0.1}, "folds and val do not go together"),
+        ({"folds": 3, "scheme": "random"}, "Options clash: --scheme and --folds"),
+        ({"split_mask": "dase", "test_mask": "a.npy"}, "split_mask and test_mask do not go together"),
+        ({"split_mask": "dase", "folds": 3}, "Options clash: --folds and --split-mask"),
         ({"scheme": "random", "per_class": 5}, "Options clash: --scheme and --per-class"),
         ({"ema": 1.0}, "ema is the decay"),
         ({"scale": "band"}, "Did you mean 'bands'?"),

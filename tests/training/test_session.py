@@ -44,6 +44,7 @@ def test_a_run_folder_holds_everything(settings, tmp_path):
         "preprocess.npz",
         "history.csv",
         "metrics.json",
+        "predictions.npz",
         "checkpoint/last.safetensors",
         "checkpoint/best.safetensors",
     }

@@ -1,0 +1,209 @@
+"""`hsi sweep`: the runs of an experiment file, one after the other or several at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hsi.commands import options as o
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hsi.sweep.execute import Outcome
+    from hsi.sweep.forecast import Forecast
+    from hsi.sweep.plan import PlannedRun
+
+
+def sweep(
+    experiment: Annotated[Path, typer.Argument(help="An experiment file (TOML).", show_default=False)],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only runs like SCENE/PROTOCOL/MODEL/seedN; * fits anything; can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Runs at a time; default: by cores and memory.", show_default=False)
+    ] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(help="Stop after so long; the same command goes on later.", show_default=False),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Train runs anew whose options changed in the file.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the runs and about how long they take; train nothing.")
+    ] = False,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of the results; default: results/NAME.csv beside the file.", show_default=False
+        ),
+    ] = None,
+    data_root: o.DataRoot = None,
+    json: o.Json = False,
+) -> None:
+    """Train every network on every scene that an experiment file names, and write a table of the results.
+
+    What is done is skipped, what was interrupted goes on, what fails stops none of the others. Run folders
+    are runs/sweeps/NAME/SCENE/PROTOCOL/MODEL/seedN.
+
+    \b
+      hsi sweep experiments/real_small.toml --dry-run
+      hsi sweep experiments/real_small.toml
+      hsi sweep experiments/real_small.toml --only 'indian-mnf/random' --max-minutes 55
+    """
+    from hsi.commands import screen
+    from hsi.errors import ConfigError, HsiError, Interrupted, SceneNotFoundError
+    from hsi.runs.state import RunState
+    from hsi.sweep.execute import Outcome
+    from hsi.sweep.experiment import read_experiment
+    from hsi.sweep.forecast import forecast
+    from hsi.sweep.plan import check_options, check_scenes, make_plan, select
+    from hsi.sweep.results import write_results
+
+    if max_minutes is not None and not max_minutes > 0:
+        raise ConfigError(f"max-minutes must be a positive number, not {max_minutes:g}.")
+    read = read_experiment(experiment)
+    plan = make_plan(read)
+    chosen = select(plan, only or ())
+    table = results or read.path.parent / "results" / f"{read.name}.csv"
+    folders = (table.parent, Path("experiments") / "results")
+    todo = [run for run in chosen if run.state is not RunState.DONE]
+    try:
+        check_scenes(todo, data_root)
+    except SceneNotFoundError as error:
+        if not dry_run:
+            raise
+        screen.note(str(error))
+    if dry_run:
+        seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders)
+        _show_plan(chosen, seen, json)
+        return
+    check_options(plan, replace=replace)
+    todo = [run for run in chosen if run.state is not RunState.DONE]
+    skipped = len(chosen) - len(todo)
+    if skipped:
+        screen.note(f"{skipped} of {len(chosen)} runs are done already.")
+    outcome = Outcome()
+    try:
+        if todo:
+            seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders)
+            screen.note(f"{seen.workers.why}, {_threads(seen.workers.threads)} each.")
+            outcome = _run(plan, todo, seen, table, data_root, max_minutes)
+    except KeyboardInterrupt:
+        raise Interrupted("Interrupted; the same command goes on with what is left.") from None
+    finally:
+        write_results(plan, table)
+    if json:
+        screen.print_json(_summary(chosen, outcome, table))
+    else:
+        _say_outcome(outcome, skipped, table)
+    if outcome.failed:
+        raise HsiError(
+            f"{len(outcome.failed)} of {len(todo)} runs failed; the same command tries them again."
+        )
+
+
+def _run(
+    plan: Sequence[PlannedRun],
+    todo: Sequence[PlannedRun],
+    seen: Forecast,
+    table: Path,
+    data_root: Path | None,
+    max_minutes: float | None,
+) -> Outcome:
+    """Execute what is to do, under the lock of the sweep's folder, writing the table after each run."""
+    from hsi.commands.sweep_progress import SweepProgress
+    from hsi.sweep.child import Child
+    from hsi.sweep.execute import execute
+    from hsi.sweep.lock import locked
+    from hsi.sweep.results import write_results
+    from hsi.sweep.stopping import stopped_like_ctrl_c
+
+    class Display(SweepProgress):
+        def finished(self, child: Child) -> None:
+            super().finished(child)
+            write_results(plan, table)
+
+    count, threads = seen.workers.count, seen.workers.threads
+    with (
+        locked(todo[0].folder.parents[3]) as lock,
+        stopped_like_ctrl_c(),
+        Display(len(todo), count * threads, threads, seen.estimator) as display,
+    ):
+        return execute(
+            todo,
+            workers=count,
+            threads=threads,
+            data_root=data_root,
+            watcher=display,
+            max_seconds=None if max_minutes is None else 60 * max_minutes,
+            lock=lock,
+        )
+
+
+def _show_plan(chosen: Sequence[PlannedRun], seen: Forecast, json: bool) -> None:
+    from hsi.commands import screen
+    from hsi.commands.sweep_progress import in_words
+    from hsi.runs.state import RunState
+
+    todo = [run for run in chosen if run.state is not RunState.DONE]
+    if json:
+        screen.print_json(
+            {
+                "runs": [
+                    {"run": run.key, "state": run.state.value, "seconds": seen.seconds(run)} for run in chosen
+                ],
+                "todo": len(todo),
+                "workers": seen.workers.count,
+                "threads": seen.workers.threads,
+                "seconds": seen.seconds_of(todo),
+                "basis": seen.basis,
+            }
+        )
+        return
+    rows = [
+        [run.key, run.state.value, "-" if (took := seen.seconds(run)) is None else in_words(took)]
+        for run in chosen
+    ]
+    columns = [("run", False), ("state", False), ("about", True)]
+    screen.out().print(screen.table(f"{len(chosen)} runs, {len(todo)} to do", columns, rows))
+    whole = seen.seconds_of(todo)
+    together = "no estimate" if whole is None else f"about {in_words(whole)}"
+    sentence = f"To do: {together}; {seen.workers.why}, {_threads(seen.workers.threads)} each. {seen.basis}"
+    screen.out().print(sentence, highlight=False, markup=False)
+
+
+def _say_outcome(outcome: Outcome, skipped: int, table: Path) -> None:
+    from hsi.commands import screen
+
+    out = screen.out()
+    parts = [f"Runs: {len(outcome.done)} made", f"{skipped} done before"]
+    if outcome.left:
+        parts.append(f"{len(outcome.left)} left for another time (the same command goes on)")
+    out.print("; ".join(parts) + ".", highlight=False, markup=False)
+    for run, reason in outcome.failed:
+        log = run.folder.with_name(run.name + ".log")
+        out.print(f"Failed: {run.key}: {reason} (see {log})", highlight=False, markup=False, soft_wrap=True)
+    if table.is_file():
+        out.print(f"Results: {table}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _summary(chosen: Sequence[PlannedRun], outcome: Outcome, table: Path) -> dict[str, Any]:
+    return {
+        "runs": [{"run": run.key, "folder": str(run.folder), "state": run.state.value} for run in chosen],
+        "done": [run.key for run in outcome.done],
+        "failed": [{"run": run.key, "reason": reason} for run, reason in outcome.failed],
+        "left": [run.key for run in outcome.left],
+        "results": str(table),
+    }
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"

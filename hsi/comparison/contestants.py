@@ -1,0 +1,175 @@
+"""Who is compared: run folders, and folders of runs, read and checked to belong to one scene."""
+
+from __future__ import annotations
+
+import hashlib
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi.datasets.scene import Scene
+from hsi.errors import ConfigError, RunError
+from hsi.runs.folder import Run
+from hsi.runs.group import open_runs
+from hsi.scoring import Scores, confusion_matrix
+
+Ints = NDArray[np.int64]
+
+SHOWN = ("oa", "aa", "kappa")
+_SAME = ("model", "model_options", "patch")  # what the runs of one contestant must agree in
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One run, as far as a comparison needs it.
+
+    Attributes
+    ----------
+    path, seed
+        Its folder and seed.
+    split_id
+        Hash of the train and test pixels: equal for runs that can be compared pixel by pixel.
+    trained
+        Number of training pixels.
+    pixels, truth, predicted
+        ``(test,)`` flat indices of the test pixels, their true and their predicted classes 1..C.
+    scores
+        Scores on these pixels.
+    leakage
+        ``{"centre", "overlap"}``, fractions.
+    """
+
+    path: str
+    seed: int
+    split_id: str
+    trained: int
+    pixels: Ints
+    truth: Ints
+    predicted: Ints
+    scores: Scores
+    leakage: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    """One side of a comparison: the runs of one network with one set of options.
+
+    Attributes
+    ----------
+    letter
+        Short name in tables: "A", "B", ...
+    path, model
+        The folder as it was given; the network's name.
+    results
+        One entry for each run.
+    """
+
+    letter: str
+    path: str
+    model: str
+    results: tuple[Result, ...]
+
+    def values(self, metric: str) -> NDArray[np.float64]:
+        """Return a metric ("oa", "aa", "kappa") of each run, fractions."""
+        return np.array([getattr(result.scores, metric) for result in self.results])
+
+    def mean(self, metric: str) -> float:
+        """Return the mean of a metric over the runs, a fraction."""
+        return float(self.values(metric).mean())
+
+    def std(self, metric: str) -> float:
+        """Return the sample standard deviation (n - 1) of a metric over the runs; NaN for one run."""
+        return float(self.values(metric).std(ddof=1)) if len(self.results) > 1 else float("nan")
+
+    def leakage(self, figure: str) -> float:
+        """Return the mean of a leakage figure ("centre", "overlap") over the runs, a fraction."""
+        return float(np.mean([result.leakage[figure] for result in self.results]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the contestant for JSON; a figure that has no meaning is NaN."""
+        return {
+            "letter": self.letter,
+            "path": self.path,
+            "model": self.model,
+            "runs": [result.path for result in self.results],
+            **{metric: {"mean": self.mean(metric), "std": self.std(metric)} for metric in SHOWN},
+            "leakage": {figure: self.leakage(figure) for figure in ("centre", "overlap")},
+        }
+
+
+def open_contestants(
+    paths: Sequence[str | Path], data_root: str | Path | None = None
+) -> tuple[list[Contestant], Scene]:
+    """Open run folders, or folders of runs, one contestant each, and the scene that all of them are on.
+
+    Raises
+    ------
+    ConfigError
+        When there are fewer than two, or one is given twice.
+    RunError
+        When a folder is no finished run, mixes networks, or is on another label map than the first.
+    """
+    if len(paths) < 2:
+        raise ConfigError("A comparison needs at least two run folders, or folders of runs.")
+    groups = [open_runs(path) for path in paths]
+    seen: set[Path] = set()
+    for run in (run for runs in groups for run in runs):
+        if run.path.resolve() in seen:
+            raise ConfigError(f"The run '{run.path}' is given twice; a run cannot be compared with itself.")
+        seen.add(run.path.resolve())
+    first = groups[0][0]
+    for path, runs in zip(paths, groups, strict=True):
+        for run in runs:
+            if run.split.labels_sha256 != first.split.labels_sha256:
+                raise RunError(
+                    f"'{first.path}' ({first.config.dataset}) and '{run.path}' ({run.config.dataset}) are on "
+                    "different label maps; only runs on one scene can be compared."
+                )
+            for name in _SAME:
+                ours, theirs = getattr(runs[0].config, name), getattr(run.config, name)
+                if ours != theirs:
+                    raise RunError(
+                        f"'{path}' mixes runs with {name} = {ours!r} and {theirs!r}; a contestant is one "
+                        "network with one set of options, so give the runs of each in a folder of their own."
+                    )
+            _ = run.metrics  # says so now where a run is unfinished, before the scene is loaded
+    scene = first.load_scene(data_root)
+    contestants = [
+        Contestant(
+            _letter(number), str(path), runs[0].metrics["model"], tuple(_result(r, scene) for r in runs)
+        )
+        for number, (path, runs) in enumerate(zip(paths, groups, strict=True))
+    ]
+    return contestants, scene
+
+
+def _result(run: Run, scene: Scene) -> Result:
+    split, scores = run.split, run.scores["test"]
+    truth, predicted = scene.labels.ravel()[split.test], run.predictions["test"]
+    if (confusion_matrix(truth, predicted, scene.classes) != scores.confusion).any():
+        raise RunError(
+            f"The predictions of the run '{run.path}' do not give the scores in its metrics.json; "
+            "train it anew."
+        )
+    content = b"".join(np.ascontiguousarray(part, "<i8").tobytes() for part in (split.train, split.test))
+    return Result(
+        path=str(run.path),
+        seed=run.config.seed,
+        split_id=hashlib.sha256(f"{len(split.train)} ".encode() + content).hexdigest(),
+        trained=len(split.train),
+        pixels=split.test,
+        truth=truth,
+        predicted=predicted,
+        scores=scores,
+        leakage=run.metrics["leakage"],
+    )
+
+
+def _letter(number: int) -> str:
+    turn, place = divmod(number, 26)
+    return string.ascii_uppercase[place] + (str(turn + 1) if turn else "")

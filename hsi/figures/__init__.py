@@ -1,0 +1,1 @@
+"""Pictures of results, drawn from numbers; every one is a `matplotlib.figure.Figure`, without pyplot."""

@@ -1,0 +1,42 @@
+"""What all figures share: sizes, colours, and how they are saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+COLUMN_INCHES = 3.5  # width of one column of a journal page
+
+# Okabe and Ito's palette for all kinds of colour vision, without its yellow: too light for thin lines.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+STYLE: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 4,
+    "pdf.fonttype": 42,  # text stays text, which journals ask for
+}
+
+_PIXELS_PER_INCH = 300
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as ``NAME.png`` and ``NAME.pdf`` into a folder, which is made; return both paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{ending}" for ending in ("png", "pdf")]
+    with rc_context(STYLE):
+        for path in paths:
+            figure.savefig(path, dpi=_PIXELS_PER_INCH)
+    return paths

@@ -1,0 +1,133 @@
+"""Accuracy against the distance to the nearest training pixel: what nearness is worth to a classifier.
+
+Distances are Chebyshev distances in pixels, the larger of the row and the column difference, since patches
+are squares: a test pixel lies in a training patch of width P if its distance is at most (P - 1) / 2, and
+their patches share a pixel if it is at most P - 1. The bins are our decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, stats
+
+from hsi.errors import InputError
+
+Pixels = NDArray[np.int64]
+
+DISTANCE_BINS = (1, 2, 3, 5, 9, 17, 33, 65)
+"""First distance of each bin; a bin ends before the next, the last has no end. Widths double."""
+
+
+@dataclass(frozen=True)
+class DistanceBin:
+    """The test pixels of one range of distances.
+
+    Attributes
+    ----------
+    nearest, farthest
+        Range of distances in pixels, both ends included; `farthest` is None for the last bin, which has no
+        end.
+    pixels, right
+        Test pixels in the range, and how many of them are classified right.
+    """
+
+    nearest: int
+    farthest: int | None
+    pixels: int
+    right: int
+
+    @property
+    def oa(self) -> float | None:
+        """Overall accuracy of the bin as a fraction; None without pixels."""
+        return self.right / self.pixels if self.pixels else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Wilson 95 % interval of the accuracy (Wilson 1927, JASA 22), as fractions; None without pixels.
+
+        It takes pixels as independent. Neighbours are not, so the true uncertainty is larger.
+        """
+        if not self.pixels:
+            return None
+        bounds = stats.binomtest(self.right, self.pixels).proportion_ci(0.95, method="wilson")
+        return float(bounds.low), float(bounds.high)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the bin as numbers for JSON; accuracies are fractions, None without pixels."""
+        return {
+            "nearest": self.nearest,
+            "farthest": self.farthest,
+            "pixels": self.pixels,
+            "right": self.right,
+            "oa": self.oa,
+            "interval": None if self.interval is None else list(self.interval),
+        }
+
+
+def distance_to_nearest(train: Pixels, pixels: Pixels, shape: tuple[int, int]) -> Pixels:
+    """Return the Chebyshev distance in pixels from each of `pixels` to the nearest of `train`.
+
+    Parameters
+    ----------
+    train, pixels
+        Flat row-major pixel indices; `train` must not be empty.
+    shape
+        ``(rows, cols)`` of the scene.
+
+    Raises
+    ------
+    InputError
+        When there is no training pixel.
+    """
+    if len(train) == 0:
+        raise InputError("Distances need training pixels; this split has none.")
+    away = np.ones(shape, bool)
+    away.ravel()[train] = False
+    distance = ndimage.distance_transform_cdt(away, metric="chessboard")
+    return np.asarray(distance, np.int64).ravel()[pixels]
+
+
+def bin_by_distance(
+    distance: Pixels, right: NDArray[np.bool_], bins: Sequence[int] = DISTANCE_BINS
+) -> tuple[DistanceBin, ...]:
+    """Count pixels and right ones in each bin of distances.
+
+    Parameters
+    ----------
+    distance
+        ``(n,)`` distance of each test pixel, `bins[0]` or more.
+    right
+        ``(n,)`` whether each is classified right.
+    bins
+        First distance of each bin, rising.
+
+    Returns
+    -------
+    tuple of DistanceBin
+        One for each bin, nearest first; bins behind the last pixel are left out, empty ones between are not.
+
+    Raises
+    ------
+    InputError
+        For bins that do not rise, arrays that do not match, or a distance before the first bin.
+    """
+    edges = np.asarray(bins, np.int64)
+    if len(edges) == 0 or (np.diff(edges) <= 0).any():
+        raise InputError(f"Distance bins must rise, but are {list(bins)}.")
+    if np.shape(distance) != np.shape(right):
+        raise InputError(f"There are {np.size(distance)} distances, but {np.size(right)} answers.")
+    if np.size(distance) and np.min(distance) < edges[0]:
+        raise InputError(f"A distance of {np.min(distance)} lies before the first bin, {edges[0]}.")
+    place = np.searchsorted(edges, distance, side="right") - 1
+    pixels = np.bincount(place, minlength=len(edges))
+    good = np.bincount(place, weights=right, minlength=len(edges)).astype(np.int64)
+    used = int(place.max()) + 1 if len(place) else 0
+    ends = [*(edges[1:] - 1).tolist(), None]
+    return tuple(
+        DistanceBin(int(edges[one]), ends[one], int(pixels[one]), int(good[one])) for one in range(used)
+    )

@@ -1,0 +1,151 @@
+"""The results of an experiment as one CSV file: a row for each finished run, read from the run folders.
+
+Scores and shares are fractions with six decimals; seconds and megabytes say so in their names. A value that
+a run does not have is empty. Rows are sorted by scene, protocol, model, seed and fold, so that the file
+changes only where runs did.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from hsi.errors import RunError
+from hsi.models import model_entry
+from hsi.runs.atomic import write_text
+from hsi.runs.state import RunState
+from hsi.sweep.plan import PlannedRun
+
+Facts = dict[str, Any]  # metrics.json, with "run", "config" and "environment" beside
+
+
+def _from(*path: str, form: Callable[[Any], str] = str) -> Callable[[Facts], str]:
+    """Return a function that takes a value out of nested tables; nothing there is an empty cell."""
+
+    def take(facts: Facts) -> str:
+        value: Any = facts
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return "" if value is None or value != value else form(value)
+
+    return take
+
+
+def _decimals(count: int) -> Callable[[Any], str]:
+    return lambda value: f"{value:.{count}f}"
+
+
+_FRACTION = _decimals(6)
+COLUMNS: dict[str, Callable[[Facts], str]] = {
+    "scene": _from("run", "scene"),
+    "protocol": _from("run", "protocol"),
+    "label": _from("run", "model"),
+    "model": _from("model"),
+    "kind": _from("run", "kind"),
+    "dataset": _from("dataset"),
+    "scheme": _from("scheme"),
+    "guard": _from("config", "guard"),
+    "split_mask": _from("config", "split_mask"),
+    "fold": _from("config", "fold"),
+    "folds": _from("config", "folds"),
+    "seed": _from("seed"),
+    "preset": _from("preset"),
+    "patch": _from("patch"),
+    "bands": _from("bands"),
+    "components": _from("components"),
+    "epochs": _from("epochs"),
+    "train_pixels": _from("counts", "train"),
+    "val_pixels": _from("counts", "val"),
+    "test_pixels": _from("counts", "test"),
+    "params": _from("params"),
+    "macs": _from("macs"),
+    "oa": _from("test", "oa", form=_FRACTION),
+    "aa": _from("test", "aa", form=_FRACTION),
+    "kappa": _from("test", "kappa", form=_FRACTION),
+    "mean_precision": _from("test", "mean_precision", form=_FRACTION),
+    "f1_macro": _from("test", "f1_macro", form=_FRACTION),
+    "val_oa": _from("val", "oa", form=_FRACTION),
+    "leakage_centre": _from("leakage", "centre", form=_FRACTION),
+    "leakage_overlap": _from("leakage", "overlap", form=_FRACTION),
+    "load_seconds": _from("seconds", "load", form=_decimals(2)),
+    "train_seconds": _from("seconds", "train", form=_decimals(2)),
+    "test_seconds": _from("seconds", "test", form=_decimals(2)),
+    "peak_memory_mb": _from("peak_memory_mb", form=_decimals(1)),
+    "device": _from("device"),
+    "cpu": _from("environment", "processor"),
+    "threads": _from("environment", "threads"),
+    "hsi": _from("environment", "hsi"),
+    "torch": _from("environment", "packages", "torch"),
+    "scikit_learn": _from("environment", "packages", "scikit-learn"),
+    "python": _from("environment", "python"),
+    "git_revision": _from("environment", "git_revision"),
+    "synthetic": _from("synthetic", form=lambda value: str(value).lower()),
+}
+
+
+def results_csv(plan: Iterable[PlannedRun]) -> str:
+    """Return the table of the finished runs of a plan, with a header.
+
+    Raises
+    ------
+    RunError
+        When a file of a finished run is damaged.
+    """
+    finished = [run for run in plan if run.state is RunState.DONE]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for run in sorted(finished, key=_order):
+        facts = read_facts(run)
+        writer.writerow([take(facts) for take in COLUMNS.values()])
+    return text.getvalue()
+
+
+def write_results(plan: Iterable[PlannedRun], path: Path) -> None:
+    """Write `results_csv` into a file, whole or not at all; nothing where no run is finished."""
+    table = results_csv(plan)
+    if table.count("\n") > 1:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, table)
+
+
+def read_facts(run: PlannedRun) -> Facts:
+    """Return what the folder of a finished run says about it.
+
+    Raises
+    ------
+    RunError
+        When a file is missing or damaged.
+    """
+    facts: Facts = _read(run.folder / "metrics.json")
+    facts["run"] = {name: getattr(run, name) for name in ("scene", "protocol", "model", "name")}
+    facts["run"]["kind"] = kind_of(facts)
+    facts["config"] = vars(run.config)
+    facts["environment"] = _read(run.folder / "environment.json")
+    return facts
+
+
+def kind_of(facts: Facts) -> str:
+    """Return "network" for the backbone and its five, "baseline" for other networks, else "classical"."""
+    if facts.get("params") is None:
+        return "classical"
+    return "baseline" if model_entry(facts["model"]).baseline else "network"
+
+
+def _read(path: Path) -> Facts:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"'{path}' is damaged ({error}); remove its run folder and sweep again.") from None
+    if not isinstance(table, dict):
+        raise RunError(f"'{path}' is damaged (no table); remove its run folder and sweep again.")
+    return table
+
+
+def _order(run: PlannedRun) -> tuple[str, str, str, int, int]:
+    fold = getattr(run.config, "fold", None)
+    return run.scene, run.protocol, run.model, run.config.seed, -1 if fold is None else fold

@@ -1,0 +1,97 @@
+"""The CSV of an experiment as cells: the runs of one model on one scene under one protocol."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsi.errors import FileFormatError
+from hsi.runs.spread import mean_and_std
+from hsi.sweep.results import COLUMNS
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs of one model on one scene under one protocol.
+
+    Attributes
+    ----------
+    scene, protocol, label
+        As in the experiment file.
+    rows
+        One for each run, as text.
+    """
+
+    scene: str
+    protocol: str
+    label: str
+    rows: tuple[Row, ...]
+
+    @property
+    def kind(self) -> str:
+        """``network``, ``baseline`` or ``classical``."""
+        return self.rows[0]["kind"]
+
+    def values(self, column: str) -> list[float]:
+        """Return the numbers of a column, NaN where a run has none."""
+        return [number(row[column]) for row in self.rows]
+
+    def mean_and_std(self, column: str) -> tuple[float, float | None]:
+        """Return mean and sample standard deviation (n - 1) of a column over the runs."""
+        return mean_and_std(self.values(column))
+
+    def mean(self, column: str) -> float:
+        """Return the mean of a column over the runs."""
+        return mean_and_std(self.values(column))[0]
+
+    def median(self, column: str) -> float:
+        """Return the median of a column over the runs."""
+        return statistics.median(self.values(column))
+
+    def by_split(self, column: str) -> dict[tuple[str, str, str, str], float]:
+        """Return a column by what fixes the split of a run: seed, fold, and its training and test pixels."""
+        keys = ("seed", "fold", "train_pixels", "test_pixels")
+        return {
+            (row[keys[0]], row[keys[1]], row[keys[2]], row[keys[3]]): number(row[column]) for row in self.rows
+        }
+
+
+def read_cells(path: Path) -> list[Cell]:
+    """Read the CSV that `hsi sweep` writes, in the order of its rows.
+
+    Raises
+    ------
+    FileFormatError
+        When it cannot be read, or has other columns.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FileFormatError(f"{path} cannot be read: {error}.") from None
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise FileFormatError(f"{path} lacks the column '{missing[0]}'; write it anew with hsi sweep.")
+    cells: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        cells.setdefault((row["scene"], row["protocol"], row["label"]), []).append(row)
+    return [Cell(*key, tuple(members)) for key, members in cells.items()]
+
+
+def best(cells: Iterable[Cell], kinds: Sequence[str], column: str = "oa") -> Cell | None:
+    """Return the cell of these kinds with the highest mean of a column, or None."""
+    return max(
+        (cell for cell in cells if cell.kind in kinds), key=lambda cell: cell.mean(column), default=None
+    )
+
+
+def number(text: str) -> float:
+    """Return the number in a cell of a CSV, NaN where it is empty."""
+    return float(text) if text else math.nan

@@ -1,0 +1,50 @@
+"""Finished runs without a training: real folders whose predictions are chosen by the test."""
+
+import json
+
+import numpy as np
+import pytest
+
+import hsi
+from hsi.runs.config import Config
+from hsi.runs.predictions import save_predictions
+
+
+@pytest.fixture
+def make_run(small_scene):
+    """A function that writes a run folder in which a share of the test pixels is wrong."""
+    scene = hsi.load_scene(small_scene)
+
+    def make(folder, *, wrong=0.2, seed=0, split_seed=None, draw=0, train=0.2, val=0.2, model="svm", patch=3):
+        split = hsi.make_split(
+            scene,
+            scheme="random",
+            train=train,
+            val=val,
+            patch=patch,
+            seed=seed if split_seed is None else split_seed,
+        )
+        random = np.random.default_rng([draw, seed])
+        predictions, metrics = {}, {}
+        for part in ("train", "val", "test"):
+            truth = scene.labels.ravel()[getattr(split, part)]
+            hit = random.random(len(truth)) < wrong
+            predictions[part] = np.where(hit, truth % scene.classes + 1, truth)
+            metrics[part] = hsi.score(truth, predictions[part], scene.classes).as_dict()
+        folder.mkdir(parents=True)
+        split.save(folder / "split.npz")
+        save_predictions(folder, predictions)
+        leakage = split.leakage(patch)
+        metrics |= {
+            "model": model,
+            "counts": split.counts,
+            "leakage": {"centre": leakage.centre, "overlap": leakage.overlap},
+        }
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        config = Config(
+            model=model, dataset=str(small_scene), seed=seed, patch=patch, scheme="random", train=train
+        )
+        (folder / "config.toml").write_text(config.to_toml())
+        return hsi.open_run(folder)
+
+    return make

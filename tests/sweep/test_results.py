@@ -1,0 +1,78 @@
+"""The CSV of an experiment: from the run folders alone, sorted, the same each time."""
+
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+
+import pytest
+
+from hsi.errors import FileFormatError, RunError
+from hsi.sweep.results import COLUMNS, results_csv, write_results
+from hsi.sweep.table import best, read_cells
+
+
+def test_rows_are_those_of_finished_runs_in_a_fixed_order(plan, begin, finish, tmp_path):
+    begin(plan[0])
+    for run in plan[1:]:
+        finish(run, oa=1 / 3)
+    table = results_csv(plan)
+    shuffled = list(plan)
+    random.Random(0).shuffle(shuffled)
+    assert results_csv(shuffled) == table
+    rows = list(csv.DictReader(table.splitlines()))
+    assert list(rows[0]) == list(COLUMNS)
+    keys = [(row["scene"], row["protocol"], row["label"], int(row["seed"])) for row in rows]
+    assert keys == sorted(keys)
+    assert len(rows) == len(plan) - 1
+    row = next(row for row in rows if row["label"] == "svm-spatial" and row["protocol"] == "random")
+    assert row["oa"] == "0.333333"
+    assert row["leakage_overlap"] == "0.666667"
+    assert (row["model"], row["kind"], row["params"]) == ("svm", "classical", "")
+    assert (row["cpu"], row["threads"], row["torch"], row["scikit_learn"]) == ("A, B", "2", "2.6", "")
+    assert row["peak_memory_mb"] == ""
+    assert row["train_pixels"] == "100"
+    assert {row["kind"] for row in rows if row["label"] == "densenet3d"} == {"network"}
+
+
+def test_nothing_is_written_without_a_finished_run(plan, finish, tmp_path):
+    path = tmp_path / "results" / "two.csv"
+    write_results(plan, path)
+    assert not path.parent.exists()
+    finish(plan[0])
+    write_results(plan, path)
+    assert path.read_text().count("\n") == 2
+
+
+def test_nan_is_an_empty_cell_and_damage_is_a_sentence(plan, finish):
+    finish(plan[0], oa=float("nan"))
+    assert next(csv.DictReader(results_csv(plan).splitlines()))["oa"] == ""
+    (plan[0].folder / "metrics.json").write_text("{")
+    with pytest.raises(RunError, match=r"metrics\.json' is damaged"):
+        results_csv(plan)
+
+
+def test_cells_read_back_what_was_written(plan, finish, tmp_path):
+    for run, oa in zip(plan, (0.5, 0.6, 0.7, 0.8, 0.7, 0.6, 0.5, 0.4), strict=True):
+        finish(run, oa=oa)
+    path = tmp_path / "two.csv"
+    write_results(plan, path)
+    cells = {(cell.protocol, cell.label): cell for cell in read_cells(path)}
+    cell = cells["random", "densenet3d"]
+    mean, std = cell.mean_and_std("oa")
+    assert mean == pytest.approx(0.6)
+    assert std == pytest.approx(0.1 * 2**0.5)
+    assert cell.median("train_seconds") == 20
+    assert cell.by_split("oa") == {("0", "", "100", "850"): 0.5, ("1", "", "100", "850"): 0.7}
+    assert best(cells.values(), ("network",)).label == "densenet3d"
+    assert best(cells.values(), ("baseline",)) is None
+
+
+def test_another_csv_is_refused(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(FileFormatError, match="lacks the column 'scene'"):
+        read_cells(path)
+    with pytest.raises(FileFormatError, match="cannot be read"):
+        read_cells(tmp_path / "none.csv")

@@ -1,0 +1,173 @@
+"""The experiments of the checkout: files that work, and a page of results that is never stale."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import hsi
+from hsi.sweep.experiment import read_experiment
+from hsi.sweep.plan import check_scenes, make_plan
+from hsi.sweep.results import COLUMNS
+from hsi.training.split import split_of
+
+FOLDER = Path(hsi.__file__).resolve().parent.parent / "experiments"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="experiments are only in a checkout")
+NAMES = ("paper_tables", "real_small", "real_full")
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_has_a_plan(name):
+    experiment = read_experiment(FOLDER / f"{name}.toml")
+    plan = make_plan(experiment)
+    assert {run.model for run in plan} == set(experiment.models)
+    assert {run.scene for run in plan} == set(experiment.scenes)
+    assert {run.protocol for run in plan} == set(experiment.protocols)
+
+
+def test_the_papers_tables_are_the_papers_protocol():
+    configs = [run.config for run in make_plan(read_experiment(FOLDER / "paper_tables.toml"))]
+    assert len(configs) == 6 * 3 * 5
+    chosen = {(c.scheme, c.train, c.val, c.patch, c.epochs, c.batch, c.lr, c.pca) for c in configs}
+    assert chosen == {("paper", 0.6, 0.1, 17, 80, 80, 5e-4, 0)}
+
+
+def test_the_scenes_of_the_small_experiment_load_and_split(real_data):
+    plan = make_plan(read_experiment(FOLDER / "real_small.toml"))
+    check_scenes(plan, real_data)
+    seen = {}
+    for run in plan:
+        if run.model == "svm" and run.name == "seed0" and run.protocol != "disjoint":
+            scene = hsi.load_scene(run.config.dataset, data_root=real_data)
+            seen[run.scene, run.protocol] = split_of(run.config, scene, real_data).counts
+    assert sum(seen["indian-mnf-purdue", "sf"].values()) == 10366
+    assert seen["indian-mnf-purdue", "sf"]["test"] == 9671
+    assert seen["indian-mnf", "dase"]["test"] == 4721
+    assert sum(seen["indian-mnf", "random"].values()) == 10249
+
+
+def test_the_page_is_not_stale():
+    assert load(FOLDER / "tables.py").main(["--check"]) == 0, "run 'make tables'"
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> ModuleType:
+    shutil.copy(FOLDER / "tables.py", tmp_path)
+    (tmp_path / "results").mkdir()
+    return load(tmp_path / "tables.py")
+
+
+def write(path: Path, scores: dict[tuple[str, str, str], list[float]]) -> None:
+    """Write a CSV of runs; keys are protocol, label and kind."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for (protocol, label, kind), values in scores.items():
+            for seed, oa in enumerate(values):
+                row = {
+                    **dict.fromkeys(("oa", "aa", "kappa"), oa),
+                    **dict.fromkeys(("train_pixels", "val_pixels", "test_pixels"), 100),
+                    **dict.fromkeys(
+                        ("leakage_centre", "leakage_overlap"), 0.9 if protocol == "random" else 0.0
+                    ),
+                    "scene": "here",
+                    "protocol": protocol,
+                    "label": label,
+                    "kind": kind,
+                    "seed": seed,
+                    "patch": 7,
+                    "train_seconds": 60,
+                    "device": "cpu",
+                    "cpu": "a CPU",
+                }
+                writer.writerow({**dict.fromkeys(COLUMNS, ""), **row})
+
+
+SCORES = {
+    ("random", "wcnet", "network"): [0.95, 0.96, 0.97],
+    ("random", "kanet", "network"): [0.90, 0.91, 0.92],
+    ("random", "svm", "classical"): [0.800, 0.811, 0.819],
+    ("disjoint", "wcnet", "network"): [0.6, 0.6, 0.6],
+    ("disjoint", "svm", "classical"): [0.7, 0.65, 0.75],
+    ("disjoint", "ssrn", "baseline"): [0.5],
+}
+
+
+def test_without_results_the_page_says_so(tables, tmp_path):
+    assert tables.main([]) == 0
+    assert "Nothing has been measured yet" in (tmp_path / "RESULTS.md").read_text()
+    assert tables.main(["--check"]) == 0
+
+
+def test_the_page_says_what_the_numbers_say(tables, tmp_path):
+    write(tmp_path / "results" / "x.csv", SCORES)
+    (tmp_path / "x.toml").write_text('title = "A title"\n')
+    assert tables.main([]) == 0
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "## A title" in page
+    assert "higher mean OA than the best baseline in 1 of 2 tables; the test shows it better in 1, " in page
+    assert (
+        "here: the networks' mean OA is 91.0 to 96.0 under random (90 % leakage); 60.0 under disjoint" in page
+    )
+    assert "| **wcnet** | network | 3 | 96.00 ± 1.00 |" in page
+    assert "| kanet | network | 3 | 91.00 ± 1.00 |" in page
+    assert "| **svm** | classical | 3 | 70.00 ± 5.00 |" in page
+    assert "| ssrn | baseline | 1 | 50.00 |" in page
+    assert (
+        "Best network wcnet, OA 96.00 ± 1.00; best baseline svm, OA 81.00 ± 0.95. The network is better"
+        in page
+    )
+    assert "No difference is shown" in page
+    assert "nan" not in page
+
+
+def test_a_changed_result_makes_page_and_figure_stale(tables, tmp_path, capsys):
+    path = tmp_path / "results" / "x.csv"
+    write(path, SCORES)
+    assert tables.main(["--check"]) == 1
+    assert tables.main([]) == 0
+    assert tables.main(["--check"]) == 0
+    figure = (tmp_path / "figures" / "x.svg").read_text()
+    write(path, {**SCORES, ("disjoint", "ssrn", "baseline"): [0.51]})
+    capsys.readouterr()
+    assert tables.main(["--check"]) == 1
+    assert "RESULTS.md, x.svg in experiments/: stale" in capsys.readouterr().err
+    assert tables.main([]) == 0
+    assert (tmp_path / "figures" / "x.svg").read_text() != figure
+    page = tmp_path / "RESULTS.md"
+    page.write_text(page.read_text().replace("51.00", "91.00"))
+    assert tables.main(["--check"]) == 1
+
+
+def test_missing_scenes_are_those_of_the_catalogue(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HSI_DATA", str(tmp_path))
+    monkeypatch.setattr("hsi.datasets.locate.default_cache", lambda: tmp_path)
+    script = load(FOLDER / "missing_scenes.py")
+    assert script.main([str(FOLDER / "paper_tables.toml")]) == 0
+    assert capsys.readouterr().out.split() == ["IN", "UP", "KSC"]
+    assert script.main([str(FOLDER / "real_small.toml")]) == 0
+    assert capsys.readouterr().out == ""
+    assert script.main([str(tmp_path / "none.toml")]) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script for bash")
+def test_reproduce_names_the_experiments():
+    done = subprocess.run([FOLDER / "reproduce.sh", "none"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert all(name in done.stderr for name in NAMES)

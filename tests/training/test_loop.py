@@ -1,0 +1,135 @@
+"""The loop against a plain one written out here, and its options: same twice, same after an interruption."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
+
+import hsi
+from hsi.commands.app import run as command
+from hsi.datasets.augment import flip_rotate
+from hsi.runs.folder import make_cutter
+from hsi.training import Watcher
+from hsi.training.schedule import learning_rate
+
+SAID = {
+    "model": "densenet3d",
+    "model_options": {"layers": [1, 1, 1], "growth": [4, 4, 4]},
+    "scheme": "random",
+    "train": 0.2,
+    "val": 0.2,
+    "patch": 7,
+    "epochs": 3,
+    "batch": 16,
+    "lr": 0.01,
+    "device": "cpu",
+}
+EVERYTHING = {
+    "augment": True,
+    "spectral_jitter": 0.2,
+    "band_drop": 0.3,
+    "pixel_drop": 0.4,
+    "label_smoothing": 0.1,
+    "ema": 0.9,
+}
+
+
+@pytest.fixture
+def settings(small_scene):
+    return {**SAID, "dataset": str(small_scene)}
+
+
+def last_state(run):
+    return load_file(run.path / "checkpoint/last.safetensors")
+
+
+def same_states(one, other):
+    first, second = last_state(one), last_state(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_without_options_it_is_the_plain_loop_bit_for_bit(settings, tmp_path, augment):
+    run = hsi.train(**settings, augment=augment, out=tmp_path / "run")
+    scene = run.load_scene()
+    torch.manual_seed(0)
+    network = hsi.build_model("densenet3d", bands=12, classes=3, patch=7, **SAID["model_options"]).train()
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01, fused=True)
+    cube = np.pad(run.preprocess.transform(scene.cube), ((3, 3), (3, 3), (0, 0)))
+    order, symmetry = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
+    for epoch in range(3):
+        optimiser.param_groups[0]["lr"] = learning_rate(run.config.schedule, 0.01, epoch, 3)
+        pixels = run.split.train[torch.randperm(len(run.split.train), generator=order).numpy()]
+        for some in np.split(pixels, range(16, len(pixels), 16)):
+            rows, cols = some // scene.cols, some % scene.cols
+            windows = np.stack([cube[r : r + 7, c : c + 7] for r, c in zip(rows, cols, strict=True)])
+            patches = torch.from_numpy(windows).permute(0, 3, 1, 2)
+            logits = network(flip_rotate(patches, symmetry) if augment else patches)
+            optimiser.zero_grad()
+            cross_entropy(logits, torch.from_numpy(scene.labels[rows, cols] - 1).long()).backward()
+            optimiser.step()
+    found = last_state(run)
+    for name, wanted in network.state_dict().items():
+        assert torch.equal(found[f"model.{name}"], wanted), name
+
+
+def test_every_option_at_once_gives_the_same_twice_and_after_an_interruption(settings, tmp_path):
+    class Stop(Watcher):
+        left = 6
+
+        def step(self, loss):
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+
+    settings = {**settings, "epochs": 2}
+    whole = hsi.train(**settings, **EVERYTHING, out=tmp_path / "whole")
+    again = hsi.train(**settings, **EVERYTHING, out=tmp_path / "again")
+    same_states(whole, again)
+    with pytest.raises(KeyboardInterrupt):
+        hsi.train(**settings, **EVERYTHING, out=tmp_path / "cut", watcher=Stop())
+    resumed = hsi.resume(tmp_path / "cut")
+    same_states(whole, resumed)
+    assert resumed.metrics["test"] == whole.metrics["test"]
+
+
+@pytest.mark.parametrize("name", [name for name in EVERYTHING if name not in ("augment", "ema")])
+def test_each_option_changes_the_training(settings, tmp_path, name):
+    settings = {**settings, "epochs": 1, "augment": False}
+    plain = hsi.train(**settings, out=tmp_path / "plain")
+    changed = hsi.train(**settings, **{name: EVERYTHING[name]}, out=tmp_path / "changed")
+    assert plain.history[0]["train_loss"] != changed.history[0]["train_loss"]
+
+
+def test_smoothed_targets_are_those_of_their_definition(settings, tmp_path):
+    # One step of one batch: the loss in the history is that of the network as it was built.
+    settings = {**settings, "epochs": 1, "batch": 500, "augment": False}
+    run = hsi.train(**settings, label_smoothing=0.3, out=tmp_path / "run")
+    scene = run.load_scene()
+    torch.manual_seed(0)
+    network = hsi.build_model("densenet3d", bands=12, classes=3, patch=7, **SAID["model_options"]).train()
+    pixels = run.split.train[torch.randperm(len(run.split.train), generator=torch.Generator().manual_seed(0))]
+    cutter = make_cutter(scene, run.preprocess, None, run.config, "cpu")
+    shares = 0.7 * np.eye(3)[scene.labels.ravel()[pixels] - 1] + 0.3 / 3
+    with torch.no_grad():
+        logarithms = network(cutter(pixels)).log_softmax(dim=1).double().numpy()
+    assert run.history[0]["train_loss"] == pytest.approx(-(shares * logarithms).sum(axis=1).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (["--label-smoothing", "1"], "label_smoothing is a share, from 0 to below 1; got 1.0."),
+        (["--band-drop", "-0.1"], "band_drop is a share, from 0 to below 1; got -0.1."),
+        (["--pixel-drop", "nan"], "pixel_drop is a share, from 0 to below 1; got nan."),
+        (["--spectral-jitter", "-1"], "spectral_jitter must not be negative; got -1.0."),
+        (["--spectral-jitter", "inf"], "spectral_jitter must not be negative; got inf."),
+    ],
+)
+def test_bad_options_are_one_sentence(said, sentence, small_scene, tmp_path, capsys):
+    start = ["train", "--model", "densenet3d", "--dataset", str(small_scene), "--out", str(tmp_path / "run")]
+    assert command([*start, *said]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
