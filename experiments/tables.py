@@ -27,13 +27,14 @@ HEAD = """# Results
 
 Written by `make tables` from `results/*.csv`, which `hsi sweep` writes; not edited by hand.
 
-OA, AA and kappa are x100, on test pixels: mean ± sample standard deviation (n - 1) over the runs, in points.
-Every model of a table sees the same splits. Leakage: share of test pixels whose centre lies in a training
-patch, and share whose patch has a pixel in common with one. Seconds: median time of one training. *vs rival*:
-difference of OA to the rival, the best baseline of the table, with the p value of the corrected resampled
-t-test (Nadeau and Bengio 2003) after Holm's correction over the networks of the table. What is called best is
-chosen by the same test scores, which flatters it. The test is strict where there are few runs and far more
-test than training pixels: "no difference is shown" is not "equal".
+OA, AA and kappa are x100, on test pixels: mean ± sample standard deviation (n - 1) over the runs, in
+points. The same seed gives every model of a table the same split. Leakage: share of test pixels whose
+centre lies in a training patch, and share whose patch has a pixel in common with one. Seconds: median
+time of one training. *vs rival*: difference of OA to the rival, the best baseline of the table, with the
+p value of the corrected resampled t-test (Nadeau and Bengio 2003) after Holm's correction over the
+networks of the table. What is called best is chosen by the same test scores, which flatters it. The test
+is strict where there are few runs and far more test than training pixels: "no difference is shown" is not
+"equal".
 """
 
 
@@ -75,7 +76,7 @@ def _conditions(cells: Sequence[Cell]) -> str:
     where = all_of("cpu") if {row["device"] for row in rows} == {"cpu"} else all_of("device")
     synthetic = " Generated scenes are among them." if any(row["synthetic"] == "true" for row in rows) else ""
     return (
-        f"{len(rows)} runs on {where} ({all_of('threads')} threads a run), hsi {all_of('hsi')}, torch "
+        f"Runs: {len(rows)}, on {where} (threads of a run: {all_of('threads')}), hsi {all_of('hsi')}, torch "
         f"{all_of('torch')}, scikit-learn {all_of('scikit_learn')}, Python {all_of('python')}.{synthetic}"
     )
 

@@ -36,6 +36,10 @@ def sweep(
     replace: Annotated[
         bool, typer.Option("--replace", help="Train runs anew whose options changed in the file.")
     ] = False,
+    here: Annotated[
+        bool,
+        typer.Option("--here", help="Train here too what the table has from other machines."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the runs and about how long they take; train nothing.")
     ] = False,
@@ -50,8 +54,8 @@ def sweep(
 ) -> None:
     """Train every network on every scene that an experiment file names, and write a table of the results.
 
-    What is done is skipped, what was interrupted goes on, what fails stops none of the others. Run folders
-    are runs/sweeps/NAME/SCENE/PROTOCOL/MODEL/seedN.
+    What is done is skipped, here or on another machine if the table has its row; what was interrupted goes
+    on; what fails stops none of the others. Run folders are runs/sweeps/NAME/SCENE/PROTOCOL/MODEL/seedN.
 
     \b
       hsi sweep experiments/real_small.toml --dry-run
@@ -65,7 +69,7 @@ def sweep(
     from hsi.sweep.experiment import read_experiment
     from hsi.sweep.forecast import forecast
     from hsi.sweep.plan import check_options, check_scenes, make_plan, select
-    from hsi.sweep.results import write_results
+    from hsi.sweep.results import recorded_rows, write_results
 
     if max_minutes is not None and not max_minutes > 0:
         raise ConfigError(f"max-minutes must be a positive number, not {max_minutes:g}.")
@@ -74,7 +78,12 @@ def sweep(
     chosen = select(plan, only or ())
     table = results or read.path.parent / "results" / f"{read.name}.csv"
     folders = (table.parent, Path("experiments") / "results")
-    todo = [run for run in chosen if run.state is not RunState.DONE]
+    elsewhere = set() if here else set(recorded_rows(plan, table))
+
+    def is_done(run: PlannedRun) -> bool:
+        return run.state is RunState.DONE or run.key in elsewhere
+
+    todo = [run for run in chosen if not is_done(run)]
     try:
         check_scenes(todo, data_root)
     except SceneNotFoundError as error:
@@ -83,10 +92,10 @@ def sweep(
         screen.note(str(error))
     if dry_run:
         seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders)
-        _show_plan(chosen, seen, json)
+        _show_plan(chosen, todo, seen, json)
         return
     check_options(plan, replace=replace)
-    todo = [run for run in chosen if run.state is not RunState.DONE]
+    todo = [run for run in chosen if not is_done(run)]
     skipped = len(chosen) - len(todo)
     if skipped:
         screen.note(f"{skipped} of {len(chosen)} runs are done already.")
@@ -148,17 +157,16 @@ def _run(
         )
 
 
-def _show_plan(chosen: Sequence[PlannedRun], seen: Forecast, json: bool) -> None:
+def _show_plan(chosen: Sequence[PlannedRun], todo: Sequence[PlannedRun], seen: Forecast, json: bool) -> None:
     from hsi.commands import screen
     from hsi.commands.sweep_progress import in_words
-    from hsi.runs.state import RunState
 
-    todo = [run for run in chosen if run.state is not RunState.DONE]
+    states = {run.key: run.state.value if run in todo else "done" for run in chosen}
     if json:
         screen.print_json(
             {
                 "runs": [
-                    {"run": run.key, "state": run.state.value, "seconds": seen.seconds(run)} for run in chosen
+                    {"run": run.key, "state": states[run.key], "seconds": seen.seconds(run)} for run in chosen
                 ],
                 "todo": len(todo),
                 "workers": seen.workers.count,
@@ -169,7 +177,7 @@ def _show_plan(chosen: Sequence[PlannedRun], seen: Forecast, json: bool) -> None
         )
         return
     rows = [
-        [run.key, run.state.value, "-" if (took := seen.seconds(run)) is None else in_words(took)]
+        [run.key, states[run.key], "-" if (took := seen.seconds(run)) is None else in_words(took)]
         for run in chosen
     ]
     columns = [("run", False), ("state", False), ("about", True)]

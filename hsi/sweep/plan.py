@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,6 +58,18 @@ class PlannedRun:
     def cell(self) -> str:
         """``SCENE/PROTOCOL/MODEL``: equal for repetitions."""
         return f"{self.scene}/{self.protocol}/{self.model}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the options that are not at their defaults, wherever the scene's file and the device are.
+
+        An option that a later version adds changes no fingerprint until it is used.
+        """
+        plain = {field.name: field.default for field in dataclasses.fields(self.config)}
+        told = {name: value for name, value in vars(self.config).items() if value != plain[name]}
+        told |= {"dataset": Path(self.config.dataset).name, "device": None}
+        text = json.dumps(told, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def state(self) -> RunState:

@@ -1,5 +1,8 @@
 """The results of an experiment as one CSV file: a row for each finished run, read from the run folders.
 
+Rows of runs whose folders are elsewhere, such as on another machine, stay in the file as long as the
+experiment still asks for the same options.
+
 Scores and shares are fractions with six decimals; seconds and megabytes say so in their names. A value that
 a run does not have is empty. Rows are sorted by scene, protocol, model, seed and fold, so that the file
 changes only where runs did.
@@ -10,11 +13,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hsi.errors import RunError
+from hsi.errors import FileFormatError, RunError
 from hsi.models import model_entry
 from hsi.runs.atomic import write_text
 from hsi.runs.state import RunState
@@ -84,30 +87,75 @@ COLUMNS: dict[str, Callable[[Facts], str]] = {
     "python": _from("environment", "python"),
     "git_revision": _from("environment", "git_revision"),
     "synthetic": _from("synthetic", form=lambda value: str(value).lower()),
+    "options": _from("run", "fingerprint"),
 }
+Row = dict[str, str]
 
 
-def results_csv(plan: Iterable[PlannedRun]) -> str:
+def results_csv(plan: Iterable[PlannedRun], recorded: Mapping[str, Row] | None = None) -> str:
     """Return the table of the finished runs of a plan, with a header.
+
+    Parameters
+    ----------
+    plan
+        The runs; those with a finished folder are read from it.
+    recorded
+        Rows of runs that have none here, by the run's key.
 
     Raises
     ------
     RunError
         When a file of a finished run is damaged.
     """
-    finished = [run for run in plan if run.state is RunState.DONE]
+    elsewhere = recorded or {}
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for run in sorted(finished, key=_order):
-        facts = read_facts(run)
-        writer.writerow([take(facts) for take in COLUMNS.values()])
+    writer = csv.DictWriter(text, list(COLUMNS), restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for run in sorted(plan, key=_order):
+        if run.state is RunState.DONE:
+            facts = read_facts(run)
+            writer.writerow({name: take(facts) for name, take in COLUMNS.items()})
+        elif run.key in elsewhere:
+            writer.writerow(elsewhere[run.key])
     return text.getvalue()
 
 
+def recorded_rows(plan: Iterable[PlannedRun], path: Path) -> dict[str, Row]:
+    """Return the rows that a table has of runs of the plan, with the options they have now, by their key.
+
+    Raises
+    ------
+    FileFormatError
+        When the file is there but is no such table.
+    """
+    if not path.exists():
+        return {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FileFormatError(f"The table '{path}' cannot be read: {error}.") from None
+    if any(row.get(name) is None for row in rows for name in ("scene", "protocol", "label", "options")):
+        raise FileFormatError(
+            f"'{path}' is no table of hsi sweep; move it away, or name another by --results."
+        )
+    known = {(row["options"], row["scene"], row["protocol"], row["label"]): row for row in rows}
+    wanted = {run.key: (run.fingerprint, run.scene, run.protocol, run.model) for run in plan}
+    return {key: known[facts] for key, facts in wanted.items() if facts in known}
+
+
 def write_results(plan: Iterable[PlannedRun], path: Path) -> None:
-    """Write `results_csv` into a file, whole or not at all; nothing where no run is finished."""
-    table = results_csv(plan)
+    """Write `results_csv` into a file, whole or not at all; nothing where no run is finished.
+
+    Rows that the file has of runs that were made elsewhere are kept.
+
+    Raises
+    ------
+    FileFormatError
+        When the file is there but is no such table; it is left as it is.
+    """
+    runs = list(plan)
+    table = results_csv(runs, recorded_rows(runs, path))
     if table.count("\n") > 1:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, table)
@@ -122,7 +170,9 @@ def read_facts(run: PlannedRun) -> Facts:
         When a file is missing or damaged.
     """
     facts: Facts = _read(run.folder / "metrics.json")
-    facts["run"] = {name: getattr(run, name) for name in ("scene", "protocol", "model", "name")}
+    facts["run"] = {
+        name: getattr(run, name) for name in ("scene", "protocol", "model", "name", "fingerprint")
+    }
     facts["run"]["kind"] = kind_of(facts)
     facts["config"] = vars(run.config)
     facts["environment"] = _read(run.folder / "environment.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,15 @@ def test_a_sweep_makes_runs_a_table_and_names_what_failed(file, capsys):
     assert (printed["done"], printed["failed"], printed["left"]) == ([], [], [])
     assert {each["state"] for each in printed["runs"]} == {"done"}
     assert Path("results/e.csv").read_bytes() == before
+
+    shutil.copytree("runs/sweeps/e/demo/random/tiny", "elsewhere")
+    shutil.rmtree("runs/sweeps/e/demo/random/tiny")
+    assert run(["sweep", file, "--only", "demo/random/tiny"]) == 0
+    assert "Runs: 0 made; 2 done before." in capsys.readouterr().out
+    assert Path("results/e.csv").read_bytes() == before
+    assert run(["sweep", file, "--only", "demo/random/tiny", "--here", "--dry-run"]) == 0
+    assert "2 runs, 2 to do" in capsys.readouterr().out
+    shutil.move("elsewhere", "runs/sweeps/e/demo/random/tiny")
 
     text = TEXT.replace("epochs = 1", "epochs = 2")
     Path(file).write_text(text, encoding="utf-8")

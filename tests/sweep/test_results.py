@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import random
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hsi.errors import FileFormatError, RunError
-from hsi.sweep.results import COLUMNS, results_csv, write_results
+from hsi.sweep.experiment import read_experiment
+from hsi.sweep.plan import make_plan
+from hsi.sweep.results import COLUMNS, recorded_rows, results_csv, write_results
 from hsi.sweep.table import best, read_cells
 
 
@@ -43,6 +47,42 @@ def test_nothing_is_written_without_a_finished_run(plan, finish, tmp_path):
     finish(plan[0])
     write_results(plan, path)
     assert path.read_text().count("\n") == 2
+
+
+def test_rows_of_another_machine_stay_while_their_options_do(plan, finish, tmp_path, experiment_file):
+    path = tmp_path / "two.csv"
+    for run in plan[:3]:
+        finish(run, oa=0.25)
+    write_results(plan, path)
+    shutil.rmtree(tmp_path / "runs")
+    assert set(recorded_rows(plan, path)) == {run.key for run in plan[:3]}
+    finish(plan[0], oa=0.5)
+    finish(plan[3], oa=0.75)
+    write_results(plan, path)
+    assert sorted(row["oa"] for row in csv.DictReader(path.open())) == [
+        "0.250000", "0.250000", "0.500000", "0.750000",
+    ]  # fmt: skip
+
+    longer = experiment_file.read_text().replace("epochs = 1", "epochs = 2")
+    experiment_file.write_text(longer)
+    assert recorded_rows(make_plan(read_experiment(experiment_file)), path) == {}
+
+
+def test_a_fingerprint_is_of_the_options_not_of_the_place(plan):
+    run = plan[0]
+    moved = replace(run, config=replace(run.config, dataset="/data/demo", device="cpu"))
+    assert moved.fingerprint == run.fingerprint
+    assert len({other.fingerprint for other in plan}) == len(plan)
+    assert replace(run, config=replace(run.config, lr=0.5)).fingerprint != run.fingerprint
+
+
+def test_a_file_that_is_no_table_is_left_as_it_is(plan, finish, tmp_path):
+    path = tmp_path / "two.csv"
+    path.write_text("a,b\n1,2\n")
+    finish(plan[0])
+    with pytest.raises(FileFormatError, match="no table of hsi sweep"):
+        write_results(plan, path)
+    assert path.read_text() == "a,b\n1,2\n"
 
 
 def test_nan_is_an_empty_cell_and_damage_is_a_sentence(plan, finish):
