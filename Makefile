@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 demo: setup
 	$(BIN)/hsi train --model wcnet --dataset demo
 
+# One process a core, each on one thread: small tensors are quickest so.
 test: setup lint types
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxschedchunk 4
 
 # Rewrites the measured table in README.md from experiments/results/bench-*.json.
 bench-table: setup

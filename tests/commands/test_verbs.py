@@ -124,13 +124,16 @@ def test_version(capsys):
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent in another way on Windows")
 def test_ctrl_c_says_how_to_go_on(train, tmp_path):
     command = [sys.executable, "-m", "hsi", *train, "--epochs", "100000", "--out", "first"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     checkpoint = tmp_path / "first/checkpoint/last.safetensors"
-    waited = time.monotonic()
-    while not checkpoint.is_file() and time.monotonic() - waited < 60:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            waited = time.monotonic()
+            while not checkpoint.is_file() and time.monotonic() - waited < 60:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert out == ""
     assert err.splitlines()[-1] == "hsi: Interrupted; go on with: hsi train --resume first"
