@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hsi.models import build_model, register_model
     from hsi.runs.distance import accuracy_by_distance
     from hsi.runs.folder import Run, open_run
+    from hsi.runs.whole_scene import SceneMap, map_scene
     from hsi.scoring import Scores, score
     from hsi.training import Watcher, resume, train, train_runs
 
@@ -35,6 +36,8 @@ _HOMES = {
     "accuracy_by_distance": "hsi.runs.distance",
     "Run": "hsi.runs.folder",
     "open_run": "hsi.runs.folder",
+    "SceneMap": "hsi.runs.whole_scene",
+    "map_scene": "hsi.runs.whole_scene",
     "Scores": "hsi.scoring",
     "score": "hsi.scoring",
     "Watcher": "hsi.training",
@@ -48,6 +51,7 @@ __all__ = [
     "InputError",
     "Run",
     "Scene",
+    "SceneMap",
     "Scores",
     "Split",
     "Watcher",
@@ -56,6 +60,7 @@ __all__ = [
     "compare",
     "load_scene",
     "make_split",
+    "map_scene",
     "open_run",
     "register_model",
     "register_scene",
@@ -64,7 +69,9 @@ __all__ = [
     "train",
     "train_runs",
 ]
-_SUBPACKAGES = ("comparison", "datasets", "figures", "mapping", "models", "runs", "scoring", "training")
+_SUBPACKAGES = (
+    "comparison", "datasets", "figures", "mapping", "models", "report", "runs", "scoring", "training"
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,8 @@ def tables(result: dict[str, Any]) -> list[Rows]:
         made.append(_comparisons(result))
     if result["networks"]:
         made.append(_networks(result))
+    if result.get("maps"):
+        made.append(_maps(result))
     return made
 
 
@@ -112,6 +114,31 @@ def _networks(result: dict[str, Any]) -> Rows:
         cells.append(line)
     batch = result["networks"][0]["batch"]
     title = f"Networks at batch {batch}: median (min-max), share of the matrix-product rate, peak memory"
+    return Rows(title, columns, cells)
+
+
+def _maps(result: dict[str, Any]) -> Rows:
+    columns = [
+        ("network", False),
+        ("map, patches/s", True),
+        ("loop, patches/s", True),
+        ("faster", True),
+        ("MACs a pixel, M", True),
+        ("in the loop, M", True),
+    ]
+    cells = [
+        [
+            row["name"],
+            _with_range(row["ours_side"]),
+            _with_range(row["loop_side"]),
+            number(row["ratio"]),
+            number(row["macs"] / 1e6),
+            number(row["loop_macs"] / 1e6),
+        ]
+        for row in result["maps"]
+    ]
+    rows, cols, _ = result["maps"][0]["scene"]
+    title = f"Maps of {rows} x {cols} pixels beside a loop over a DataLoader, same network: median (min-max)"
     return Rows(title, columns, cells)
 
 

@@ -1,4 +1,4 @@
-"""A whole run: every case, every network, the input pipeline, on this machine, one after the other."""
+"""A whole run: every case, every network, the input pipeline, maps, on this machine, one after the other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from hsi.bench.cases import CASES
 from hsi.bench.comparisons import compare
 from hsi.bench.machine import describe_machine
+from hsi.bench.map import measure_map
 from hsi.bench.networks import measure_network
 from hsi.bench.pipeline import measure_pipeline
 from hsi.bench.references import find_references, load_references
@@ -19,12 +20,13 @@ from hsi.models.registry import list_models, model_entry
 
 FORMAT = 1
 PIPELINE = "pipeline"
+MAP = "map"
 
 
 def case_names() -> list[str]:
     """Return the names of all that can be measured, in the order of a run; baselines are not measured."""
     networks = [name for name in list_models() if not model_entry(name).baseline]
-    return [*CASES, *networks, PIPELINE]
+    return [*CASES, *networks, PIPELINE, MAP]
 
 
 def run_bench(
@@ -72,6 +74,7 @@ def run_bench(
         "comparisons": [],
         "networks": [],
         "pipeline": None,
+        "maps": [],
     }
     for name in names:
         if only and name not in only:
@@ -81,6 +84,8 @@ def run_bench(
             result["comparisons"].append(compare(name, scale, setting))
         elif name == PIPELINE:
             result["pipeline"] = measure_pipeline(scale, setting)
+        elif name == MAP:
+            result["maps"] = measure_map(scale, setting)
         else:
             measured = measure_network(name, scale, setting)
             if scale != QUICK:

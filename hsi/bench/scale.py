@@ -12,7 +12,8 @@ class Scale:
     ``bands``, ``classes`` and the patch width ``patch`` (pixels) are those of the networks' input; operators
     get the maps of the first dense block. ``batch`` patches make a batch, ``large_batch`` that of the
     backbone's training step, ``small_batch`` that of an operator whose reference needs about a gigabyte a
-    patch. Each case runs ``rounds`` times at least, and goes on for ``seconds``.
+    patch. Maps are of ``map_side`` x ``map_side`` pixels. Each case runs ``rounds`` times at least, and goes
+    on for ``seconds``.
     """
 
     bands: int = 200
@@ -21,6 +22,7 @@ class Scale:
     batch: int = 16
     large_batch: int = 64
     small_batch: int = 2
+    map_side: int = 24
     rounds: int = 3
     seconds: float = 8.0
 
@@ -34,4 +36,4 @@ class Scale:
 FULL = Scale()
 """Indian Pines: 200 bands, 16 classes, patches of 11 x 11."""
 
-QUICK = Scale(batch=4, large_batch=8, small_batch=1, rounds=2, seconds=0.3)
+QUICK = Scale(batch=4, large_batch=8, small_batch=1, map_side=12, rounds=2, seconds=0.3)

@@ -13,7 +13,20 @@ from typing import Annotated
 import typer
 
 from hsi import __version__
-from hsi.commands import bench, compare, download, evaluate, models, scenes, split, sweep, train
+from hsi.commands import (
+    bench,
+    compare,
+    download,
+    evaluate,
+    map,
+    models,
+    report,
+    scene,
+    scenes,
+    split,
+    sweep,
+    train,
+)
 from hsi.errors import HsiError
 
 app = typer.Typer(
@@ -24,12 +37,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("scenes")(scenes.scenes)
+app.add_typer(scene.scene, name="scene")
 app.command("models")(models.models)
 app.command("download")(download.download)
 app.command("split")(split.split)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
+app.command("map")(map.map_)
+app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("bench")(bench.bench)
 

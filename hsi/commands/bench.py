@@ -29,7 +29,7 @@ def bench(
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """Measure the operators beside straightforward references, the networks, and the input pipeline.
+    """Measure the operators beside straightforward references, the networks, the input pipeline, and maps.
 
     \b
       hsi bench

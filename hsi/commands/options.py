@@ -24,11 +24,21 @@ def option(panel: str, help: str, *names: str) -> Any:
 
 
 Dataset = Annotated[
-    str | None, option(SCENE, "Short name (hsi scenes), scene.toml, or array file with --labels.")
+    str | None, option(SCENE, "Short name (hsi scenes), scene.toml, or cube file with --labels.")
 ]
-Labels = Annotated[str | None, option(SCENE, "Label file, where --dataset is an array file.")]
+Labels = Annotated[
+    str | None, option(SCENE, "Label file (image, points or polygons), where --dataset is a cube file.")
+]
 CubeKey = Annotated[str | None, option(SCENE, "Name of the cube inside its file.")]
-LabelsKey = Annotated[str | None, option(SCENE, "Name of the labels inside their file.")]
+LabelsKey = Annotated[
+    str | None,
+    option(
+        SCENE,
+        "Name of the labels inside their file; of points or polygons, the attribute with the class.",
+        "--labels-key",
+        "--class-field",
+    ),
+]
 DataRoot = Annotated[Path | None, option(SCENE, "Folder with scene files; else HSI_DATA.")]
 
 Scheme = Annotated[str | None, option(SPLIT, "random, paper, per-class, mask or disjoint.")]

@@ -61,5 +61,5 @@ def scenes(data_root: o.DataRoot = None, json: o.Json = False) -> None:
         for scene in scenes
     ]
     screen.out().print(screen.table("Scenes", columns, rows))
-    hint = "Get one: hsi download NAME. A scene of your own: hsi train --dataset scene.toml."
+    hint = "Get one: hsi download NAME. A scene of your own: hsi scene new CUBE LABELS."
     screen.out().print(hint, highlight=False)

@@ -48,6 +48,12 @@ def train(
     scale: Annotated[
         str | None, option(PATCHES, "Scale each of the bands, or the scene as one (for MNF features).")
     ] = None,
+    bands: Annotated[
+        str | None, option(PATCHES, "Bands to use: 400-1300nm,1500-1750nm or 0-99,120 (from 0) or no-water.")
+    ] = None,
+    select_bands: Annotated[
+        int | None, option(PATCHES, "So many bands, spread out: those that tell the classes apart best.")
+    ] = None,
     pca: Annotated[int | None, option(PATCHES, "Principal components at most; 0: the bands.")] = None,
     augment: Annotated[
         bool | None, option(PATCHES, "Flip and rotate patches at random.", "--augment/--no-augment")

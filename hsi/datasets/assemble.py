@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.datasets.bands import parse_bands
 from hsi.datasets.cube_checks import check_cube, check_values, drop_bands, fill_no_data, unwrap_negatives
 from hsi.datasets.label_checks import check_labels
 from hsi.datasets.palette import default_palette
@@ -29,13 +30,17 @@ class SceneFacts:
     wavelengths_nm
         One a band of the file, before any is dropped; empty where not known.
     drop_bands
-        Bands to leave out, counted from 0.
+        Bands of the file to leave out, counted from 0; None: those that the file itself marks as bad.
+    bands
+        Bands of the file to use, see `hsi.datasets.bands`; None: all.
     no_data
         Value that marks a pixel without data (``nan`` also covers infinite values), or None.
     unlabelled
         Integers that mean "no label" beside 0.
     wrapped_negatives
         True where small negatives were stored in an unsigned 16-bit type.
+    georeference
+        As in Scene.
     """
 
     name: str
@@ -45,10 +50,12 @@ class SceneFacts:
     class_names: Mapping[int, str] = field(default_factory=dict)
     colors: Mapping[int, str] = field(default_factory=dict)
     wavelengths_nm: tuple[float, ...] = ()
-    drop_bands: tuple[int, ...] = ()
+    drop_bands: tuple[int, ...] | None = None
+    bands: str | None = None
     no_data: float | None = None
     unlabelled: tuple[int, ...] = ()
     wrapped_negatives: bool = False
+    georeference: dict[str, Any] | None = None
 
 
 def assemble_scene(
@@ -65,8 +72,8 @@ def assemble_scene(
     Parameters
     ----------
     cube, labels
-        (rows, cols, bands) and (rows, cols) as read. The cube is not copied unless bands are dropped; pixels
-        without data are filled in place.
+        (rows, cols, bands) and (rows, cols) as read. The cube is not copied unless bands from among others
+        are dropped; pixels without data are filled in place, or in a copy where the cube is read-only.
     facts
         What is known beside them.
     cube_source, labels_source
@@ -81,16 +88,7 @@ def assemble_scene(
     """
     check_cube(cube, cube_source)
     notes = []
-    wavelengths = np.array(facts.wavelengths_nm, dtype=np.float64)
-    if len(wavelengths) not in (0, cube.shape[2]):
-        raise SceneError(
-            f"{cube_source} has {cube.shape[2]} bands, but {len(wavelengths)} wavelengths are given; give "
-            "one a band."
-        )
-    if facts.drop_bands:
-        if len(wavelengths):
-            wavelengths = np.delete(wavelengths, [band for band in facts.drop_bands if band < cube.shape[2]])
-        cube = drop_bands(cube, facts.drop_bands, cube_source)
+    cube, wavelengths = wanted_bands(cube, facts, cube_source)
     if facts.wrapped_negatives:
         cube, note = unwrap_negatives(cube)
         notes.append(note)
@@ -115,12 +113,41 @@ def assemble_scene(
         colors=tuple(facts.colors[code] if code in facts.colors else next(spare) for code in checked.codes),
         title=facts.title or facts.name,
         label_codes=checked.codes,
-        wavelengths_nm=wavelengths if len(wavelengths) else None,
+        wavelengths_nm=wavelengths,
         sensor=facts.sensor,
+        georeference=facts.georeference,
         synthetic=facts.synthetic,
         sources=dict(sources or {}),
         notes=tuple(note for note in notes if note),
     )
+
+
+def wanted_bands(
+    cube: NDArray[Any], facts: SceneFacts, where: str
+) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """Return the bands of a cube that are to be used, and their wavelengths where known.
+
+    Raises
+    ------
+    SceneError, ConfigError
+        For bands that are not there, or wavelengths that are not one a band.
+    """
+    wavelengths = np.array(facts.wavelengths_nm, dtype=np.float64) if facts.wavelengths_nm else None
+    if wavelengths is not None and len(wavelengths) != cube.shape[2]:
+        raise SceneError(
+            f"{where} has {cube.shape[2]} bands, but {len(wavelengths)} wavelengths are given; give "
+            "one a band."
+        )
+    unwanted = set(facts.drop_bands or ())
+    if facts.bands is not None:
+        unwanted |= {*range(cube.shape[2])} - {
+            *parse_bands(facts.bands, cube.shape[2], wavelengths, facts.sensor)
+        }
+    if unwanted:
+        if wavelengths is not None:
+            wavelengths = np.delete(wavelengths, [band for band in unwanted if band < cube.shape[2]])
+        cube = drop_bands(cube, sorted(unwanted), where)
+    return cube, wavelengths
 
 
 def _class_notes(codes: tuple[int, ...], facts: SceneFacts) -> list[str]:

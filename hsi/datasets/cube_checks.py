@@ -26,14 +26,18 @@ def check_cube(cube: NDArray[Any], where: str) -> None:
 
 
 def drop_bands(cube: NDArray[Any], bands: Sequence[int], where: str) -> NDArray[Any]:
-    """Return `cube` without the given bands, counted from 0 (a copy, only where there are some)."""
+    """Return `cube` without the given bands, counted from 0: a view where those left stand side by side."""
     wrong = [band for band in bands if not 0 <= band < cube.shape[2]]
     if wrong:
         raise SceneError(f"{where} has bands 0 to {cube.shape[2] - 1}; there is no band {wrong[0]} to drop.")
     keep = np.setdiff1d(np.arange(cube.shape[2]), bands)
     if not len(keep):
         raise SceneError(f"All {cube.shape[2]} bands of {where} are dropped; keep at least one.")
-    return cube[:, :, keep] if len(keep) < cube.shape[2] else cube
+    if len(keep) == cube.shape[2]:
+        return cube
+    if keep[-1] - keep[0] + 1 == len(keep):
+        return cube[:, :, keep[0] : keep[-1] + 1]
+    return cube[:, :, keep]
 
 
 def unwrap_negatives(cube: NDArray[Any]) -> tuple[NDArray[Any], str]:
@@ -59,13 +63,16 @@ def fill_no_data(
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, str]:
     """Give pixels without data the mean spectrum of the others; return cube, map (rows, cols) of them, note.
 
-    A pixel has no data where any band equals `no_data` (or is not a finite number, for ``nan``). The mean
-    keeps scaling and PCA unharmed (our decision); the caller takes the labels away.
+    A pixel has no data where any band equals `no_data` (or is not a finite number, for ``nan``). Of 0, which
+    dark bands measure too, a pixel without data holds nothing else. The mean keeps scaling and PCA unharmed
+    (both our decisions); the caller takes the labels away.
     """
     if np.isnan(no_data):
         if cube.dtype.kind != "f":
             return cube, None, ""
         missing = ~np.isfinite(cube).all(axis=2)
+    elif no_data == 0:
+        missing = ~cube.any(axis=2)
     elif cube.dtype.kind == "f":
         missing = (cube == no_data).any(axis=2)
     elif no_data.is_integer():

@@ -8,7 +8,8 @@
     cube = { file = "SalinasA_corrected.mat", key = "salinasA_corrected" }   # or just "cube.npy"
     labels = { file = "SalinasA_gt.mat", key = "salinasA_gt" }
     wavelengths_nm = [400.0, 409.8]        # one a band of the file
-    drop_bands = [104, 105]                # counted from 0
+    drop_bands = [104, 105]                # of the file, counted from 0; default: those it marks as bad
+    bands = "400-1300nm,no-water"          # bands of the file to use, or "0-99,120"; see hsi.datasets.bands
     no_data = -9999                        # nan also covers infinite values; such pixels lose their label
     unlabelled = [255]                     # integers that mean "no label" beside 0
     wrapped_negatives = false              # true: 16-bit values just below 65536 are small negatives
@@ -21,10 +22,12 @@
     [colors]                               # optional; others come from the default palette
     1 = "#2fb344"
 
-Only ``cube`` and ``labels`` are needed. Paths are relative to the ``scene.toml``; a file that is not there is
-looked for under the data root (``--data-root``, ``HSI_DATA``, the download cache), in any letter case and
-folder, so that a description can be shared without its data. A ``key`` is needed only where a file holds
-several arrays that could be meant.
+Only ``cube`` and ``labels`` are needed; ENVI and GeoTIFF files say the rest themselves. Labels may be points
+or polygons (``labels = { file = "fields.geojson", class_field = "crop" }``).
+
+Paths are relative to the ``scene.toml``; a file that is not there is looked for under the data root
+(``--data-root``, ``HSI_DATA``, the download cache), in any letter case and folder, so that a description can
+be shared without its data. A ``key`` is needed only where a file holds several arrays that could be meant.
 """
 
 from __future__ import annotations
@@ -37,17 +40,10 @@ from typing import Any
 
 from hsi.datasets.assemble import SceneFacts
 from hsi.datasets.locate import data_roots, find_file
+from hsi.datasets.own_files import ArraySource
 from hsi.datasets.palette import is_color
 from hsi.datasets.toml_files import read_toml, refuse_unknown_keys
 from hsi.errors import ConfigError, SceneNotFoundError
-
-
-@dataclass(frozen=True)
-class ArraySource:
-    """Where an array is: a file, and the array's name in it (None: the only one that fits)."""
-
-    file: Path
-    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -178,26 +174,37 @@ def _by_code(item: Callable[[Any, str], Any]) -> Callable[[Any, str], dict[int, 
     return check
 
 
-def _array_source(value: Any, where: str) -> ArraySource:
-    if isinstance(value, str):
-        return ArraySource(Path(_text(value, where)))
-    if not isinstance(value, Mapping):
-        raise ConfigError(f'{where} must be a file name or {{ file = "...", key = "..." }}, not {value!r}.')
-    refuse_unknown_keys(value, ("file", "key"), where)
-    if "file" not in value:
-        raise ConfigError(f'{where} lacks the file; write {{ file = "..." }}.')
-    key = _text(value["key"], f"{where}, key") if "key" in value else None
-    return ArraySource(Path(_text(value["file"], f"{where}, file")), key)
+def _array_source(*names: str) -> Callable[[Any, str], ArraySource]:
+    """Return a check of a file and what is meant in it, which may be called any one of `names`."""
+
+    def check(value: Any, where: str) -> ArraySource:
+        if isinstance(value, str):
+            return ArraySource(Path(_text(value, where)))
+        if not isinstance(value, Mapping):
+            raise ConfigError(
+                f'{where} must be a file name or {{ file = "...", key = "..." }}, not {value!r}.'
+            )
+        refuse_unknown_keys(value, ("file", *names), where)
+        if "file" not in value:
+            raise ConfigError(f'{where} lacks the file; write {{ file = "..." }}.')
+        given = [name for name in names if name in value]
+        if len(given) > 1:
+            raise ConfigError(f"{where} has both {' and '.join(given)}; give the one that suits the file.")
+        key = _text(value[given[0]], f"{where}, {given[0]}") if given else None
+        return ArraySource(Path(_text(value["file"], f"{where}, file")), key)
+
+    return check
 
 
 _KINDS: dict[str, Callable[[Any, str], Any]] = {
     "name": _name,
     "title": _text,
     "sensor": _text,
-    "cube": _array_source,
-    "labels": _array_source,
+    "cube": _array_source("key"),
+    "labels": _array_source("key", "class_field"),
     "wavelengths_nm": _list(_wavelength),
     "drop_bands": _list(_band),
+    "bands": _text,
     "no_data": _number,
     "unlabelled": _list(_integer),
     "wrapped_negatives": _flag,

@@ -83,6 +83,14 @@ def check_labels(
     return CheckedLabels(classes[inverse.reshape(labels.shape)], tuple(int(code) for code in codes))
 
 
+def clear_no_data(labels: NDArray[Any], no_data: float | None) -> NDArray[Any]:
+    """Return a label map with 0 where it holds the value that its file sets aside for no data."""
+    if no_data is None or labels.dtype.kind not in "iuf":
+        return labels
+    missing = np.isnan(labels) if np.isnan(no_data) else labels == no_data
+    return np.where(missing, labels.dtype.type(0), labels) if missing.any() else labels
+
+
 def merge_maps(maps: Sequence[NDArray[Any]], where: str) -> NDArray[Any]:
     """Return the union of label maps of one scene, such as its training and its test pixels.
 

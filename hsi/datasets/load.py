@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from hsi.datasets.assemble import SceneFacts, assemble_scene
 from hsi.datasets.catalogue import SceneEntry, SceneFile, find_entry, list_scenes
 from hsi.datasets.description import read_description
-from hsi.datasets.download import file_sha256, missing_files_message
+from hsi.datasets.download import missing_files_message
 from hsi.datasets.label_checks import merge_maps
 from hsi.datasets.locate import SceneFiles, find_scene_files
+from hsi.datasets.own_files import ArraySource, hashes_of, load_own
 from hsi.datasets.readers import list_arrays, read_array
 from hsi.datasets.recognise import recognise
 from hsi.datasets.scene import Scene
@@ -36,11 +37,13 @@ def load_scene(
     dataset
         A short name in any letter case (``IN``, ``up``, ``demo``; see ``hsi scenes``); the path of a
         ``scene.toml`` or of the folder it is in; or a file with a cube (rows, cols, bands): MATLAB v5 or
-        v7.3, ``.npy``, ``.npz``, HDF5.
+        v7.3, ``.npy``, ``.npz``, HDF5, ENVI (header or data file), GeoTIFF.
     labels
-        File with the label map (rows, cols), 0 = unlabelled; only with a cube file. Default: the cube's file.
+        File with the label map (rows, cols), 0 = unlabelled, or with points or polygons (GeoJSON, shapefile);
+        only with a cube file. Default: the cube's file.
     cube_key, labels_key
-        Names of the arrays in those files. Default: the known name, else the only array that fits.
+        Names of the arrays in those files; for points or polygons, of the attribute that holds the class.
+        Default: the known name, else the only one that fits.
     data_root
         Folder in which to look for a benchmark scene's files, and for those of a ``scene.toml`` that are not
         beside it. Default: ``HSI_DATA``, then the download cache.
@@ -95,17 +98,21 @@ def load_scene(
 
 
 def _load_file(cube_path: Path, labels_path: Path, cube_key: str | None, labels_key: str | None) -> Scene:
-    cube = read_array(cube_path, ndim=3, key=cube_key)
-    if labels_path == cube_path and recognise(cube_path) == "npy":
+    if labels_path == cube_path and (
+        recognise(cube_path) in _ONE_ARRAY or (labels_key is None and not _has_maps(cube_path))
+    ):
         raise SceneError(
             f"{cube_path} holds a cube but no labels; name the file of the label map with --labels."
         )
-    if labels_path == cube_path and labels_key is None and not _has_maps(cube_path):
-        raise SceneError(
-            f"{cube_path} holds a cube but no labels; name the file of the label map with --labels."
-        )
-    labels = read_array(labels_path, ndim=2, key=labels_key, option="labels_key")
-    return _assemble(cube, labels, SceneFacts(cube_path.stem), cube_path, labels_path)
+    return load_own(
+        ArraySource(cube_path, cube_key),
+        ArraySource(labels_path, labels_key),
+        SceneFacts(cube_path.stem),
+        options=("cube_key", "labels_key"),
+    )
+
+
+_ONE_ARRAY = ("npy", "envi", "tiff")
 
 
 def _has_maps(path: Path) -> bool:
@@ -114,22 +121,7 @@ def _has_maps(path: Path) -> bool:
 
 def _load_description(path: Path, data_root: str | Path | None) -> Scene:
     description = read_description(path, data_root)
-    cube = read_array(description.cube.file, ndim=3, key=description.cube.key, option="key")
-    labels = read_array(description.labels.file, ndim=2, key=description.labels.key, option="key")
-    return _assemble(cube, labels, description.facts, description.cube.file, description.labels.file)
-
-
-def _assemble(
-    cube: NDArray[Any], labels: NDArray[Any], facts: SceneFacts, cube_path: Path, labels_path: Path
-) -> Scene:
-    return assemble_scene(
-        cube,
-        labels,
-        facts,
-        cube_source=f"The cube in {cube_path}",
-        labels_source=f"The label map in {labels_path}",
-        sources={path.name: file_sha256(path) for path in (cube_path, labels_path)},
-    )
+    return load_own(description.cube, description.labels, description.facts)
 
 
 def _load_benchmark(
@@ -155,7 +147,14 @@ def _load_benchmark(
         wavelengths_nm=entry.wavelengths_nm,
         wrapped_negatives=entry.wrapped_negatives,
     )
-    scene = _assemble(cube, labels, facts, files.cube, files.labels)
+    scene = assemble_scene(
+        cube,
+        labels,
+        facts,
+        cube_source=f"The cube in {files.cube}",
+        labels_source=f"The label map in {files.labels}",
+        sources=hashes_of(files.cube, files.labels),
+    )
     notes = [axes_note, *_hash_notes(entry, files, scene.sources), *_count_notes(entry, scene)]
     return replace(scene, notes=(*scene.notes, *(note for note in notes if note)))
 

@@ -66,7 +66,11 @@ class Preprocess:
     fitted_on_: int
 
     def __init__(
-        self, *, keep: Sequence[int] | None = None, components: int = 0, common_scale: bool = False
+        self,
+        *,
+        keep: Sequence[int] | NDArray[np.int64] | None = None,
+        components: int = 0,
+        common_scale: bool = False,
     ) -> None:
         if components < 0:
             raise ConfigError(f"The number of principal components cannot be negative; got {components}.")

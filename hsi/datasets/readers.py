@@ -1,14 +1,14 @@
-"""Reading one array out of a file: MATLAB v5 and v7.3, NumPy, HDF5. Nothing in a file is ever executed.
+"""Reading one array out of a file: MATLAB v5 and v7.3, NumPy, HDF5, ENVI, GeoTIFF. Nothing in a file is ever
+executed.
 
 Only the chosen array is read. MATLAB stores arrays column by column, so what is returned from a .mat file is
-a transposed view where needed, never a copy.
+a transposed view where needed, never a copy. ENVI images are memory-mapped.
 """
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -16,8 +16,12 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from hsi.datasets.array_info import ArrayInfo
+from hsi.datasets.envi import envi_facts, envi_files, list_envi, read_envi
+from hsi.datasets.file_facts import FileFacts
+from hsi.datasets.geotiff import geotiff_facts, list_geotiff, read_geotiff
 from hsi.datasets.mat5 import list_variables, read_variable
-from hsi.datasets.recognise import recognise
+from hsi.datasets.recognise import ARRAYS, recognise
 from hsi.errors import FileFormatError, HsiError, near_miss
 
 Result = TypeVar("Result")
@@ -31,20 +35,6 @@ _MATLAB_NUMBERS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ArrayInfo:
-    """One array in a file: name, shape as `read_array` returns it, element type, whether it holds numbers."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    numeric: bool
-
-    def __str__(self) -> str:
-        size = " x ".join(map(str, self.shape)) or "scalar"
-        return f"{self.name} ({size} {self.dtype})" if self.name else f"one array ({size} {self.dtype})"
-
-
 def list_arrays(path: Path) -> list[ArrayInfo]:
     """Return what a file holds, without reading the arrays.
 
@@ -53,7 +43,37 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
     SceneNotFoundError, FileFormatError
         When there is no such file, or it is damaged or in no supported format; the message says which.
     """
-    return _guarded(path, lambda: _LISTERS[recognise(path)](path))
+    return _guarded(path, lambda: _LISTERS[_format_of_arrays(path)](path))
+
+
+def read_facts(path: Path) -> FileFacts:
+    """Return what a file says of itself beside its values; nothing for formats that say nothing.
+
+    Raises
+    ------
+    SceneNotFoundError, FileFormatError
+        As `list_arrays`.
+    """
+    reader = _FACTS.get(recognise(path))
+    return FileFacts() if reader is None else _guarded(path, lambda: reader(path))
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return all the files that are read for `path`: an ENVI image has two, a shapefile several."""
+    kind = recognise(path)
+    if kind == "envi":
+        return envi_files(path)
+    if kind == "shapefile":
+        beside = (path.with_suffix(end) for end in (".dbf", ".prj", ".cpg"))
+        return (path, *(one for one in beside if one.is_file()))
+    return (path,)
+
+
+def _format_of_arrays(path: Path) -> str:
+    kind = recognise(path)
+    if kind not in ARRAYS:
+        raise FileFormatError(f"{path} holds points or polygons, not an array; it can only give labels.")
+    return kind
 
 
 def read_array(
@@ -64,7 +84,7 @@ def read_array(
     Parameters
     ----------
     path
-        A .mat (v5, v7.3), .npy, .npz or HDF5 file; told by its content.
+        A .mat (v5, v7.3), .npy, .npz, HDF5, ENVI or GeoTIFF file; told by its content.
     ndim
         3 for a cube, 2 for a label map.
     key
@@ -82,7 +102,7 @@ def read_array(
     infos = list_arrays(path)
     info = _choose(path, infos, ndim, key, known_keys, option)
     count = int(np.prod(info.shape, dtype=object))
-    if count > _MOST_EXPANSION * path.stat().st_size:
+    if count > _MOST_EXPANSION * sum(file.stat().st_size for file in files_of(path)):
         raise FileFormatError(
             f"{path} is damaged: it claims to hold {info}, far more than a file of its size can; fetch it "
             "again."
@@ -232,6 +252,8 @@ _LISTERS: dict[str, Callable[[Path], list[ArrayInfo]]] = {
     "hdf5": _list_hdf5,
     "npy": _list_npy,
     "npz": _list_npz,
+    "envi": list_envi,
+    "tiff": list_geotiff,
 }
 _READERS: dict[str, Callable[[Path, str], NDArray[Any]]] = {
     "mat5": _read_mat5,
@@ -239,4 +261,7 @@ _READERS: dict[str, Callable[[Path, str], NDArray[Any]]] = {
     "hdf5": _read_hdf5,
     "npy": _read_npy,
     "npz": _read_npz,
+    "envi": read_envi,
+    "tiff": read_geotiff,
 }
+_FACTS: dict[str, Callable[[Path], FileFacts]] = {"envi": envi_facts, "tiff": geotiff_facts}

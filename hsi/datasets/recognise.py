@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
 from hsi.errors import FileFormatError, SceneNotFoundError
 
-SUPPORTED = "MATLAB v5 and v7.3 (.mat), NumPy (.npy, .npz) and HDF5 (.h5)"
+SUPPORTED = "MATLAB v5 and v7.3 (.mat), NumPy (.npy, .npz), HDF5 (.h5), ENVI (.hdr and its data) and GeoTIFF"
+ARRAYS = ("mat5", "mat73", "hdf5", "npy", "npz", "envi", "tiff")
+SHAPES = ("geojson", "shapefile")
 HEAD_BYTES = 4096
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_ENVI_SUFFIXES = {".hdr", ".img", ".bsq", ".bil", ".bip", ".dat", ".raw"}
+_ENVI_SUFFIXES = {".img", ".bsq", ".bil", ".bip", ".dat", ".raw"}
 _MAGIC = (
     (b"Rar!", "a RAR archive"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-zip archive"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"BZh", "a bzip2 archive"),
     (b"\xfd7zXZ\x00", "an xz archive"),
-    (b"II*\x00", "a TIFF image"),
-    (b"MM\x00*", "a TIFF image"),
-    (b"II+\x00", "a TIFF image"),
-    (b"MM\x00+", "a TIFF image"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+    (b"II+\x00", "tiff"),
+    (b"MM\x00+", "tiff"),
+    (b"\x00\x00\x27\x0a", "shapefile"),  # 9994, the first number of every .shp
+    (b"SQLite format 3\x00", "a GeoPackage or another SQLite file"),
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"%PDF", "a PDF document"),
@@ -33,8 +38,9 @@ _MAGIC = (
 def identify(head: bytes) -> str:
     """Return what the first `HEAD_BYTES` of a file say it is.
 
-    One of the readable formats ``mat5``, ``mat73``, ``hdf5``, ``npy``, ``zip``; or, in words that start with
-    an article, what else it is; or an empty string for bytes that say nothing.
+    One of the readable formats ``mat5``, ``mat73``, ``hdf5``, ``npy``, ``zip``, ``tiff``, ``envi`` (a
+    header), ``geojson``, ``shapefile``; or, in words that start with an article, what else it is; or an empty
+    string for bytes that say nothing.
     """
     if not head:
         return "an empty file"
@@ -61,8 +67,10 @@ def _identify_text(head: bytes) -> str:
         return "an HTML page"
     if text.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself"
-    if text.startswith(b"envi"):
-        return "an ENVI header"
+    if text.split(None, 1)[:1] == [b"envi"]:
+        return "envi"
+    if text.startswith(b"{") and re.search(rb'"type"\s*:\s*"feature', text):
+        return "geojson"
     if head[0] == 0x80 and len(head) > 1 and head[1] in range(2, 6):
         return "a Python pickle"
     if all(byte >= 32 or byte in b"\t\r\n\f" for byte in head):
@@ -70,9 +78,27 @@ def _identify_text(head: bytes) -> str:
     return ""
 
 
+def envi_header(path: Path) -> Path | None:
+    """Return the ENVI header of an image: `path` itself, or ``NAME.hdr`` or ``NAME.img.hdr`` beside it."""
+    for candidate in (
+        path,
+        *(path.with_name(f"{name}{end}") for name in (path.name, path.stem) for end in _HDR),
+    ):
+        try:
+            with candidate.open("rb") as file:
+                if identify(file.read(HEAD_BYTES)) == "envi":
+                    return candidate
+        except OSError:
+            continue
+    return None
+
+
+_HDR = (".hdr", ".HDR")
+
+
 def _advice(found: str, path: Path) -> str:
-    if found in ("a TIFF image", "an ENVI header"):
-        return f"{path} is {found}; GeoTIFF and ENVI cannot be read yet, only {SUPPORTED}: convert it."
+    if found.startswith("a GeoPackage"):
+        return f"{path} is {found}; save its layer as GeoJSON or as a shapefile."
     if found == "an HTML page":
         return f"{path} is an HTML page (a web site's answer saved under that name); fetch it again."
     if found.startswith("a Git LFS"):
@@ -87,13 +113,17 @@ def _advice(found: str, path: Path) -> str:
         return f"{path} is {found}; scenes are read from {SUPPORTED}."
     if path.suffix.lower() in _ENVI_SUFFIXES:
         return (
-            f"{path} looks like ENVI data; GeoTIFF and ENVI cannot be read yet, only {SUPPORTED}: convert it."
+            f"{path} looks like ENVI data, but has no header: put {path.stem}.hdr beside it; otherwise "
+            f"scenes are read from {SUPPORTED}."
         )
     return f"{path} is in no known format or is damaged at its start; scenes are read from {SUPPORTED}."
 
 
 def recognise(path: Path) -> str:
-    """Return the format of a file that can be read: ``mat5``, ``mat73``, ``hdf5``, ``npy`` or ``npz``.
+    """Return the format of a file that can be read: one of `ARRAYS`, or of `SHAPES` for labels.
+
+    ENVI's data has no mark of its own: a file is taken for it where its header lies beside it and its first
+    bytes are of no other format that can be read.
 
     Raises
     ------
@@ -121,6 +151,8 @@ def recognise(path: Path) -> str:
         if not any(name.endswith(".npy") for name in names):
             raise FileFormatError(_advice("a ZIP archive", path))
         return "npz"
-    if found in ("mat5", "mat73", "hdf5", "npy"):
+    if found in (*ARRAYS, *SHAPES):
         return found
+    if envi_header(path) is not None:
+        return "envi"
     raise FileFormatError(_advice(found, path))

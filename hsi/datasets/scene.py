@@ -27,8 +27,11 @@ class Scene:
         The C integers that stand for the classes in the label file: not 1..C where that file has gaps.
     wavelengths_nm
         Band centres in nanometres, or None where the file has none.
-    sensor, georeference
-        The sensor's name; the coordinate system and transform of a georeferenced file, or None.
+    sensor
+        The sensor's name, "" where not known.
+    georeference
+        ``{"crs": text, "transform": [a, b, c, d, e, f]}`` of a georeferenced file, or None; see
+        `hsi.datasets.file_facts.FileFacts`.
     synthetic
         True for a generated scene; shown wherever the scene is shown.
     sources

@@ -36,7 +36,7 @@ class BandList:
 
     learned = ()
 
-    def __init__(self, keep: Sequence[int]) -> None:
+    def __init__(self, keep: Sequence[int] | NDArray[np.int64]) -> None:
         self.keep = np.asarray(keep, dtype=np.int64)
         if self.keep.ndim != 1 or not self.keep.size:
             raise ConfigError("The list of bands to keep is empty; name at least one band, counted from 0.")

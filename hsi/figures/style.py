@@ -8,7 +8,9 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-COLUMN_INCHES = 3.5  # width of one column of a journal page
+COLUMN_MM, PAGE_MM = 88.9, 182.9  # widths of one column and of two columns of a journal page
+MM_PER_INCH = 25.4
+COLUMN_INCHES = COLUMN_MM / MM_PER_INCH
 
 # Okabe and Ito's palette for all kinds of colour vision, without its yellow: too light for thin lines.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

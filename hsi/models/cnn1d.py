@@ -54,6 +54,7 @@ class CNN1D(nn.Module):
         kernel = max(round(bands / KERNELS_A_SPECTRUM), 1)
         positions = bands - kernel + 1
         window = math.ceil(positions / POOLED)
+        self.shrinks_by = patch - 1
         self.conv = nn.Conv1d(1, KERNELS, kernel)
         self.pool = nn.MaxPool1d(window, ceil_mode=True)
         self.hidden = nn.Linear(KERNELS * math.ceil(positions / window), HIDDEN)
@@ -63,7 +64,16 @@ class CNN1D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
-        spectrum = x[:, None, :, x.shape[2] // 2, x.shape[3] // 2]
+        return self.after_shared(self.shared_part(x))
+
+    def shared_part(self, image: Tensor) -> Tensor:
+        """Keep the pixels that are the centre of a patch; see `hsi.models.shared_part`."""
+        edge = self.shrinks_by // 2
+        return image[:, :, edge : image.shape[2] - edge, edge : image.shape[3] - edge]
+
+    def after_shared(self, features: Tensor) -> Tensor:
+        """Spectra ``(N, bands, 1, 1)`` to logits ``(N, classes)``."""
+        spectrum = features[:, None, :, 0, 0]
         features = torch.tanh(self.pool(self.conv(spectrum)))  # tanh rises, so it may follow the maximum
         logits: Tensor = self.head(torch.tanh(self.hidden(features.flatten(1))))
         return logits

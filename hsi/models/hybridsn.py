@@ -58,6 +58,7 @@ class HybridSN(nn.Module):
         check_sizes(bands, classes, patch)
         few, narrow = max(LEAST_BANDS - bands, 0), max(LEAST_PATCH - patch, 0) // 2
         self.frame = (narrow, narrow, narrow, narrow, few // 2, few - few // 2)
+        self.shrinks_by = 0 if narrow else LEAST_PATCH - 1  # a framed patch has borders of its own
         inputs = 1
         self.conv3d = nn.Sequential()
         for outputs, size in zip(CHANNELS_3D, BANDS_A_KERNEL, strict=True):
@@ -84,12 +85,23 @@ class HybridSN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
+        return self.after_shared(self.shared_part(x))
+
+    def shared_part(self, image: Tensor) -> Tensor:
+        """Run all convolutions, or nothing if patches are framed; see `hsi.models.shared_part`."""
+        return self._convolve(image) if self.shrinks_by else image
+
+    def after_shared(self, features: Tensor) -> Tensor:
+        """``(N, 64, P - 8, P - 8)``, or patches that are framed yet, to logits ``(N, classes)``."""
+        maps = features if self.shrinks_by else self._convolve(features)
+        logits: Tensor = self.head(self.hidden(maps.flatten(1)))
+        return logits
+
+    def _convolve(self, x: Tensor) -> Tensor:
         if any(self.frame):
             x = F.pad(x, self.frame)
         maps = self.conv3d(x.unsqueeze(1)).flatten(1, 2)
-        maps = torch.relu(self.conv2d(maps))
-        logits: Tensor = self.head(self.hidden(maps.flatten(1)))
-        return logits
+        return torch.relu(self.conv2d(maps))
 
 
 @register_model(

@@ -30,6 +30,7 @@ KERNELS = 24
 FEATURES = 128
 BANDS_A_KERNEL = 7
 DROPOUT = 0.5
+UNPADDED = 3  # spatial layers before the first padded one
 
 
 class ResidualBlock(nn.Sequential):
@@ -99,6 +100,7 @@ class SSRN(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv3d(KERNELS, FEATURES, kernel_size=(depth, 1, 1)),
         )
+        self.shrinks_by = 2
         self.spatial = nn.Sequential(
             nn.BatchNorm2d(FEATURES),
             nn.ReLU(inplace=True),
@@ -118,8 +120,17 @@ class SSRN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
-        features = self.spectral(x.unsqueeze(1)).squeeze(2)  # (N, 128, P, P)
-        maps = self.spatial(features)  # (N, 24, P - 2, P - 2)
+        return self.after_shared(self.shared_part(x))
+
+    def shared_part(self, image: Tensor) -> Tensor:
+        """Run all spectral layers and the first spatial convolution; see `hsi.models.shared_part`."""
+        features = self.spectral(image.unsqueeze(1)).squeeze(2)  # (N, 128, H, W)
+        maps: Tensor = self.spatial[:UNPADDED](features)  # (N, 24, H - 2, W - 2)
+        return maps
+
+    def after_shared(self, features: Tensor) -> Tensor:
+        """``(N, 24, P - 2, P - 2)`` to logits ``(N, classes)``."""
+        maps = self.spatial[UNPADDED:](features)
         logits: Tensor = self.head(self.dropout(torch.mean(maps, dim=(2, 3))))
         return logits
 

@@ -33,8 +33,8 @@ CHOICES = {
 }
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a table"}
 SMALLEST = {
-    "seed": 0, "folds": 2, "fold": 0, "patch": 1, "per_class": 1, "pca": 0, "epochs": 1, "batch": 1,
-    "patience": 0,
+    "seed": 0, "folds": 2, "fold": 0, "patch": 1, "per_class": 1, "select_bands": 0, "pca": 0, "epochs": 1,
+    "batch": 1, "patience": 0,
 }  # fmt: skip
 
 
@@ -49,14 +49,15 @@ class Config:
     What the network sees
         ``patch`` (odd width, pixels), ``padding``, ``scale_on`` (pixels that scaling and PCA are fitted on),
         ``scale`` (bands: each band by its own spread; scene: all by one, so that features such as MNF keep
-        their weights),
-        ``pca`` (principal components at most; 0: the bands themselves), ``augment`` (the 8 symmetries
-        of the square, at random), ``tta`` (test-time augmentation: when the finished network classifies, its
-        answer is averaged over those 8 symmetries). In training only, each patch anew: ``spectral_jitter``
-        (spread of a random gain, and of a random shift of each band, in units of the features: standard
-        deviations of a band, where each is scaled), ``band_drop`` (largest share of the bands that a run of
-        adjacent ones set to zero takes), ``pixel_drop`` (largest share of the pixels round the centre that
-        are set to zero).
+        their weights), ``bands`` (which of the scene's bands, such as ``400-1300nm,no-water`` or
+        ``0-99,120``; see `hsi.datasets.bands`), ``select_bands`` (so many of those, of each stretch of the
+        spectrum the one that tells the training pixels' classes apart best; 0: all), ``pca`` (principal
+        components at most; 0: the bands themselves), ``augment`` (the 8 symmetries of the square, at random),
+        ``tta`` (test-time augmentation: when the finished network classifies, its answer is averaged over
+        those 8 symmetries). In training only, each patch anew: ``spectral_jitter`` (spread of a random gain,
+        and of a random shift of each band, in units of the features: standard deviations of a band, where
+        each is scaled), ``band_drop`` (largest share of the bands that a run of adjacent ones set to zero
+        takes), ``pixel_drop`` (largest share of the pixels round the centre that are set to zero).
     How it learns
         Adam with ``lr`` on ``schedule`` for ``epochs``, ``batch`` patches a step, ``weight_decay``,
         ``class_weights`` (inverse frequency), ``label_smoothing`` (share of each training target that is
@@ -90,6 +91,8 @@ class Config:
     padding: str = "zeros"
     scale_on: str = "train"
     scale: str = "bands"
+    bands: str | None = None
+    select_bands: int = 0
     pca: int = 0
     augment: bool = False
     tta: bool = False

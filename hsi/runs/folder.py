@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,13 @@ from hsi.datasets.preprocess import Preprocess
 from hsi.datasets.scene import Scene
 from hsi.datasets.split import Split, hash_labels
 from hsi.errors import RunError
+from hsi.mapping.blocks import SceneBlocks
+from hsi.mapping.cells import TILE_BYTES, Window
+from hsi.mapping.classify import classify_scene
 from hsi.mapping.predict import predict_labels
 from hsi.models import build_model
 from hsi.models.symmetry import SymmetryAverage
+from hsi.runs.bands import fit_bands
 from hsi.runs.checkpoint import BEST, load_weights
 from hsi.runs.config import Config, read_config
 from hsi.runs.device import autocast, choose_device, choose_precision
@@ -137,7 +142,7 @@ class Run:
         return network.to(choose_device(device)).eval()
 
     def predict(self, scene: Scene, *, device: str = "auto") -> NDArray[np.int64]:
-        """Return the label map ``(rows, cols)``, 1..C: every pixel, borders too.
+        """Return the label map ``(rows, cols)``, 1..C: every pixel, borders too; 0 for pixels without data.
 
         On the scene that the run was trained on, a patch sees what it saw in training (areas masked), so that
         the map agrees with the scores.
@@ -147,8 +152,56 @@ class Run:
         RunError
             When the scene has other bands than the run.
         """
-        pixels = np.arange(scene.rows * scene.cols, dtype=np.int64)
-        return self._classify(scene, pixels, device).reshape(scene.rows, scene.cols)
+        labels = np.empty((scene.rows, scene.cols), np.int64)
+        for window, logits, missing in self.classify(scene, device=device):
+            found = np.where(missing, 0, logits.argmax(axis=2) + 1)
+            labels[window.top : window.bottom, window.left : window.right] = found
+        return labels
+
+    def classify(
+        self, scene: Scene, *, resample: bool = False, device: str = "auto", budget: int = TILE_BYTES
+    ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.bool_]]]:
+        """Yield tile by tile: its window, logits ``(h, w, classes)``, and which pixels have no data.
+
+        Whatever the size of the scene, about `budget` bytes of it are in memory at a time, beside what is in
+        memory already; see `hsi.mapping.classify`.
+
+        Parameters
+        ----------
+        scene
+            Any scene with the run's bands; its labels do not matter. Areas are masked as in `predict`.
+        resample
+            Bring the scene to the run's wavelengths where they differ; see `hsi.datasets.resample`.
+        device
+            "auto", "cpu", "cuda" or "mps".
+        budget
+            Memory of a tile, bytes.
+
+        Raises
+        ------
+        RunError
+            When the scene has other bands than the run.
+        """
+        fitting = fit_bands(self, scene, resample)
+        preprocess = self.preprocess
+
+        def transform(cube: NDArray[Any]) -> NDArray[np.float32]:
+            return preprocess.transform(cube if fitting is None else fitting.transform(cube))
+
+        same = bool(scene.classes) and hash_labels(scene.labels) == self.split.labels_sha256
+        blocks = SceneBlocks(
+            scene.cube,
+            transform,
+            preprocess.bands,
+            self.config.patch,
+            regions=self.split.patch_regions if same else None,
+            padding=self.config.padding,
+        )
+        model = as_classifier(self.load_model(device), self.config)
+        where = choose_device(device)
+        classes = len(self.metrics["class_names"])
+        with autocast(where, choose_precision(self.config.precision, where)):
+            yield from classify_scene(model, blocks, classes, device=where, budget=budget)
 
     def evaluate(self, scene: Scene, *, device: str = "auto") -> Scores:
         """Classify the run's test pixels anew with the best weights and score them.
@@ -159,20 +212,13 @@ class Run:
             When the scene's labels are not those of the run.
         """
         self.split.check(scene)
+        fit_bands(self, scene)
         pixels = self.split.test
-        return score(scene.labels.ravel()[pixels], self._classify(scene, pixels, device), scene.classes)
-
-    def _classify(self, scene: Scene, pixels: NDArray[np.int64], device: str) -> NDArray[np.int64]:
-        bands = int(self.metrics["bands"])
-        if scene.bands != bands:
-            raise RunError(
-                f"The run '{self.path}' was trained on {bands} bands, but '{scene.name}' has {scene.bands}."
-            )
         where = choose_device(device)
-        same = hash_labels(scene.labels) == self.split.labels_sha256
-        cutter = make_cutter(scene, self.preprocess, self.split if same else None, self.config, where)
+        cutter = make_cutter(scene, self.preprocess, self.split, self.config, where)
         with autocast(where, choose_precision(self.config.precision, where)):
-            return predict_labels(as_classifier(self.load_model(device), self.config), cutter, pixels)
+            predicted = predict_labels(as_classifier(self.load_model(device), self.config), cutter, pixels)
+        return score(scene.labels.ravel()[pixels], predicted, scene.classes)
 
 
 def build_network(config: Config, bands: int, classes: int) -> nn.Module:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hsi.datasets import Scene, load_scene
+from hsi.datasets.bands import parse_bands
 from hsi.datasets.catalogue import find_entry
 from hsi.models import build_model, cost_of
 from hsi.runs.config import Config
@@ -69,9 +70,17 @@ class Sizes:
         """
         config = run.config
         scene = self._scene(config)
-        features = min(config.pca, scene.bands) if config.pca else scene.bands
+        features = self._features(config, scene)
         train, val = self._parts(config, scene)
         return RunSize(scene, features, train, val, self._macs(config, features, len(scene.counts)))
+
+    def _features(self, config: Config, scene: SceneSize) -> int:
+        """Return how many bands or components a network gets."""
+        bands = scene.bands
+        if config.bands is not None:
+            whole = self._load(config)
+            bands = len(parse_bands(config.bands, whole.bands, whole.wavelengths_nm, whole.sensor))
+        return min([bands, *(most for most in (config.select_bands, config.pca) if most)])
 
     def _scene(self, config: Config) -> SceneSize:
         if config.dataset not in self.known:

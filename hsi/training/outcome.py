@@ -70,6 +70,8 @@ def fit_and_score(
         "bands": scene.bands,
         "components": preprocess.bands if config.pca else None,
         "class_names": list(scene.class_names),
+        "colors": list(scene.colors),
+        "wavelengths_nm": None if scene.wavelengths_nm is None else scene.wavelengths_nm.tolist(),
         **cost_of(network, bands=preprocess.bands, patch=config.patch),
         "device": device_name(device),
         "epochs": None if isinstance(network, FitsAtOnce) else len(history),

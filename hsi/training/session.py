@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from hsi.datasets import load_scene
+from hsi.datasets.band_choice import choose_bands
+from hsi.datasets.bands import name_bands
 from hsi.datasets.preprocess import Preprocess
 from hsi.datasets.scene import Scene
 from hsi.datasets.split import Split
@@ -87,7 +89,10 @@ def train_settled(
     split = split_of(settled, scene, data_root)
     for note in split.notes:
         watcher.say(note)
-    preprocess = Preprocess(components=settled.pca, common_scale=settled.scale == "scene")
+    keep = choose_bands(scene, split.train, bands=settled.bands, select=settled.select_bands)
+    if keep is not None:
+        watcher.say(f"{len(keep)} of {scene.bands} bands are used: {name_bands(keep)}.")
+    preprocess = Preprocess(keep=keep, components=settled.pca, common_scale=settled.scale == "scene")
     pixels = None if settled.scale_on == "all" else split.train
     features = preprocess.fit(scene.cube, pixels)
     network = build_network(settled, features.bands, scene.classes)

@@ -86,6 +86,15 @@ def test_no_data_pixels_get_the_mean_spectrum(marker: float, dtype: type) -> Non
     assert note.startswith("2 pixels")
 
 
+def test_zero_marks_no_data_only_where_every_band_is_zero() -> None:
+    cube = _cube()
+    cube[1, 2], cube[3, 3, 0] = 0, 0
+    _, missing, note = fill_no_data(cube.copy(), 0.0, "x")
+    assert missing is not None
+    assert np.argwhere(missing).tolist() == [[1, 2]]
+    assert note.startswith("1 pixels")
+
+
 def test_no_data_that_does_not_occur_or_is_everywhere() -> None:
     for marker in (-9999.0, 0.5, np.nan):
         cube = _cube()

@@ -66,6 +66,18 @@ def test_everything(tmp_path: Path) -> None:
     assert facts.colors == {1: "#2fb344"}
 
 
+def test_bands_and_the_attribute_of_drawn_labels(tmp_path: Path) -> None:
+    _touch(tmp_path / "a.hdr", tmp_path / "b.geojson")
+    text = 'cube = "a.hdr"\nlabels = { file = "b.geojson", class_field = "crop" }\nbands = "0-9,no-water"\n'
+    description = read_description(_write(tmp_path, text))
+    assert description.labels == ArraySource(tmp_path / "b.geojson", "crop")
+    assert description.facts.bands == "0-9,no-water"
+    assert description.facts.drop_bands is None
+    assert read_description(_write(tmp_path, text + "drop_bands = []\n")).facts.drop_bands == ()
+    with pytest.raises(ConfigError, match="has both key and class_field"):
+        read_description(_write(tmp_path, text.replace("class_field", 'key = "x", class_field')))
+
+
 def test_two_lines_are_enough(tmp_path: Path) -> None:
     _touch(tmp_path / "field.npy", tmp_path / "gt.npy")
     description = read_description(_write(tmp_path, 'cube = "field.npy"\nlabels = "gt.npy"\n'))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from hsi.datasets.recognise import identify, recognise
+from hsi.datasets.recognise import envi_header, identify, recognise
 from hsi.errors import FileFormatError, SceneNotFoundError
 
 
@@ -48,8 +48,8 @@ def _zip_of(name: str) -> bytes:
         (b"Rar!\x1a\x07\x00", "unpack it"),
         (_zip_of("IN.mat"), "unpack it"),
         (b"PK\x03\x04 broken", "truncated or damaged"),
-        (b"II*\x00\x08\x00\x00\x00", "GeoTIFF and ENVI cannot be read yet"),
-        (b"ENVI\nsamples = 3\n", "GeoTIFF and ENVI cannot be read yet"),
+        (b"SQLite format 3\x00" + bytes(9), "save its layer as GeoJSON"),
+        (b"environment = 3\n", "a text file"),
         (b"1,2,3\n4,5,6\n", "a text file"),
         (bytes(range(1, 200)), "no known format"),
     ],
@@ -63,11 +63,38 @@ def test_anything_else_is_named(tmp_path: Path, content: bytes, words: str) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_raw_envi_data_is_named_by_its_suffix(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"II*\x00\x08\x00\x00\x00", "tiff"),
+        (b"MM\x00+\x08\x00\x00\x00", "tiff"),
+        (b"ENVI\r\nsamples = 3\n", "envi"),
+        (b"ENVI", "envi"),
+        (b'\n{ "name": "x", "type" : "FeatureCollection"', "geojson"),
+        (b"\x00\x00\x27\x0a" + bytes(96), "shapefile"),
+    ],
+)
+def test_image_and_vector_files(tmp_path: Path, content: bytes, kind: str) -> None:
+    path = tmp_path / "x.dat"
+    path.write_bytes(content)
+    assert recognise(path) == kind
+
+
+def test_envi_data_is_known_by_its_header(tmp_path: Path) -> None:
     path = tmp_path / "scene.bsq"
     path.write_bytes(bytes(range(256)))
-    with pytest.raises(FileFormatError, match=r"ENVI.*\.npz"):
+    with pytest.raises(FileFormatError, match=r"ENVI.*scene\.hdr"):
         recognise(path)
+    for header in (tmp_path / "scene.hdr", tmp_path / "scene.bsq.hdr"):
+        header.write_text("ENVI\n")
+        assert recognise(path) == "envi"
+        assert envi_header(path) == header
+        header.unlink()
+    (tmp_path / "scene.hdr").write_text("not one")
+    assert envi_header(path) is None
+    np.save(tmp_path / "a.npy", np.arange(3))
+    (tmp_path / "a.hdr").write_text("ENVI\n")
+    assert recognise(tmp_path / "a.npy") == "npy"
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""`hsi report`: finished runs as one page and as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hsi.commands import options as o
+
+
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders, or folders of run folders.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page to write; default report.html in the folder.", show_default=False),
+    ] = None,
+    device: o.Device = None,
+    data_root: o.DataRoot = None,
+    json: o.Json = False,
+) -> None:
+    """Write a page with scores, leakage, curves, tables and a map to explore, and the pictures of each run.
+
+    The page is one HTML file that needs no network. The pictures go to RUN/figures, as PNG and PDF. Every
+    pixel of the scene is classified anew.
+
+    \b
+      hsi report runs/first
+      hsi report runs/five-seeds
+      hsi report runs/wcnet runs/kanet --out both.html
+    """
+    from hsi.commands import screen
+    from hsi.commands.report_progress import ReportProgress
+    from hsi.errors import ConfigError
+    from hsi.report.write import write_report
+    from hsi.runs.group import open_runs
+
+    if out is None and len(runs) > 1:
+        raise ConfigError("Several runs share one page; say where it goes, with --out FILE.")
+    groups = [open_runs(path) for path in runs]
+    with ReportProgress() as progress:
+        written = write_report(
+            groups,
+            out or runs[0] / "report.html",
+            data_root=data_root,
+            device=device or "auto",
+            progress=progress,
+        )
+    size = written.page.stat().st_size
+    if json:
+        figures = [str(path) for path in written.figures]
+        screen.print_json({"page": str(written.page), "bytes": size, "figures": figures})
+        return
+    folders = dict.fromkeys(path.parent for path in written.figures)
+    console = screen.out()
+    for line in (f"Report: {written.page} ({size / 1e6:.1f} MB)", *(f"Figures: {one}" for one in folders)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,56 @@
+"""A scene to be mapped: labels are welcome but not needed, and the cube may be larger than memory."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi.datasets.catalogue import find_entry
+from hsi.datasets.cube_checks import check_cube
+from hsi.datasets.load import load_scene
+from hsi.datasets.own_files import without_labels
+from hsi.datasets.readers import read_array
+from hsi.datasets.recognise import recognise
+from hsi.datasets.scene import Scene
+
+
+def load_unlabelled(
+    dataset: str | Path, *, cube_key: str | None = None, data_root: str | Path | None = None
+) -> Scene:
+    """Load a scene with whatever labels it has; a cube file by itself has none.
+
+    A ``.npy`` or ENVI cube is mapped, not read: only what is used of it comes into memory.
+
+    Parameters
+    ----------
+    dataset
+        A short name, a ``scene.toml`` or its folder, as `hsi.load_scene`; or a file with a cube (rows, cols,
+        bands).
+    cube_key, data_root
+        As `hsi.load_scene`.
+
+    Raises
+    ------
+    SceneNotFoundError, FileFormatError, SceneError, ConfigError
+        As `hsi.load_scene`.
+    """
+    path = Path(dataset).expanduser()
+    named = isinstance(dataset, str) and find_entry(dataset) is not None
+    if named or path.is_dir() or path.suffix.lower() == ".toml" or not path.exists():
+        return load_scene(dataset, cube_key=cube_key, data_root=data_root)
+    cube = _open_cube(path, cube_key)
+    check_cube(cube, f"The cube in {path}")
+    return without_labels(cube, path)
+
+
+def _open_cube(path: Path, key: str | None) -> NDArray[Any]:
+    if recognise(path) == "npy":
+        with contextlib.suppress(ValueError, OSError):  # `read_array` says what is wrong
+            cube: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            if cube.ndim == 3:
+                return cube
+    return read_array(path, ndim=3, key=key)

@@ -1,0 +1,188 @@
+"""Pictures of the scene's size: labels, a prediction, its errors, its confidence.
+
+Class colours are those of the scene (`hsi.datasets.palette`), black is unlabelled. The colours of right and
+wrong are from the palette for all kinds of colour vision, and differ in lightness too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps, rc_context
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from hsi.datasets.palette import UNLABELLED, to_rgb
+from hsi.datasets.scene import Scene
+from hsi.errors import InputError
+from hsi.figures.style import COLUMN_MM, MM_PER_INCH, STYLE
+
+NO_LABEL, NOT_TESTED, RIGHT, WRONG = UNLABELLED, "#7f7f7f", "#56b4e9", "#d55e00"
+ERROR_COLORS = (NO_LABEL, NOT_TESTED, RIGHT, WRONG)
+ERROR_NAMES = ("Unlabelled", "Labelled, not tested", "Right", "Wrong")
+CONFIDENCE_COLORS = "cividis"
+
+_TALLEST_INCHES = 8.0  # of the image alone, so that a tall scene still fits on a page
+_LINE_INCHES, _LETTER_INCHES = 0.15, 0.047  # of a line of the legend, and of a letter of it
+_SWATCH_INCHES = 0.3  # a swatch and the room round it
+_BAR_INCHES = 0.5  # height of the colour bar with its text
+
+
+def draw_labels(scene: Scene, *, width_mm: float = COLUMN_MM) -> Figure:
+    """Draw the label map in the scene's colours, with the classes that occur below."""
+    return _draw_classes(scene, scene.labels, width_mm)
+
+
+def draw_prediction(scene: Scene, predicted: NDArray[np.int64], *, width_mm: float = COLUMN_MM) -> Figure:
+    """Draw predicted classes ``(rows, cols)``, 0..C, in the scene's colours.
+
+    Raises
+    ------
+    InputError
+        When `predicted` is not of the scene's size, or has other classes.
+    """
+    return _draw_classes(scene, _checked(scene, predicted), width_mm)
+
+
+def error_codes(
+    scene: Scene, predicted: NDArray[np.int64], tested: NDArray[np.int64] | None = None
+) -> NDArray[np.uint8]:
+    """Return ``(rows, cols)``: 0 unlabelled, 1 labelled but not tested, 2 right, 3 wrong.
+
+    Parameters
+    ----------
+    scene
+        With its labels.
+    predicted
+        ``(rows, cols)`` classes 1..C.
+    tested
+        Flat indices of the tested pixels; all labelled ones by default.
+
+    Raises
+    ------
+    InputError
+        When `predicted` is not of the scene's size, or has other classes.
+    """
+    found = _checked(scene, predicted)
+    codes = (scene.labels > 0).astype(np.uint8)
+    pixels = scene.labelled if tested is None else tested
+    codes.ravel()[pixels] = np.where(found.ravel()[pixels] == scene.labels.ravel()[pixels], 2, 3)
+    return codes
+
+
+def draw_errors(
+    scene: Scene,
+    predicted: NDArray[np.int64],
+    tested: NDArray[np.int64] | None = None,
+    *,
+    width_mm: float = COLUMN_MM,
+) -> Figure:
+    """Draw which tested pixels are right and which are wrong; see `error_codes`.
+
+    Raises
+    ------
+    InputError
+        When `predicted` is not of the scene's size, or has other classes.
+    """
+    codes = error_codes(scene, predicted, tested)
+    used = [code for code in range(len(ERROR_NAMES)) if (codes == code).any()]
+    legend = [(ERROR_COLORS[code], ERROR_NAMES[code]) for code in used]
+    return draw_map(to_rgb(ERROR_COLORS)[codes], legend=legend, width_mm=width_mm)
+
+
+def draw_confidence(confidence: NDArray[Any], *, width_mm: float = COLUMN_MM) -> Figure:
+    """Draw the confidence of a prediction, ``(rows, cols)`` fractions, as percent from 0 to 100.
+
+    Raises
+    ------
+    InputError
+        When `confidence` is not a map of fractions.
+    """
+    values = np.asarray(confidence, np.float64)
+    if values.ndim != 2 or not ((values >= 0) & (values <= 1)).all():
+        raise InputError("Confidence must be a map (rows, cols) of fractions from 0 to 1.")
+    colors = colormaps[CONFIDENCE_COLORS]
+    image = np.round(255 * colors(values)[..., :3]).astype(np.uint8)
+    bar = ScalarMappable(Normalize(0, 100), colors)
+    return draw_map(image, bar=(bar, "Confidence (%)"), width_mm=width_mm)
+
+
+def draw_map(
+    image: NDArray[np.uint8],
+    caption: str = "",
+    *,
+    legend: Sequence[tuple[str, str]] = (),
+    bar: tuple[ScalarMappable, str] | None = None,
+    width_mm: float = COLUMN_MM,
+) -> Figure:
+    """Draw an image ``(rows, cols, 3)`` of bytes, pixel by pixel, with what it means below.
+
+    Parameters
+    ----------
+    image
+        The picture; pixels stay square.
+    caption
+        One line below it.
+    legend
+        Colour and name of each kind of pixel.
+    bar
+        A colour scale and its title.
+    width_mm
+        Width of the figure in millimetres, `hsi.figures.style.COLUMN_MM` or ``PAGE_MM``.
+    """
+    rows, cols = image.shape[:2]
+    width = width_mm / MM_PER_INCH
+    height = min(_TALLEST_INCHES, width * rows / cols)
+    longest = max((len(name) for _, name in legend), default=1)
+    columns = max(1, int(width / (_SWATCH_INCHES + _LETTER_INCHES * longest)))
+    lines = -(-len(legend) // columns)
+    below = _LINE_INCHES * (lines + 0.5) if legend else _BAR_INCHES if bar else 0.0
+    below += _LINE_INCHES * 1.5 if caption else 0.0
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height + below))
+        share = height * cols / rows / width  # a tall scene leaves room beside it
+        axes = figure.add_axes(((1 - share) / 2, below / (height + below), share, height / (height + below)))
+        axes.imshow(image, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        if legend:
+            patches = [Patch(facecolor=color, edgecolor="0.3", linewidth=0.4) for color, _ in legend]
+            figure.legend(
+                patches,
+                [name for _, name in legend],
+                loc="lower center",
+                ncols=columns,
+                frameon=False,
+                handlelength=1.0,
+                handleheight=1.0,
+                columnspacing=1.0,
+                borderpad=0.1,
+                labelspacing=0.3,
+            )
+        if bar:
+            scale, title = bar
+            place = (0.1, 0.36 / (height + below), 0.8, 0.08 / (height + below))
+            figure.colorbar(scale, cax=figure.add_axes(place), orientation="horizontal", label=title)
+        if caption:
+            figure.text(0.5, 0.03 / (height + below), caption, ha="center", va="bottom", fontsize=5.5)
+    return figure
+
+
+def _draw_classes(scene: Scene, labels: NDArray[np.int64], width_mm: float) -> Figure:
+    colors, names = (UNLABELLED, *scene.colors), ("Unlabelled", *scene.class_names)
+    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=len(colors)))
+    legend = [(colors[number], names[number]) for number in (*present[present > 0], *present[present == 0])]
+    return draw_map(to_rgb(colors)[labels], legend=legend, width_mm=width_mm)
+
+
+def _checked(scene: Scene, predicted: NDArray[np.int64]) -> NDArray[np.int64]:
+    found = np.asarray(predicted)
+    if found.shape != scene.labels.shape:
+        raise InputError(f"The prediction is {found.shape}, the scene {scene.labels.shape}.")
+    if not np.issubdtype(found.dtype, np.integer) or found.min() < 0 or found.max() > scene.classes:
+        raise InputError(f"Predicted classes must be whole numbers from 0 to {scene.classes}.")
+    return found.astype(np.int64)

@@ -1,0 +1,106 @@
+"""The picture of the classes' spectra: their mean and spread, and how to know where a spectrum has gaps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from hsi.datasets.scene import Scene
+from hsi.errors import InputError
+from hsi.figures.style import MM_PER_INCH, PAGE_MM, STYLE
+
+GAP = 3.0
+"""Neighbouring bands farther apart than this many times the usual distance are not joined by a line."""
+
+_COLUMNS = 4
+_ROW_INCHES, _AROUND_INCHES = 1.15, 0.5
+
+
+@dataclass(frozen=True)
+class ClassSpectra:
+    """Mean and standard deviation ``(C, bands)`` over the labelled pixels of each class; NaN without any."""
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+
+
+def class_spectra(scene: Scene) -> ClassSpectra:
+    """Return the mean spectrum of each class and its spread (over n), in the values of the cube."""
+    mean = np.full((scene.classes, scene.bands), math.nan)
+    std = mean.copy()
+    flat = scene.labels.ravel()
+    spectra = scene.cube.reshape(-1, scene.bands)
+    for number in range(scene.classes):
+        pixels = np.flatnonzero(flat == number + 1)
+        if len(pixels):
+            values = np.asarray(spectra[pixels], np.float64)
+            mean[number], std[number] = values.mean(axis=0), values.std(axis=0)
+    return ClassSpectra(mean, std)
+
+
+def band_axis(scene: Scene) -> tuple[NDArray[np.float64], str]:
+    """Return where each band lies on an axis, and the axis's title: nanometres, or numbers from 1."""
+    if scene.wavelengths_nm is not None:
+        return np.asarray(scene.wavelengths_nm, np.float64), "Wavelength (nm)"
+    return np.arange(1.0, scene.bands + 1), "Band"
+
+
+def gaps(places: NDArray[np.float64]) -> list[int]:
+    """Return the bands before which a line is broken: bands left out (water vapour), another detector."""
+    steps = np.abs(np.diff(places))
+    if len(steps) == 0:
+        return []
+    return [int(band) + 1 for band in np.flatnonzero(steps > GAP * np.median(steps))]
+
+
+def draw_spectra(scene: Scene, *, width_mm: float = PAGE_MM) -> Figure:
+    """Draw each class's mean spectrum, one standard deviation to both sides, in a panel of its own.
+
+    The grey line is the mean of all labelled pixels; the axes are shared.
+
+    Raises
+    ------
+    InputError
+        When no pixel is labelled.
+    """
+    counts = np.array(scene.counts)
+    if counts.sum() == 0:
+        raise InputError("There are no class spectra to draw: no pixel is labelled.")
+    spectra = class_spectra(scene)
+    places, title = band_axis(scene)
+    breaks = gaps(places)
+    present = np.flatnonzero(counts)
+    everywhere = np.average(spectra.mean[present], axis=0, weights=counts[present])
+    rows = math.ceil(scene.classes / _COLUMNS)
+    with rc_context(STYLE):
+        size = (width_mm / MM_PER_INCH, rows * _ROW_INCHES + _AROUND_INCHES)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(
+            rows, min(_COLUMNS, scene.classes), squeeze=False, sharex=True, sharey=True
+        ).ravel()
+        for number, panel in enumerate(panels):
+            if number >= scene.classes:
+                panel.set_axis_off()
+                continue
+            mean, std = spectra.mean[number], spectra.std[number]
+            for part in np.split(np.arange(scene.bands), breaks):
+                panel.plot(places[part], everywhere[part], color="0.6", linewidth=0.6)
+                panel.fill_between(
+                    places[part],
+                    (mean - std)[part],
+                    (mean + std)[part],
+                    color=scene.colors[number],
+                    alpha=0.6,
+                    linewidth=0,
+                )
+                panel.plot(places[part], mean[part], color="black", linewidth=0.8)
+            panel.set_title(f"{scene.class_names[number]} ({counts[number]})", loc="left", fontsize=6.5)
+            panel.tick_params(labelsize=6, labelbottom=number + _COLUMNS >= scene.classes)
+        figure.supxlabel(title, fontsize=8)
+        figure.supylabel("Value in the file", fontsize=8)
+    return figure

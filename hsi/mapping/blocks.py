@@ -1,0 +1,122 @@
+"""Pieces of a scene with their margins, read and preprocessed when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi.datasets.patches import check_patch
+from hsi.mapping.cells import TILE_BYTES, Window, tiles
+from hsi.mapping.mapped import release_pages
+
+Transform = Callable[[NDArray[Any]], NDArray[np.float32]]
+"""From a cube ``(rows, cols, bands)`` as read to the features that the network gets; pixel by pixel."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One piece of a scene, ready for patches: no patch round its own pixels reaches beyond its margin.
+
+    Attributes
+    ----------
+    values
+        ``(h + 2 margin, w + 2 margin, features)`` float32; what lies beyond the scene is padded already.
+    regions
+        Area number of each of those pixels, or None.
+    missing
+        ``(h, w)``: True where the scene holds NaN or infinite values; they are zeros in `values`.
+    """
+
+    values: NDArray[np.float32]
+    regions: NDArray[np.integer[Any]] | None
+    missing: NDArray[np.bool_]
+
+    def part(self, inside: Window, margin: int) -> Block:
+        """Return a window of this block, counted from its own first pixel, with its margin."""
+        rows = slice(inside.top, inside.bottom + 2 * margin)
+        cols = slice(inside.left, inside.right + 2 * margin)
+        return Block(
+            self.values[rows, cols],
+            None if self.regions is None else self.regions[rows, cols],
+            self.missing[inside.top : inside.bottom, inside.left : inside.right],
+        )
+
+
+class SceneBlocks:
+    """A scene that is read block by block; the cube may be a memory map, and is never held preprocessed.
+
+    Parameters
+    ----------
+    cube
+        ``(rows, cols, bands)`` as read, in memory or mapped.
+    transform
+        The preprocessing, fitted already.
+    features
+        Bands that `transform` returns.
+    patch
+        Patch width P; the margin is P // 2.
+    regions
+        ``(rows, cols)`` area number of each pixel, or None; see `hsi.datasets.patches.PatchCutter`.
+    padding
+        "zeros" or "reflect", as there.
+
+    Raises
+    ------
+    ConfigError, SceneError
+        For a patch width that the scene cannot have.
+    """
+
+    def __init__(
+        self,
+        cube: NDArray[Any],
+        transform: Transform,
+        features: int,
+        patch: int,
+        *,
+        regions: NDArray[np.integer[Any]] | None = None,
+        padding: str = "zeros",
+    ) -> None:
+        self.rows, self.cols, self.bands = (int(n) for n in cube.shape)
+        check_patch(patch, self.rows, self.cols)
+        self.patch, self.margin, self.features = patch, patch // 2, features
+        self._cube, self._transform = cube, transform
+        self._regions, self._reflect = regions, padding == "reflect"
+
+    def tiles(self, classes: int, budget: int = TILE_BYTES) -> list[Window]:
+        """Return the tiles that the scene is mapped in; `budget` is the memory of one, in bytes."""
+        raw = self._cube.dtype.itemsize * self.bands
+        # As read, what resampling makes of it (float32), the features, and the answers.
+        pixel_bytes = raw + 4 * (self.bands + self.features + 2 * classes)
+        return list(tiles(self.rows, self.cols, self.margin, pixel_bytes, budget))
+
+    def read(self, window: Window) -> Block:
+        """Read and preprocess a window with its margin."""
+        rows, no_row = self._positions(window.top, window.bottom, self.rows)
+        cols, no_col = self._positions(window.left, window.right, self.cols)
+        top, left = rows.min(), cols.min()
+        box = (slice(top, rows.max() + 1), slice(left, cols.max() + 1))
+        place = np.ix_(rows - top, cols - left)
+        values = self._transform(np.asarray(self._cube[box]))
+        release_pages(self._cube)
+        regions = None if self._regions is None else self._regions[box][place]
+        missing = np.asarray(~np.isfinite(values).all(axis=2))
+        if missing.any():
+            values[missing] = 0
+        if values.shape[:2] != (len(rows), len(cols)):  # at an edge of the scene
+            values, missing = values[place], missing[place]
+            values[no_row] = 0
+            values[:, no_col] = 0
+        height, width = window.shape
+        inside = (slice(self.margin, self.margin + height), slice(self.margin, self.margin + width))
+        return Block(values, regions, missing[inside])
+
+    def _positions(self, start: int, stop: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return where the rows (or columns) of a block are read, and which of them hold zeros instead."""
+        wanted = np.arange(start - self.margin, stop + self.margin)
+        if self._reflect:
+            return (size - 1) - np.abs((size - 1) - np.abs(wanted)), np.zeros(len(wanted), bool)
+        return wanted.clip(0, size - 1), (wanted < 0) | (wanted >= size)

@@ -1,0 +1,163 @@
+"""A map of a whole scene, written to files as its tiles are done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hsi.datasets.palette import default_palette
+from hsi.datasets.scene import Scene
+from hsi.errors import ConfigError
+from hsi.mapping.arrays import write_mat, write_npy
+from hsi.mapping.cells import TILE_BYTES
+from hsi.mapping.geotiff import category_names, write_geotiff
+from hsi.mapping.layer import Layer, Write
+from hsi.mapping.png import write_png
+from hsi.runs.atomic import write_text, written_whole
+from hsi.runs.folder import Run
+
+WRITERS: dict[str, Callable[[Path, Layer], AbstractContextManager[Write]]] = {
+    ".tif": write_geotiff,
+    ".tiff": write_geotiff,
+    ".png": write_png,
+    ".npy": write_npy,
+    ".mat": write_mat,
+}
+
+
+@dataclass(frozen=True)
+class SceneMap:
+    """What was written.
+
+    Attributes
+    ----------
+    files
+        "map", and where wanted "proba" and "confidence" -> path.
+    rows, cols
+        Size of the scene, pixels.
+    class_names, counts
+        C names, and pixels of each class; class 1 first.
+    missing
+        Pixels without data, 0 on the map.
+    seconds
+        From opening the files until they were whole.
+    """
+
+    files: dict[str, Path]
+    rows: int
+    cols: int
+    class_names: tuple[str, ...]
+    counts: tuple[int, ...]
+    missing: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return {**asdict(self), "files": {kind: str(path) for kind, path in self.files.items()}}
+
+
+def map_scene(
+    run: Run,
+    scene: Scene,
+    out: str | Path,
+    *,
+    proba: bool = False,
+    confidence: bool = False,
+    resample: bool = False,
+    device: str = "auto",
+    budget: int = TILE_BYTES,
+    watch: Callable[[int, int], None] = lambda done, pixels: None,
+) -> SceneMap:
+    """Classify every pixel of a scene and write the map; the cube may be a memory map larger than memory.
+
+    Nothing stands under the final names unless all of it is whole. A ``.tif`` keeps the scene's coordinates
+    and has a colour table and class names (also in ``NAME.tif.aux.xml``, where GDAL looks for them); ``.png``
+    and ``.mat`` hold the whole map in memory before they are written.
+
+    Parameters
+    ----------
+    run, scene
+        A finished run and any scene with its bands; see `hsi.datasets.unlabelled.load_unlabelled` for scenes
+        without labels.
+    out
+        ``NAME.tif``, ``.png``, ``.npy`` or ``.mat``.
+    proba, confidence
+        Also write ``NAME-proba``: ``(rows, cols, classes)`` float32, the softmax of the network's answer; and
+        ``NAME-confidence``: the largest of them. Of an SVM, whose answers are no probabilities, they only
+        rank.
+    resample, device, budget
+        As `Run.classify`.
+    watch
+        Told of pixels done and all pixels, after each tile.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown ending, a folder that is not there, or a format that cannot hold what is wanted.
+    RunError
+        When the scene's bands do not fit.
+    """
+    kinds = ["map", *(["proba"] if proba else []), *(["confidence"] if confidence else [])]
+    names, colors = tuple(run.metrics["class_names"]), _colors(run, scene)
+    layers = [Layer(kind, scene.rows, scene.cols, names, colors, scene.georeference) for kind in kinds]
+    files = _files(Path(out), kinds)
+    writer = WRITERS[files["map"].suffix.lower()]
+    started = time.perf_counter()
+    counts = np.zeros(len(names) + 1, np.int64)
+    done = 0
+    tiles = run.classify(scene, resample=resample, device=device, budget=budget)
+    with ExitStack() as stack:
+        writes = [
+            stack.enter_context(writer(stack.enter_context(written_whole(files[layer.kind])), layer))
+            for layer in layers
+        ]
+        for window, logits, missing in tiles:
+            for layer, write in zip(layers, writes, strict=True):
+                values = layer.values(logits, missing)
+                write(window, values)
+                if layer.kind == "map":
+                    counts += np.bincount(values.ravel(), minlength=len(counts))
+            done += missing.size
+            watch(done, scene.rows * scene.cols)
+    if writer is write_geotiff:
+        path = files["map"]
+        write_text(path.with_name(f"{path.name}.aux.xml"), category_names(layers[0]))
+    return SceneMap(
+        files=files,
+        rows=scene.rows,
+        cols=scene.cols,
+        class_names=names,
+        counts=tuple(int(count) for count in counts[1:]),
+        missing=int(counts[0]),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _files(out: Path, kinds: list[str]) -> dict[str, Path]:
+    """Name the file of each layer and make sure that it can be written."""
+    suffix = out.suffix.lower()
+    if suffix not in WRITERS:
+        raise ConfigError(f"A map is written as {', '.join(WRITERS)}, which '{out}' does not end with.")
+    if not out.parent.is_dir():
+        raise ConfigError(f"The folder '{out.parent}' for the map does not exist.")
+    files = {
+        kind: out if kind == "map" else out.with_name(f"{out.stem}-{kind}{out.suffix}") for kind in kinds
+    }
+    for path in files.values():
+        if path.is_dir():
+            raise ConfigError(f"'{path}' is a folder; name a file for the map.")
+    return files
+
+
+def _colors(run: Run, scene: Scene) -> tuple[str, ...]:
+    """Return a colour for each class of the run: the scene's if it has the same classes, else the run's."""
+    names = run.metrics["class_names"]
+    if list(scene.class_names) == names:
+        return scene.colors
+    return tuple(run.metrics.get("colors") or default_palette(len(names)))

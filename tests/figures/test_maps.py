@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib import colormaps
+
+from hsi.datasets.scene import Scene
+from hsi.errors import InputError
+from hsi.figures.maps import draw_confidence, draw_errors, draw_labels, draw_map, draw_prediction, error_codes
+from hsi.figures.style import COLUMN_MM, PAGE_MM
+
+LABELS = np.array([[0, 1, 1, 2], [0, 3, 3, 2], [1, 0, 3, 0]])
+PREDICTED = np.array([[3, 1, 2, 2], [1, 3, 1, 2], [1, 1, 3, 3]])
+COLORS = ("#ff0000", "#00ff00", "#0000ff", "#123456")
+
+
+@pytest.fixture
+def scene():
+    return Scene("x", np.zeros((3, 4, 2)), LABELS, ("Corn", "Soil", "Water", "Never"), COLORS)
+
+
+def shown(figure):
+    """What each pixel's colour is, as text, and the names of the legend."""
+    image = np.asarray(figure.axes[0].images[0].get_array())
+    texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    return [["#{:02x}{:02x}{:02x}".format(*pixel) for pixel in row] for row in image], texts
+
+
+def test_labels_have_the_colours_of_the_scene_and_black(scene):
+    image, texts = shown(draw_labels(scene))
+    assert image == [[("#000000", *COLORS)[label] for label in row] for row in LABELS]
+    assert texts == ["Corn", "Soil", "Water", "Unlabelled"]  # a class that never occurs is left out
+
+
+def test_a_prediction_has_no_unlabelled_pixels(scene):
+    image, texts = shown(draw_prediction(scene, PREDICTED))
+    assert image[0] == ["#0000ff", "#ff0000", "#00ff00", "#00ff00"]
+    assert texts == ["Corn", "Soil", "Water"]
+
+
+def test_errors_are_those_of_the_tested_pixels(scene):
+    tested = np.array([1, 2, 6, 8])
+    codes = error_codes(scene, PREDICTED, tested)
+    for place in np.ndindex(LABELS.shape):
+        flat = place[0] * 4 + place[1]
+        right = LABELS[place] == PREDICTED[place]
+        assert codes[place] == (0 if LABELS[place] == 0 else 1 if flat not in tested else 2 if right else 3)
+    image, texts = shown(draw_errors(scene, PREDICTED, tested))
+    assert len({color for row in image for color in row}) == 4
+    assert texts == ["Unlabelled", "Labelled, not tested", "Right", "Wrong"]
+    assert shown(draw_errors(scene, LABELS))[1] == ["Unlabelled", "Right"]
+
+
+def test_confidence_runs_from_0_to_100_percent():
+    figure = draw_confidence(np.array([[0.0, 1.0], [0.5, 0.25]]))
+    image, _ = shown(figure)
+    ends = [colormaps["cividis"](value)[:3] for value in (0.0, 1.0)]
+    assert image[0] == ["#{:02x}{:02x}{:02x}".format(*(round(255 * c) for c in end)) for end in ends]
+    assert figure.axes[1].get_xlim() == (0, 100)
+    assert figure.axes[1].get_xlabel() == "Confidence (%)"
+
+
+def test_pixels_stay_square_and_widths_are_those_of_a_journal(scene):
+    for rows, cols in ((3, 4), (610, 340), (50, 400)):
+        for width in (COLUMN_MM, PAGE_MM):
+            figure = draw_map(np.zeros((rows, cols, 3), np.uint8), "caption", width_mm=width)
+            box = figure.axes[0].get_position()
+            across, down = figure.get_size_inches()
+            assert across * 25.4 == pytest.approx(width)
+            assert down <= 9
+            assert (box.width * across / cols) == pytest.approx(box.height * down / rows)
+
+
+def test_the_legend_stays_inside(scene):
+    names = tuple(f"A class with a rather long name, number {number}" for number in range(16))
+    many = Scene("x", np.zeros((4, 4, 1)), np.arange(1, 17).reshape(4, 4), names, COLORS * 4)
+    figure = draw_labels(many)
+    figure.canvas.draw()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.axes[0].get_window_extent().y0 + 1
+
+
+@pytest.mark.parametrize("wrong", [np.ones((4, 3), int), np.full((3, 4), 5), np.full((3, 4), 1.0)])
+def test_refuses_a_prediction_that_does_not_fit(scene, wrong):
+    for draw in (draw_prediction, draw_errors):
+        with pytest.raises(InputError):
+            draw(scene, wrong)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(3), np.full((2, 2), 1.5), np.full((2, 2), np.nan)])
+def test_refuses_confidence_that_is_no_fraction(wrong):
+    with pytest.raises(InputError, match="fractions from 0 to 1"):
+        draw_confidence(wrong)

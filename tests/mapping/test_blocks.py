@@ -1,0 +1,68 @@
+"""Pieces of a scene with their margins."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hsi.errors import SceneError
+from hsi.mapping.blocks import SceneBlocks
+from hsi.mapping.cells import Window
+
+CUBE = np.random.default_rng(0).normal(size=(13, 17, 3)).astype(np.float32)
+REGIONS = np.random.default_rng(1).integers(0, 4, (13, 17)).astype(np.uint8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 12), st.integers(0, 16), st.integers(1, 13), st.integers(1, 17),
+    st.sampled_from([1, 3, 7, 13]), st.sampled_from(["zeros", "reflect"]),
+)  # fmt: skip
+def test_a_block_is_a_window_of_the_padded_scene(top, left, height, width, patch, padding):
+    blocks = SceneBlocks(CUBE, np.copy, 3, patch, regions=REGIONS, padding=padding)
+    window = Window(top, min(13, top + height), left, min(17, left + width))
+    block = blocks.read(window)
+    margin = patch // 2
+    mode = {"zeros": "constant", "reflect": "reflect"}[padding]
+    padded = np.pad(CUBE, [(margin, margin)] * 2 + [(0, 0)], mode=mode)
+    wanted = (slice(window.top, window.bottom + 2 * margin), slice(window.left, window.right + 2 * margin))
+    np.testing.assert_array_equal(block.values, padded[wanted])
+    inner = (slice(margin, margin + window.shape[0]), slice(margin, margin + window.shape[1]))
+    here = (slice(window.top, window.bottom), slice(window.left, window.right))
+    np.testing.assert_array_equal(block.regions[inner], REGIONS[here])
+    if padding == "reflect":
+        np.testing.assert_array_equal(block.regions, np.pad(REGIONS, margin, mode="reflect")[wanted])
+    assert block.missing.shape == window.shape
+    assert not block.missing.any()
+
+
+def test_pixels_without_data_are_told_and_become_zeros():
+    cube = CUBE.copy()
+    cube[4, 5, 1], cube[0, 0, 2] = np.nan, np.inf
+    block = SceneBlocks(cube, np.copy, 3, 5).read(Window(0, 8, 0, 8))
+    assert np.argwhere(block.missing).tolist() == [[0, 0], [4, 5]]
+    assert np.isfinite(block.values).all()
+    assert (block.values[2 + 4, 2 + 5] == 0).all()
+    assert (block.values[2 + 4, 2 + 4] == cube[4, 4]).all()
+
+
+class Watched(np.ndarray):
+    """A cube that remembers how large the pieces are that are taken of it."""
+
+    largest = 0
+
+    def __getitem__(self, key):
+        piece = np.asarray(super().__getitem__(key))
+        Watched.largest = max(Watched.largest, piece.size)
+        return piece
+
+
+def test_only_the_window_and_its_margin_are_read():
+    blocks = SceneBlocks(CUBE.view(Watched), np.copy, 3, 5)
+    blocks.read(Window(3, 6, 4, 9))
+    assert Watched.largest == (3 + 4) * (5 + 4) * 3
+
+
+def test_a_patch_wider_than_the_scene_is_refused():
+    with pytest.raises(SceneError, match="does not fit the scene of 13 x 17"):
+        SceneBlocks(CUBE, np.copy, 3, 15)

@@ -1,0 +1,69 @@
+"""Two runs of a second on a small scene with an unruly class name, and their page."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hsi
+from hsi.report.write import Written, write_report
+
+NAMES = ("Grass", "Soil & <b>clay</b></script>", "Water")
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[hsi.Run]:
+    """A network with leakage and k-NN without, on the same scene."""
+    folder = tmp_path_factory.mktemp("report")
+    random = np.random.default_rng(0)
+    labels = np.zeros((24, 20), np.uint8)
+    labels[:, 1:6], labels[:, 7:13], labels[:, 14:19] = 1, 2, 3
+    labels[8] = labels[16] = 0
+    cube = random.uniform(200, 900, (4, 12))[labels] + random.normal(0, 60, (24, 20, 12))
+    np.save(folder / "cube.npy", cube.round().astype(np.uint16))
+    np.save(folder / "labels.npy", labels)
+    classes = "\n".join(f'{number} = "{name}"' for number, name in enumerate(NAMES, start=1))
+    files = 'cube = {file = "cube.npy"}\nlabels = {file = "labels.npy"}'
+    (folder / "scene.toml").write_text(f'name = "small"\n{files}\n[classes]\n{classes}\n', encoding="utf-8")
+    shared = {"dataset": str(folder / "scene.toml"), "train": 0.2, "val": 0.2, "device": "cpu", "patch": 7}
+    sizes = {"layers": [1, 1, 1], "growth": [4, 4, 4]}
+    return [
+        hsi.train(
+            "densenet3d",
+            scheme="random",
+            epochs=2,
+            batch=16,
+            model_options=sizes,
+            out=folder / "net",
+            **shared,
+        ),
+        hsi.train("knn", scheme="disjoint", out=folder / "knn", **shared),
+    ]
+
+
+@pytest.fixture(scope="session")
+def written(runs: list[hsi.Run]) -> Written:
+    return write_report([[run] for run in runs], runs[0].path.parent / "both.html", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def page(written: Written) -> str:
+    return written.page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A real browser: Playwright's own, else the system's; without one, tests are skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with playwright.sync_playwright() as started:
+        found = [started.chromium.executable_path]
+        found += [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+        path = next((path for path in found if path and Path(path).is_file()), None)
+        if path is None:
+            pytest.skip("There is no Chromium; install one by: playwright install chromium")
+        browser = started.chromium.launch(executable_path=path)
+        yield browser
+        browser.close()

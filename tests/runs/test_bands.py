@@ -1,0 +1,57 @@
+"""Do the bands of a scene fit a run?"""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from hsi.datasets.scene import Scene
+from hsi.errors import RunError
+from hsi.runs.bands import fit_bands
+
+NM = np.linspace(400, 1000, 61)
+
+
+def run(wavelengths=NM, bands=61):
+    nm = None if wavelengths is None else wavelengths.tolist()
+    return SimpleNamespace(path=Path("r"), metrics={"bands": bands, "wavelengths_nm": nm})
+
+
+def scene(wavelengths=NM, bands=61):
+    return Scene("s", np.zeros((2, 2, bands)), np.zeros((2, 2), np.int64), (), (), wavelengths_nm=wavelengths)
+
+
+@pytest.mark.parametrize(("one", "two"), [(NM, NM), (NM, None), (None, NM), (None, None), (NM, NM + 4.9)])
+def test_bands_that_fit(one, two):
+    assert fit_bands(run(one), scene(two)) is None
+
+
+def test_older_runs_know_no_wavelengths():
+    old = SimpleNamespace(path=Path("r"), metrics={"bands": 61})
+    assert fit_bands(old, scene()) is None
+    with pytest.raises(RunError, match="the run 'r' has none"):
+        fit_bands(old, scene(), True)
+
+
+def test_bands_that_do_not_are_told_apart():
+    with pytest.raises(
+        RunError, match=r"61 bands \(400 to 1000 nm\), but 's' has 31 \(400 to 1000 nm\); --res"
+    ):
+        fit_bands(run(), scene(NM[::2], 31))
+    with pytest.raises(RunError, match=r"trained on 61 bands \(400 to 1000 nm\), but 's' has 31\.$"):
+        fit_bands(run(), scene(None, 31))
+    with pytest.raises(
+        RunError, match="both have 61 bands, but their wavelengths differ by up to 6 nm; --res"
+    ):
+        fit_bands(run(), scene(NM + 6))
+
+
+def test_resampling():
+    assert fit_bands(run(), scene(), True) is None
+    made = fit_bands(run(), scene(NM[::2], 31), True)
+    np.testing.assert_allclose(made.transform(NM[None, ::2]), NM[None], rtol=1e-6)
+    with pytest.raises(RunError, match="'s' has none"):
+        fit_bands(run(), scene(None), True)
+    with pytest.raises(RunError, match="cannot be brought to the run 'r': 30 of the 61 wanted bands"):
+        fit_bands(run(), scene(NM[:30], 30), True)
