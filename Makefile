@@ -3,14 +3,36 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench-table tables setup lint types format clean
+.PHONY: demo test torture test-lowest test-newest bench-table tables setup lint types format clean
 
 demo: setup
 	$(BIN)/hsi train --model wcnet --dataset demo
 
 # One process a core, each on one thread: small tensors are quickest so.
 test: setup lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxschedchunk 4
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxschedchunk 4 --nbmake tests notebooks
+
+# The tests once more with the oldest release of each dependency that pyproject.toml allows, and with the newest.
+# torch stays at the tested version in both: its other releases bring gigabytes of CUDA on Linux.
+test-lowest: setup
+	$(BIN)/python tests/supply/lowest.py | sed "s/^torch==.*/$(TORCH)/" > $(VENV)/lowest.txt
+	$(MAKE) test-with ENVIRONMENT=$(VENV)-lowest CONSTRAINTS=$(VENV)/lowest.txt
+
+test-newest: setup
+	echo "$(TORCH)" > $(VENV)/newest.txt
+	$(MAKE) test-with ENVIRONMENT=$(VENV)-newest CONSTRAINTS=$(VENV)/newest.txt
+
+TORCH = $(shell grep '^torch==' constraints.txt)
+
+test-with:
+	$(PYTHON) -m venv $(ENVIRONMENT)
+	$(ENVIRONMENT)/bin/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
+	OMP_NUM_THREADS=1 $(ENVIRONMENT)/bin/python -m pytest -n logical --maxschedchunk 4 --nbmake tests notebooks
+
+# Kills, interrupts and starves commands, lets them meet, feeds them broken files: hours; SCALE=0.01 a hundredth.
+SCALE ?= 1
+torture: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m torture --scale $(SCALE)
 
 # Rewrites the measured table in README.md from experiments/results/bench-*.json.
 bench-table: setup

@@ -70,7 +70,8 @@ __all__ = [
     "train_runs",
 ]
 _SUBPACKAGES = (
-    "comparison", "datasets", "figures", "mapping", "models", "report", "runs", "scoring", "training"
+    "comparison", "datasets", "explain", "figures", "mapping", "models", "report", "runs", "scoring",
+    "training",
 )  # fmt: skip
 
 

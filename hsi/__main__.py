@@ -1,6 +1,18 @@
 """`python -m hsi` is the command `hsi`."""
 
-from hsi.commands.app import main
+import sys
+
+
+def main() -> None:
+    """Run the command; Ctrl-C ends it without a traceback even while its modules are being imported."""
+    try:
+        from hsi.commands.app import main as command
+
+        command()
+    except KeyboardInterrupt:
+        print("hsi: Interrupted; nothing was written.", file=sys.stderr)
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -50,14 +50,56 @@ class RunError(InputError):
     """A run folder is missing, incomplete, in use, or belongs to something else."""
 
 
+class InUseError(RunError):
+    """Another process is at work on the same folder or file."""
+
+
+class StorageError(HsiError):
+    """A file or folder cannot be written: a full disk, a quota, a folder that is read-only.
+
+    Parameters
+    ----------
+    path
+        What could not be written.
+    reason
+        The system's words.
+    onward
+        What to do once there is room.
+    """
+
+    def __init__(
+        self, path: object, reason: str, onward: str = "the same command can be given again"
+    ) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(
+            f"'{path}' cannot be written ({reason}); what stood there before is whole, and once that is "
+            f"mended {onward}."
+        )
+
+
 class TrainingError(HsiError):
     """Training cannot go on, such as after a loss that is not a number."""
+
+
+class ExportError(HsiError):
+    """A network cannot be written in a format, or the file answers otherwise than the run."""
+
+
+class ClusterError(HsiError):
+    """A cluster cannot be joined, or a machine of it cannot do its part."""
 
 
 class Interrupted(HsiError):
     """The user stopped the command; the message says how to go on."""
 
     exit_status = 130
+
+
+def in_words(error: Exception) -> str:
+    """Return what the user is told of an error; of the system's, its words and the file."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or 'no file named'}."
+    return str(error)
 
 
 def near_miss(word: str, choices: Iterable[str]) -> str:

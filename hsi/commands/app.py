@@ -18,8 +18,10 @@ from hsi.commands import (
     compare,
     download,
     evaluate,
+    export,
     map,
     models,
+    ranks,
     report,
     scene,
     scenes,
@@ -27,7 +29,8 @@ from hsi.commands import (
     sweep,
     train,
 )
-from hsi.errors import HsiError
+from hsi.errors import HsiError, in_words
+from hsi.plain_text import plain
 
 app = typer.Typer(
     name="hsi",
@@ -46,8 +49,15 @@ app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("map")(map.map_)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("compare")(compare.compare)
 app.command("bench")(bench.bench)
+
+
+INTERRUPTED = (
+    "Interrupted; no file is left half written: what is finished is kept, else the same command can be given "
+    "again."
+)
 
 
 def _version(wanted: bool) -> None:
@@ -58,6 +68,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def hsi(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
@@ -75,6 +86,7 @@ def hsi(
       hsi download IN
       hsi train --model wcnet --dataset IN --protocol disjoint
     """
+    ranks.check_verb(context.invoked_subcommand)
 
 
 def main() -> None:
@@ -85,13 +97,16 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; print what went wrong as one sentence on standard error; return the exit status."""
     try:
-        return int(app(arguments, standalone_mode=False, prog_name="hsi") or 0)
+        status = int(app(arguments, standalone_mode=False, prog_name="hsi") or 0)
+        return _fail(INTERRUPTED, 130) if status == 130 else status  # typer took the Ctrl-C for itself
+    except ranks.ToldError as told:
+        return told.exit_status
     except HsiError as error:
         return _fail(str(error), error.exit_status)
-    except KeyboardInterrupt:
-        return _fail("Interrupted.", 130)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail(INTERRUPTED, 130)
     except OSError as error:
-        return _fail(f"{error.strerror or error}: {error.filename or 'no file named'}.", 1)
+        return _fail(in_words(error), 1)
     except Exception as error:  # the usage errors of the option parser, which typer keeps to itself
         if not hasattr(error, "format_message"):
             raise
@@ -99,5 +114,6 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(sentence: str, status: int) -> int:
-    print(f"hsi: {sentence}", file=sys.stderr)
+    if ranks.speaks():
+        print(f"hsi: {plain(sentence)}", file=sys.stderr)
     return status

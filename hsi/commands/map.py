@@ -31,6 +31,7 @@ def map_(
         bool, typer.Option("--resample", help="Bring the scene to the run's wavelengths.")
     ] = False,
     device: o.Device = None,
+    engine: o.Engine = "local",
     data_root: o.DataRoot = None,
     json: o.Json = False,
 ) -> None:
@@ -44,26 +45,26 @@ def map_(
       hsi map runs/first --out map.png
       hsi map runs/first --out map.tif --proba --confidence
       hsi map runs/first --scene other.npy --out other.tif
+      RAY_ADDRESS=head:6379 hsi map runs/first --scene strip.npy --out strip.tif --engine ray
     """
     from hsi.commands import screen
+    from hsi.commands.engines import check_engine, tiles_on
     from hsi.commands.map_progress import MapProgress
-    from hsi.datasets.unlabelled import load_unlabelled
     from hsi.errors import ConfigError
-    from hsi.runs.folder import Run
+    from hsi.runs.scene_source import SceneSource
     from hsi.runs.whole_scene import map_scene
 
-    opened = Run(run)
-    if scene is None:
-        if cube_key is not None:
-            raise ConfigError("--cube-key names an array of the file that --scene names; give both.")
-        loaded = opened.load_scene(data_root)
-    else:
-        if Path(scene).exists() and out.exists() and Path(scene).samefile(out):
-            raise ConfigError(f"'{out}' is the scene itself; choose another --out.")
-        loaded = load_unlabelled(scene, cube_key=cube_key, data_root=data_root)
+    check_engine(engine)
+    if scene is None and cube_key is not None:
+        raise ConfigError("--cube-key names an array of the file that --scene names; give both.")
+    if scene is not None and Path(scene).exists() and out.exists() and Path(scene).samefile(out):
+        raise ConfigError(f"'{out}' is the scene itself; choose another --out.")
+    source = SceneSource(run, scene, cube_key, data_root)
+    opened = source.open_run()
+    loaded = source.load_scene(opened)
     for note in loaded.notes:
         screen.note(note)
-    with MapProgress() as progress:
+    with tiles_on(engine, source) as classify, MapProgress() as progress:
         made = map_scene(
             opened,
             loaded,
@@ -73,6 +74,7 @@ def map_(
             resample=resample,
             device=device or "auto",
             watch=progress.update,
+            classify=classify,
         )
     if json:
         screen.print_json({"run": str(run), "scene": loaded.name, **made.as_dict()})

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hsi.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 SCENE, SPLIT, PATCHES, TRAINING, RUN = "Scene", "Split", "Patches", "Training", "Run"
 
@@ -56,7 +50,35 @@ TestMask = Annotated[str | None, option(SPLIT, "Labels of the test pixels: FILE 
 Seed = Annotated[int | None, option(SPLIT, "Seed of the split, and of weights and order in training.")]
 Patch = Annotated[int | None, option(PATCHES, "Width P of the square a network sees: odd, pixels.")]
 
+
+def _batch(text: str) -> int | str:
+    if text.isdecimal() or text == "auto":
+        return text if text == "auto" else int(text)
+    raise typer.BadParameter(f"give a whole number of patches, or auto; got '{text}'.")
+
+
+Batch = Annotated[
+    Any,
+    typer.Option(
+        "--batch",
+        "--batch-size",
+        parser=_batch,
+        metavar="N|auto",
+        help="Patches a step; auto: the usual number, in pieces if memory is short.",
+        show_default=False,
+        rich_help_panel=TRAINING,
+    ),
+]
+
 Device = Annotated[str | None, option(RUN, "auto, cpu, cuda or mps.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="Where the work is done: local, or ray: on the machines of the Ray cluster that RAY_ADDRESS "
+        "names (hsi[cluster]).",
+        rich_help_panel=RUN,
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=RUN)
 ]
@@ -71,13 +93,15 @@ def given(context: typer.Context) -> dict[str, Any]:
 
 def parse_settings(settings: list[str]) -> dict[str, Any] | None:
     """Turn ``["levels=[2,2,1]", "axes=hw"]`` into a table; values are TOML, or text where they are not."""
+    from hsi.datasets.toml_files import parse_toml
+
     table: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--option wants KEY=VALUE, such as levels=2; got '{setting}'.")
         try:
-            table[key.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+            table[key.strip()] = parse_toml(f"value = {text}")["value"]
+        except ValueError:
             table[key.strip()] = text.strip()
     return table or None

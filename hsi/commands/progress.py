@@ -20,6 +20,10 @@ class TrainingProgress(Watcher):
         self.bar: Progress | None = None
         self.folder: Path | None = None
 
+    def begun(self, folder: Path) -> None:
+        """Keep in mind what can be gone on with."""
+        self.folder = folder
+
     def start(self, folder: Path, epochs: int, done: int, steps: int) -> None:
         """Show the folder and begin the bar."""
         self.folder, self.epochs, self.steps = folder, epochs, steps

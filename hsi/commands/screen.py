@@ -1,4 +1,8 @@
-"""What the command line shows: tables and JSON on standard output, notes on standard error."""
+"""What the command line shows: tables and JSON on standard output, notes on standard error.
+
+Names and notes come from files of others. In tables and notes they are text, never markup, and nothing that
+is printed steers the terminal.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +12,35 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from hsi.plain_text import plain
 
 WIDE = 140  # columns where the output is no terminal, so that tables in files are whole
 
 
+class _PlainConsole(Console):
+    """A console that shows control characters in text as escapes; colours of its own stay."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(plain(text), **options)
+
+
 def out() -> Console:
     """Return the console of standard output."""
-    return Console(width=None if sys.stdout.isatty() else WIDE)
+    return _PlainConsole(width=None if sys.stdout.isatty() else WIDE)
 
 
 def err() -> Console:
     """Return the console of standard error."""
-    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
+    return _PlainConsole(stderr=True, width=None if sys.stderr.isatty() else WIDE)
 
 
 def note(sentence: str) -> None:
     """Say something beside the results, on standard error."""
-    err().print(f"[yellow]note:[/yellow] {escape(sentence)}", highlight=False, soft_wrap=True)
+    said = Text.assemble(("note:", "yellow"), " ", plain(sentence))
+    err().print(said, highlight=False, soft_wrap=True)
 
 
 def print_json(content: Any) -> None:
@@ -36,11 +50,11 @@ def print_json(content: Any) -> None:
 
 def table(title: str, columns: Iterable[tuple[str, bool]], rows: Iterable[Iterable[object]]) -> Table:
     """Return a table; each column is its header and whether it holds numbers. Text is shown as it is."""
-    made = Table(title=escape(title), title_justify="left", header_style="bold")
+    made = Table(title=Text(plain(title)), title_justify="left", header_style="bold")
     for header, numeric in columns:
-        made.add_column(header, justify="right" if numeric else "left", overflow="fold")
+        made.add_column(Text(plain(header)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(escape(str(cell)) for cell in row))
+        made.add_row(*(Text(plain(str(cell))) for cell in row))
     return made
 
 

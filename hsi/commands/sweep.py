@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from hsi.commands import options as o
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hsi.sweep.engine import Engine
     from hsi.sweep.execute import Outcome
     from hsi.sweep.forecast import Forecast
     from hsi.sweep.plan import PlannedRun
@@ -49,6 +51,7 @@ def sweep(
             help="CSV of the results; default: results/NAME.csv beside the file.", show_default=False
         ),
     ] = None,
+    engine: o.Engine = "local",
     data_root: o.DataRoot = None,
     json: o.Json = False,
 ) -> None:
@@ -61,18 +64,24 @@ def sweep(
       hsi sweep experiments/real_small.toml --dry-run
       hsi sweep experiments/real_small.toml
       hsi sweep experiments/real_small.toml --only 'indian-mnf/random' --max-minutes 55
+      RAY_ADDRESS=head:6379 hsi sweep experiments/real_small.toml --engine ray
     """
     from hsi.commands import screen
+    from hsi.commands.engines import check_engine, runs_on
     from hsi.errors import ConfigError, HsiError, Interrupted, SceneNotFoundError
+    from hsi.files.atomic import clear_unfinished
     from hsi.runs.state import RunState
+    from hsi.runs.work import tidy
     from hsi.sweep.execute import Outcome
     from hsi.sweep.experiment import read_experiment
     from hsi.sweep.forecast import forecast
+    from hsi.sweep.lock import locked
     from hsi.sweep.plan import check_options, check_scenes, make_plan, select
     from hsi.sweep.results import recorded_rows, write_results
 
     if max_minutes is not None and not max_minutes > 0:
         raise ConfigError(f"max-minutes must be a positive number, not {max_minutes:g}.")
+    check_engine(engine)
     read = read_experiment(experiment)
     plan = make_plan(read)
     chosen = select(plan, only or ())
@@ -91,24 +100,32 @@ def sweep(
             raise
         screen.note(str(error))
     if dry_run:
-        seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders)
+        with runs_on(engine if todo else "local") as place:
+            seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders, engine=place)
         _show_plan(chosen, todo, seen, json)
         return
-    check_options(plan, replace=replace)
-    todo = [run for run in chosen if not is_done(run)]
-    skipped = len(chosen) - len(todo)
-    if skipped:
-        screen.note(f"{skipped} of {len(chosen)} runs are done already.")
     outcome = Outcome()
-    try:
-        if todo:
-            seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders)
-            screen.note(f"{seen.workers.why}, {_threads(seen.workers.threads)} each.")
-            outcome = _run(plan, todo, seen, table, data_root, max_minutes)
-    except KeyboardInterrupt:
-        raise Interrupted("Interrupted; the same command goes on with what is left.") from None
-    finally:
-        write_results(plan, table)
+    home = chosen[0].folder.parents[3]
+    with runs_on(engine if todo else "local") as place:
+        seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders, engine=place)
+        with locked(home) if todo or home.is_dir() else nullcontext() as lock, place.sharing(home):
+            check_options(plan, replace=replace)
+            # Another sweep may have been at work until now.
+            todo = [run for run in chosen if not is_done(run)]
+            skipped = len(chosen) - len(todo)
+            if skipped:
+                screen.note(f"{skipped} of {len(chosen)} runs are done already.")
+            clear_unfinished(table.parent, table.name)
+            for run in chosen:
+                tidy(run.folder)
+            try:
+                if todo:
+                    screen.note(f"{seen.workers.why}, {_threads(seen.workers.threads)} each.")
+                    outcome = _run(plan, todo, seen, table, data_root, max_minutes, lock, place)
+            except KeyboardInterrupt:
+                raise Interrupted("Interrupted; the same command goes on with what is left.") from None
+            finally:
+                write_results(plan, table)
     if json:
         screen.print_json(_summary(chosen, outcome, table))
     else:
@@ -126,23 +143,23 @@ def _run(
     table: Path,
     data_root: Path | None,
     max_minutes: float | None,
+    lock: int | None,
+    engine: Engine,
 ) -> Outcome:
-    """Execute what is to do, under the lock of the sweep's folder, writing the table after each run."""
+    """Execute what is to do, writing the table after each run."""
     from hsi.commands.sweep_progress import SweepProgress
-    from hsi.sweep.child import Child
     from hsi.sweep.execute import execute
-    from hsi.sweep.lock import locked
+    from hsi.sweep.going import Going
     from hsi.sweep.results import write_results
     from hsi.sweep.stopping import stopped_like_ctrl_c
 
     class Display(SweepProgress):
-        def finished(self, child: Child) -> None:
+        def finished(self, child: Going) -> None:
             super().finished(child)
             write_results(plan, table)
 
     count, threads = seen.workers.count, seen.workers.threads
     with (
-        locked(todo[0].folder.parents[3]) as lock,
         stopped_like_ctrl_c(),
         Display(len(todo), count * threads, threads, seen.estimator) as display,
     ):
@@ -154,6 +171,7 @@ def _run(
             watcher=display,
             max_seconds=None if max_minutes is None else 60 * max_minutes,
             lock=lock,
+            engine=engine,
         )
 
 

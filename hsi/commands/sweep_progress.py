@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from hsi.commands.screen import err, percent
-from hsi.sweep.child import Child
 from hsi.sweep.estimate import Estimator
 from hsi.sweep.execute import SweepWatcher
+from hsi.sweep.going import Going
 from hsi.sweep.plan import PlannedRun
 from hsi.sweep.results import read_facts
 from hsi.sweep.time_left import time_left
@@ -54,14 +54,14 @@ class SweepProgress(SweepWatcher):
     def __exit__(self, *_: object) -> None:
         self.bars.stop()
 
-    def started(self, child: Child) -> None:
+    def started(self, child: Going) -> None:
         """Give the run a bar of its epochs."""
         verb = " (goes on)" if child.resumed else ""
         self.tasks[child.run.key] = self.bars.add_task(
             escape(child.run.key) + verb, total=child.run.config.epochs, state="epochs"
         )
 
-    def finished(self, child: Child) -> None:
+    def finished(self, child: Going) -> None:
         """Show its score, and learn how long it took."""
         if not child.resumed:
             self.estimator.learn(child.run, child.seconds * self.threads)
@@ -72,7 +72,7 @@ class SweepProgress(SweepWatcher):
         """Show why."""
         self._over(run, f"failed: {reason}")
 
-    def tick(self, running: Sequence[Child], waiting: Sequence[PlannedRun]) -> None:
+    def tick(self, running: Sequence[Going], waiting: Sequence[PlannedRun]) -> None:
         """Move the bars on."""
         left = time_left(self.estimator, running, waiting, cores=self.cores, threads=self.threads)
         self.left = "" if left is None else f"about {in_words(left)} left"

@@ -12,6 +12,7 @@ from hsi.commands.options import PATCHES, RUN, SPLIT, TRAINING, option
 
 if TYPE_CHECKING:
     from hsi.runs.folder import Run
+    from hsi.training.ranks import Ranks
     from hsi.training.watcher import Watcher
 
 
@@ -75,7 +76,7 @@ def train(
         str | None, option(TRAINING, "quick: minutes on a laptop, not the papers' protocol.")
     ] = None,
     epochs: Annotated[int | None, option(TRAINING, "Passes over the training pixels.")] = None,
-    batch: Annotated[int | None, option(TRAINING, "Patches a step.")] = None,
+    batch: o.Batch = None,
     lr: Annotated[float | None, option(TRAINING, "Peak learning rate of Adam.")] = None,
     schedule: Annotated[str | None, option(TRAINING, "Learning rate: wave, cosine or constant.")] = None,
     weight_decay: Annotated[float | None, option(TRAINING, "L2 penalty of Adam.")] = None,
@@ -99,6 +100,9 @@ def train(
     config: Annotated[Path | None, option(RUN, "TOML file with any of these; the command line wins.")] = None,
     out: Annotated[Path | None, option(RUN, "Run folder to make.")] = None,
     resume: Annotated[Path | None, option(RUN, "Run folder, or folder of runs, to go on with.")] = None,
+    track: Annotated[
+        list[str] | None, option(RUN, "Also tell tensorboard or mlflow, inside RUN; can be repeated.")
+    ] = None,
     json: o.Json = False,
 ) -> None:
     """Train a network on a scene, score it, and write a run folder.
@@ -111,31 +115,42 @@ def train(
       hsi train --config runs/first/config.toml --seed 2 --out runs/second
       hsi train --model wcnet --dataset UP --protocol disjoint --runs 5 --out runs/five
       hsi train --resume runs/first
+      hsi train --model stnet --dataset IN --track tensorboard --track mlflow
+      torchrun --nproc-per-node 4 -m hsi train --model wcnet --dataset UP    (4 GPUs share each batch)
     """
     from hsi.commands import screen
     from hsi.commands.progress import TrainingProgress
-    from hsi.errors import Interrupted
+    from hsi.commands.ranks import joined
+    from hsi.errors import Interrupted, StorageError
+    from hsi.tracking import tracked
 
     given = {**o.given(context), "model_options": o.parse_settings(settings or [])}
-    watcher = TrainingProgress()
-    try:
-        if resume is None:
-            made, group = _train(given, runs, config, out, data_root, watcher)
-        else:
-            made, group = _resume(resume, given, runs, config, out, data_root, watcher)
-    except KeyboardInterrupt:
-        raise Interrupted(f"Interrupted; {_onward(watcher.folder)}") from None
-    if any(run.metrics["preset"] == "quick" for run in made):
-        screen.note("These are the quick preset's settings, not the papers' protocol.")
-    _show(made, group, json)
+    progress = TrainingProgress()
+    with joined(lambda: _onward(progress.folder, resume)) as ranks:
+        watcher = tracked(progress, track or [] if ranks.first else [])
+        try:
+            if resume is None:
+                made, group = _train(given, runs, config, out, data_root, watcher, ranks)
+            else:
+                made, group = _resume(resume, given, runs, config, out, data_root, watcher, ranks)
+            if any(run.metrics["preset"] == "quick" for run in made):
+                screen.note("These are the quick preset's settings, not the papers' protocol.")
+            _show(made, group, json)
+        except KeyboardInterrupt:
+            raise Interrupted(f"Interrupted; {_onward(progress.folder, resume)}") from None
+        except StorageError as error:
+            raise StorageError(error.path, error.reason, _onward(progress.folder, resume)) from None
 
 
-def _onward(folder: Path | None) -> str:
-    """Say how to go on after the run in `folder` was interrupted."""
+def _onward(begun: Path | None, resume: Path | None) -> str:
+    """Say how to go on where a run was `begun`, or where one was to be gone on with."""
     from hsi.training.repeat import is_group
 
+    folder = begun or resume
     if folder is None:
         return "nothing was written"
+    if is_group(folder):
+        return f"go on with: hsi train --resume {folder}"
     return f"go on with: hsi train --resume {folder.parent if is_group(folder.parent) else folder}"
 
 
@@ -146,12 +161,14 @@ def _train(
     out: Path | None,
     data_root: Path | None,
     watcher: Watcher,
+    ranks: Ranks,
 ) -> tuple[list[Run], Path | None]:
     """Train one run, or a group of them where several are asked for; return them and the group's folder."""
     from hsi.training import repeat, session
     from hsi.training.settle import settle
 
-    where: dict[str, Any] = {"out": out, "config": config, "data_root": data_root, "watcher": watcher}
+    where: dict[str, Any] = {"out": out, "config": config, "data_root": data_root}
+    where |= {"watcher": watcher, "ranks": ranks}
     settled = settle(**given, config=config)
     if runs is None and (settled.folds is None or settled.fold is not None):
         return [session.train(**given, **where)], None
@@ -167,6 +184,7 @@ def _resume(
     out: Path | None,
     data_root: Path | None,
     watcher: Watcher,
+    ranks: Ranks,
 ) -> tuple[list[Run], Path | None]:
     """Go on with a run or a group of runs, as it was begun."""
     from hsi.errors import ConfigError
@@ -179,13 +197,15 @@ def _resume(
     settled, count = repeat.read_group(folder) if group else (open_run(folder).config, 1)
     for name, value in {**given, "runs": runs}.items():
         there = count if name == "runs" else getattr(settled, name)
+        if (name, value) == ("batch", "auto") and settled.fit_memory:
+            continue
         if value is not None and value != there:
             raise ConfigError(
                 f"The run '{folder}' has {name} = {there!r}; --resume cannot change it to {value!r}."
             )
     if group:
-        return repeat.resume_runs(folder, data_root=data_root, watcher=watcher), folder
-    return [session.resume(folder, data_root=data_root, watcher=watcher)], None
+        return repeat.resume_runs(folder, data_root=data_root, watcher=watcher, ranks=ranks), folder
+    return [session.resume(folder, data_root=data_root, watcher=watcher, ranks=ranks)], None
 
 
 def _show(made: list[Run], group: Path | None, json: bool) -> None:

@@ -16,6 +16,8 @@ from hsi.datasets.palette import default_palette
 from hsi.datasets.scene import Scene
 from hsi.errors import SceneError
 
+_LONGEST = 200  # letters of a class's name that tables and figures have to hold
+
 
 @dataclass(frozen=True)
 class SceneFacts:
@@ -109,7 +111,7 @@ def assemble_scene(
         name=facts.name,
         cube=cube,
         labels=checked.labels,
-        class_names=tuple(facts.class_names.get(code, f"class {code}") for code in checked.codes),
+        class_names=tuple(facts.class_names.get(code, f"class {code}")[:_LONGEST] for code in checked.codes),
         colors=tuple(facts.colors[code] if code in facts.colors else next(spare) for code in checked.codes),
         title=facts.title or facts.name,
         label_codes=checked.codes,

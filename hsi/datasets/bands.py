@@ -23,8 +23,10 @@ from hsi.errors import ConfigError
 
 NO_WATER = "no-water"
 
-_NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")
-_RANGE = re.compile(r"(\d+(?:\.\d+)?)(nm|um|µm)?-(\d+(?:\.\d+)?)(nm|um|µm)", re.IGNORECASE)
+_NUMBERS = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?")
+_RANGE = re.compile(
+    r"(\d{1,18}(?:\.\d{1,18})?)(nm|um|µm)?-(\d{1,18}(?:\.\d{1,18})?)(nm|um|µm)", re.IGNORECASE
+)
 
 
 def parse_bands(
@@ -98,7 +100,8 @@ def _one(item: str, text: str, count: int, wavelengths_nm: NDArray[np.float64] |
             )
         return inside
     raise ConfigError(
-        f"'{item}' in the bands '{text}' cannot be read; write 0-99,120 or 400-1300nm or {NO_WATER}."
+        f"'{item[:100]}' in the bands '{text[:100]}' cannot be read; write 0-99,120 or 400-1300nm or "
+        f"{NO_WATER}."
     )
 
 

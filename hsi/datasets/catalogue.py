@@ -214,7 +214,7 @@ def list_scenes() -> list[SceneEntry]:
 def find_entry(name: str) -> SceneEntry | None:
     """Return the entry of a scene by name or alias, any letter case, or None."""
     _fill()
-    wanted = _fold(name)
+    wanted = _fold(name) if isinstance(name, str) else None  # a configuration may hold anything
     for entry in _entries.values():
         if wanted in {_fold(word) for word in (entry.name, *entry.aliases)}:
             return entry
@@ -231,5 +231,5 @@ def scene_entry(name: str) -> SceneEntry:
     """
     entry = find_entry(name)
     if entry is None:
-        raise SceneNotFoundError(unknown("scene", name, _entries))
+        raise SceneNotFoundError(unknown("scene", str(name), _entries))
     return entry

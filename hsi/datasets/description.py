@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from hsi.datasets.assemble import SceneFacts
-from hsi.datasets.locate import data_roots, find_file
+from hsi.datasets.locate import data_roots, find_file, user_path
 from hsi.datasets.own_files import ArraySource
 from hsi.datasets.palette import is_color
 from hsi.datasets.toml_files import read_toml, refuse_unknown_keys
@@ -86,8 +86,8 @@ def read_description(path: Path, data_root: str | Path | None = None) -> SceneDe
 
 def _found(source: ArraySource, description: Path, data_root: str | Path | None) -> ArraySource:
     """Settle where a file is: as named, beside the description, or under a data root."""
-    named = source.file.expanduser()
-    beside = description.parent / named
+    named = user_path(source.file)
+    beside = user_path(description.parent / named)  # which may be too long only now
     if named.is_absolute() or beside.exists():
         return ArraySource(beside, source.key)
     found = find_file(named, data_root)
@@ -111,6 +111,10 @@ def _name(value: Any, where: str) -> str:
     if any(character in name for character in '/\\:*?"<>|') or name.startswith("."):
         raise ConfigError(
             f'{where} becomes part of file names; leave out / \\ : * ? " < > | and a leading dot.'
+        )
+    if not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise ConfigError(
+            f"{where} becomes part of file names; use at most {_LONGEST_NAME} letters and no line breaks."
         )
     return name
 
@@ -165,9 +169,9 @@ def _by_code(item: Callable[[Any, str], Any]) -> Callable[[Any, str], dict[int, 
         if not isinstance(value, Mapping):
             raise ConfigError(f'{where} must be a table with one line a class, such as 1 = "...".')
         for code in value:
-            if not code.isdecimal() or int(code) == 0:
+            if not code.isdecimal() or len(code) > _LONGEST_CODE or int(code) == 0:
                 raise ConfigError(
-                    f"{where}: '{code}' is no class; use the whole numbers (from 1) of the label file."
+                    f"{where}: '{code[:40]}' is no class; use the whole numbers (from 1) of the label file."
                 )
         return {int(code): item(one, f"{where}, class {code}") for code, one in value.items()}
 
@@ -195,6 +199,9 @@ def _array_source(*names: str) -> Callable[[Any, str], ArraySource]:
 
     return check
 
+
+_LONGEST_NAME = 100
+_LONGEST_CODE = 18  # digits of a 64-bit number
 
 _KINDS: dict[str, Callable[[Any, str], Any]] = {
     "name": _name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +10,11 @@ from urllib.parse import urlsplit
 
 from hsi.datasets.catalogue import SceneEntry, SceneFile, scene_entry
 from hsi.datasets.locate import data_roots, find_scene_files
+from hsi.datasets.mirrors import in_order, wrong_turn
 from hsi.datasets.recognise import HEAD_BYTES, identify
 from hsi.errors import DownloadError
+from hsi.files.lock import clear_left, held
+from hsi.files.signals import signals_wait
 
 if TYPE_CHECKING:
     import requests
@@ -22,6 +24,7 @@ Progress = Callable[[str, int, "int | None"], None]
 
 _CHUNK = 1 << 14  # bytes; what a broken connection loses at most
 _TIMEOUT_S = (10.0, 60.0)  # to connect, between two chunks
+_MOST_BYTES = 16 << 30  # of a file whose size is not known: no mirror may fill the disk
 _ATTEMPTS = 20  # on one mirror, as long as each brings the file further
 
 
@@ -68,8 +71,8 @@ def download_scene(
     """Fetch the files of a benchmark scene, unless they are there already.
 
     Each mirror is tried in turn. What has arrived stays in ``FILE.part`` and is continued by the next
-    attempt. A file gets its final name only when its SHA-256 is right; where no hash is known, a warning says
-    that it could not be verified.
+    attempt. A file gets its final name only when its SHA-256 is right; one without a known hash is never
+    fetched.
 
     Parameters
     ----------
@@ -94,6 +97,8 @@ def download_scene(
         For an unknown name.
     DownloadError
         When no mirror gave a file: the reason of each, and which file to put where by hand.
+    InUseError
+        When another process is fetching the same file.
     """
     entry = scene_entry(name)
     found = None if force else find_scene_files(entry, data_root)
@@ -104,6 +109,7 @@ def download_scene(
         target = folder / file.file
         path = have.get(file, target)
         ours = path == target and file.urls and file.sha256  # a file elsewhere is its owner's business
+        clear_left(_lock_of(target))
         if force or not path.is_file() or (ours and file_sha256(path) != file.sha256):
             _download_file(entry, file, target, progress)
             path = target
@@ -113,10 +119,15 @@ def download_scene(
 
 def _download_file(entry: SceneEntry, file: SceneFile, target: Path, progress: Progress | None) -> None:
     verified = f" (SHA-256 {file.sha256})" if file.sha256 else ""
-    if not file.urls:
+    if target.name != file.file or target.parent.name != entry.name:
         raise DownloadError(
-            f"{file.file} cannot be fetched automatically: {entry.by_hand or 'no mirror is known'} (source: "
-            f"{entry.source}), then save it as {target}{verified}."
+            f"'{entry.name}/{file.file}' would be saved outside the folder for scenes; rename it."
+        )
+    if not file.urls or not file.sha256:
+        why = entry.by_hand or ("no hash of it is known" if file.urls else "no mirror is known")
+        raise DownloadError(
+            f"{file.file} cannot be fetched automatically: {why} (source: {entry.source}), then save it as "
+            f"{target}{verified}."
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -125,27 +136,32 @@ def _download_file(entry: SceneEntry, file: SceneFile, target: Path, progress: P
             f"The folder {target.parent} cannot be made ({error.strerror or error}); choose another with "
             "--data-root."
         ) from None
+    busy = f"Another process is fetching '{target}'; wait until it ends, or stop it first."
+    with held(_lock_of(target), busy):
+        _from_mirrors(entry, file, target, progress)
+
+
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
+
+
+def _from_mirrors(entry: SceneEntry, file: SceneFile, target: Path, progress: Progress | None) -> None:
     failures: list[tuple[str, _MirrorError]] = []
-    for url in file.urls:
+    for url in in_order(file.urls):
         try:
             _from_mirror(url, file, target, progress)
         except _MirrorError as error:
             failures.append((urlsplit(url).netloc, error))
         except OSError as error:
             raise DownloadError(
-                f"{target} cannot be written ({error.strerror or error}); choose another folder with "
-                "--data-root."
+                f"{target} cannot be written ({error.strerror or error}); make room, and the same command "
+                "goes on where it stopped, or choose another folder with --data-root."
             ) from None
         else:
-            if not file.sha256:
-                warnings.warn(
-                    f"{file.file} could not be verified: no hash of it is known; compare its shape and "
-                    "class counts.",
-                    stacklevel=3,
-                )
             return
     by_hand = (
-        f"fetch it by hand from {file.urls[0]} (or see {entry.source}) and save it as {target}{verified}"
+        f"fetch it by hand from {file.urls[0]} (or see {entry.source}) and save it as {target} "
+        f"(SHA-256 {file.sha256})"
     )
     if not any(error.reached for _, error in failures):
         raise DownloadError(f"No mirror of {file.file} can be reached (is this machine offline?): {by_hand}.")
@@ -159,11 +175,9 @@ def _from_mirror(url: str, file: SceneFile, target: Path, progress: Progress | N
     A ``.part`` stays only where it is a good beginning of the file.
     """
     part = target.with_name(target.name + ".part")
-    if not file.sha256:
-        part.unlink(missing_ok=True)  # nothing could tell later whether two halves belong together
     continued = part.exists()
     _fetch(url, part, file, progress)
-    if file.sha256 and file_sha256(part) != file.sha256:
+    if file_sha256(part) != file.sha256:
         part.unlink()
         if not continued:
             raise _MirrorError("another file (its SHA-256 is wrong)")
@@ -171,7 +185,10 @@ def _from_mirror(url: str, file: SceneFile, target: Path, progress: Progress | N
             url, file, target, progress
         )  # the first half may have been another file: once more, whole
         return
-    os.replace(part, target)
+    with signals_wait():
+        with part.open("rb+") as whole:
+            os.fsync(whole.fileno())
+        os.replace(part, target)
 
 
 def _fetch(url: str, part: Path, file: SceneFile, progress: Progress | None) -> None:
@@ -205,6 +222,8 @@ def _receive(
     answer: requests.Response, part: Path, had: int, file: SceneFile, progress: Progress | None
 ) -> int | None:
     """Write one answer to the end of `part` (afresh where the server sends all); return the whole size."""
+    if refused := wrong_turn(answer):
+        raise _MirrorError(refused)
     if answer.status_code == 416 and answer.headers.get("Content-Range") == f"bytes */{had}":
         return had  # nothing was missing
     if answer.status_code == 416:
@@ -223,6 +242,8 @@ def _receive(
         for chunk in answer.iter_content(_CHUNK):
             out.write(chunk)
             done += len(chunk)
+            if done > (file.size or _MOST_BYTES):
+                break  # its hash can no longer be right
             if progress is not None:
                 progress(file.file, done, total or file.size)
     return total

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi.datasets.array_info import ArrayInfo, raster_info
-from hsi.datasets.file_facts import FileFacts
+from hsi.datasets.coordinate_systems import names_a_system
+from hsi.datasets.file_facts import FileFacts, georeference_of
 from hsi.datasets.recognise import envi_header
+from hsi.datasets.size_limits import check_length
 from hsi.datasets.wavelengths import to_nanometres
 from hsi.errors import FileFormatError
 
@@ -101,6 +103,7 @@ def _open(path: Path) -> Any:
     from spectral.io import envi, spyfile
 
     header, data = envi_files(path)
+    check_length(header)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that names of header fields are not in lower case
         try:
@@ -166,19 +169,22 @@ def _georeference(header: Header, notes: list[str]) -> dict[str, Any] | None:
     try:
         col, row, x, y, width, height = (float(field) for field in fields[1:7])
         angle = next((float(one.split("=")[1]) for one in fields if one.strip().startswith("rotation=")), 0.0)
-    except ValueError:
+    except (ValueError, IndexError):
         notes.append("'map info' in the ENVI header cannot be read; the scene has no georeference.")
         return None
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     left, top = x - (col - 1) * width, y + (row - 1) * height
     transform = [cosine * width, sine * width, left, sine * height, -cosine * height, top]
-    return {"crs": _crs(header, fields, notes), "transform": transform}
+    placed = georeference_of(_crs(header, fields, notes), transform)
+    if placed is None:
+        notes.append("'map info' in the ENVI header gives pixels no place; the scene has no georeference.")
+    return placed
 
 
 def _crs(header: Header, fields: list[str], notes: list[str]) -> str:
     # The reader splits what is in braces at commas, which in WKT are part of the text.
     wkt = ",".join(_listed(header, "coordinate system string")).strip()
-    if wkt:
+    if wkt and names_a_system(wkt):
         return wkt
     plain = [field.strip().casefold() for field in fields]
     if any(re.fullmatch(r"wgs[-_ ]?(19)?84", field) for field in plain):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,3 +41,18 @@ class FileFacts:
     sensor: str = ""
     georeference: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
+
+
+def georeference_of(crs: str, transform: Sequence[float]) -> dict[str, Any] | None:
+    """Return a georeference as `FileFacts` has it, or None where its numbers put no pixel anywhere.
+
+    That is so where one is not finite or beyond any coordinate on earth, or where pixels have no area.
+    """
+    a, b, _, d, e, _ = transform
+    sizes = (abs(value) for value in transform)
+    if not all(math.isfinite(value) and value < _FARTHEST for value in sizes) or a * e - b * d == 0:
+        return None
+    return {"crs": crs, "transform": [float(value) for value in transform]}
+
+
+_FARTHEST = 1e12  # in metres or degrees, whichever the system has

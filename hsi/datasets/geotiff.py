@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi.datasets.array_info import ArrayInfo, raster_info
-from hsi.datasets.file_facts import FileFacts
+from hsi.datasets.file_facts import FileFacts, georeference_of
+from hsi.datasets.size_limits import check_claim, check_length
 from hsi.datasets.wavelengths import to_nanometres
 from hsi.errors import FileFormatError
 
@@ -60,6 +61,8 @@ def list_geotiff(path: Path) -> list[ArrayInfo]:
 def read_geotiff(path: Path, name: str = "") -> NDArray[Any]:
     """Return the values: (rows, cols, bands), a view of what was read by band; (rows, cols) of one band."""
     with _open(path) as source:
+        for (rows, cols), dtype in zip(source.block_shapes, source.dtypes, strict=True):
+            check_claim(path, (rows, cols), np.dtype(dtype).itemsize, path.stat().st_size)
         values: NDArray[Any] = source.read()
     return values[0] if len(values) == 1 else values.transpose(1, 2, 0)
 
@@ -99,7 +102,7 @@ def _open(path: Path) -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         try:
-            with rasterio.open(path, driver="GTiff") as source:
+            with rasterio.open(path.resolve(), driver="GTiff") as source:
                 yield source
         except rasterio.errors.RasterioError as error:
             cause = " ".join(str(error).split())[:160]
@@ -147,9 +150,15 @@ def _number(text: str) -> float | None:
 def _class_names(path: Path) -> dict[int, str]:
     """Return the names of the categories, code 0 apart, that GDAL keeps in ``FILE.aux.xml``."""
     beside = path.with_name(path.name + ".aux.xml")
+    if not beside.is_file():
+        return {}
+    check_length(beside)
+    text = beside.read_bytes()
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:  # GDAL writes none, and they can unpack to a great deal
+        return {}
     try:
-        band = ElementTree.parse(beside).find("PAMRasterBand[@band='1']")
-    except (OSError, ElementTree.ParseError):
+        band = ElementTree.fromstring(text).find("PAMRasterBand[@band='1']")
+    except (ElementTree.ParseError, ValueError, LookupError):
         return {}
     names = [] if band is None else band.findall("CategoryNames/Category")
     return {code: name.text for code, name in enumerate(names) if code and name.text}
@@ -162,4 +171,4 @@ def _georeference(source: Any) -> dict[str, Any] | None:
     if source.crs is not None:
         number = source.crs.to_epsg()
         crs = source.crs.to_wkt() if number is None else f"EPSG:{number}"
-    return {"crs": crs, "transform": [float(value) for value in source.transform[:6]]}
+    return georeference_of(crs, source.transform[:6])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hsi.errors import SceneError
 
 # More distinct values than any label map has; an image taken for labels has far more.
-_MOST_CLASSES = 1000
+MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def check_labels(
         raise SceneError(f"{where} has no labelled pixel (all are 0); give a map with at least two classes.")
     if len(codes) == 1:
         raise SceneError(f"{where} has a single class ({codes[0]}); a classification needs at least two.")
-    if len(codes) > _MOST_CLASSES:
+    if len(codes) > MOST_CLASSES:
         raise SceneError(
             f"{where} has {len(codes)} different values; this looks like an image, not like labels."
         )

@@ -14,7 +14,7 @@ from hsi.datasets.catalogue import SceneEntry, SceneFile, find_entry, list_scene
 from hsi.datasets.description import read_description
 from hsi.datasets.download import missing_files_message
 from hsi.datasets.label_checks import merge_maps
-from hsi.datasets.locate import SceneFiles, find_scene_files
+from hsi.datasets.locate import SceneFiles, find_scene_files, user_path
 from hsi.datasets.own_files import ArraySource, hashes_of, load_own
 from hsi.datasets.readers import list_arrays, read_array
 from hsi.datasets.recognise import recognise
@@ -64,7 +64,7 @@ def load_scene(
     ConfigError
         For options that do not go with `dataset`, and mistakes in a ``scene.toml``.
     """
-    path = Path(dataset).expanduser()
+    path = user_path(dataset)
     entry = find_entry(dataset) if isinstance(dataset, str) else None
     if entry is None and not path.exists():
         looks_like_path = isinstance(dataset, Path) or path.suffix or len(path.parts) > 1
@@ -76,9 +76,7 @@ def load_scene(
     if entry is None and path.is_dir():
         path = path / "scene.toml"
     if entry is None and path.suffix.lower() != ".toml":
-        return _load_file(
-            path, Path(labels).expanduser() if labels is not None else path, cube_key, labels_key
-        )
+        return _load_file(path, user_path(labels) if labels is not None else path, cube_key, labels_key)
     if labels is not None:
         raise ConfigError(
             f"'{dataset}' brings its own labels, so --labels does not go with it; name a cube file instead."

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsi.datasets.catalogue import SceneEntry, SceneFile
+from hsi.errors import SceneNotFoundError
 
 # Formats that a scene's file may have been saved in again; the first found counts.
 _SUFFIXES = (".mat", ".npy", ".npz", ".h5", ".hdf5")
@@ -22,6 +23,25 @@ class SceneFiles:
 
     cube: Path
     labels: Path
+
+
+def user_path(text: str | Path) -> Path:
+    """Return a path that someone wrote, with ``~`` spelt out; it need not lead anywhere.
+
+    Raises
+    ------
+    SceneNotFoundError
+        For what no file can be called: too long, with a zero byte, or below the home of nobody.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.exists()  # which asks the system whether such a name can be
+    except (OSError, ValueError, RuntimeError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise SceneNotFoundError(f"There is no file {str(text)[:100]!r} ({why}); check the path.") from None
+    if "\0" in str(path):
+        raise SceneNotFoundError(f"There is no file {str(path)[:100]!r}; check the path.")
+    return path
 
 
 def default_cache() -> Path:

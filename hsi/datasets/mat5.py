@@ -26,6 +26,7 @@ _COMPLEX_FLAG = 0x0800
 _HEADER_BYTES = 128
 _HEAD_BYTES = 8192  # more than the description of any variable takes
 _PIECE = 1 << 20
+_PADDING = 64  # bytes that may follow the numbers; 7 by the format
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ def _inflate(file: IO[bytes], stored: int, skip: int, wanted: int) -> NDArray[np
         if last > first:
             out[first:last] = np.frombuffer(piece, np.uint8)[first - done : last - done]
         done += len(piece)
+        if done > wanted + _PADDING:  # a few bytes can unpack to a great many
+            raise ValueError("a compressed variable is longer than it says")
     if done < wanted:
         raise ValueError("a compressed variable is too short")
     return out

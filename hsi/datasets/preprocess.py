@@ -6,7 +6,6 @@ beside the cube itself only the float32 result is ever held.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.datasets.numpy_files import read_archive
 from hsi.datasets.steps import PCA, BandList, Standardise
 from hsi.errors import ConfigError, FileFormatError, SceneError
 
@@ -23,10 +23,6 @@ FORMAT = 1
 PIECE_VALUES = 1 << 19  # values worked on at a time: 4 MiB as float64
 
 Step = BandList | Standardise | PCA
-
-
-# What NumPy and the lines of `load` raise for files that are missing, cut short, or something else.
-_UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile)
 
 
 class Preprocess:
@@ -177,8 +173,7 @@ class Preprocess:
             When the file is missing, or holds something else.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = read_archive(Path(path))
             if int(arrays["format"]) != FORMAT:
                 raise FileFormatError(f"'{path}' was saved by another version of hsi; fit it anew.")
             chain = cls(keep=arrays.get("keep"), components=int(arrays["components"]))
@@ -191,18 +186,25 @@ class Preprocess:
             for step in steps:
                 for name in step.learned:
                     setattr(step, name, arrays[f"{type(step).__name__}.{name}"])
-        except (
-            OSError,
-            EOFError,
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            zipfile.BadZipFile,
-        ) as error:
+            _check_learned(steps, chain.bands_in_)
+        except (OSError, KeyError, TypeError, ValueError, OverflowError, ConfigError) as error:
             raise FileFormatError(f"'{path}' is not a saved preprocessing: {error}.") from error
         chain.steps_ = tuple(steps)
         return chain
+
+
+def _check_learned(steps: Sequence[Step], bands: int) -> None:
+    """Raise ValueError or ConfigError unless each step takes as many bands as the one before it gives."""
+    for step in steps:
+        if isinstance(step, BandList):
+            step.check(bands)
+        out = step.components if isinstance(step, PCA) else bands
+        shapes = {"mean_": (bands,), "scale_": (bands,), "components_": (out, bands)}
+        for name in step.learned:
+            learned = getattr(step, name)
+            if learned.dtype.kind != "f" or learned.shape != shapes.get(name, (out,)):
+                raise ValueError(f"{name} does not fit {bands} bands")
+        bands = step.bands
 
 
 def _pieces(cube: NDArray[Any], pixels: NDArray[np.int64] | None) -> Iterator[NDArray[Any]]:

@@ -7,32 +7,25 @@ a transposed view where needed, never a copy. ENVI images are memory-mapped.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from hsi.datasets.array_info import ArrayInfo
 from hsi.datasets.envi import envi_facts, envi_files, list_envi, read_envi
 from hsi.datasets.file_facts import FileFacts
 from hsi.datasets.geotiff import geotiff_facts, list_geotiff, read_geotiff
+from hsi.datasets.hdf5_files import list_hdf5, read_hdf5
 from hsi.datasets.mat5 import list_variables, read_variable
+from hsi.datasets.numpy_files import list_npy, list_npz, read_npy, read_npz
 from hsi.datasets.recognise import ARRAYS, recognise
+from hsi.datasets.size_limits import check_claim
 from hsi.errors import FileFormatError, HsiError, near_miss
 
 Result = TypeVar("Result")
-
-# A deflate stream shrinks at most about 1030 times, so a file cannot honestly hold more than this many times
-# its size.
-_MOST_EXPANSION = 1100
-
-_MATLAB_NUMBERS = {
-    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "single", "double", "logical",
-}  # fmt: skip
 
 
 def list_arrays(path: Path) -> list[ArrayInfo]:
@@ -101,12 +94,8 @@ def read_array(
     """
     infos = list_arrays(path)
     info = _choose(path, infos, ndim, key, known_keys, option)
-    count = int(np.prod(info.shape, dtype=object))
-    if count > _MOST_EXPANSION * sum(file.stat().st_size for file in files_of(path)):
-        raise FileFormatError(
-            f"{path} is damaged: it claims to hold {info}, far more than a file of its size can; fetch it "
-            "again."
-        )
+    if recognise(path) != "envi":  # which is mapped, and was checked
+        check_claim(path, info.shape, np.dtype(info.dtype).itemsize, path.stat().st_size)
     array: NDArray[Any] = _guarded(path, lambda: _READERS[recognise(path)](path, info.name))
     if array.shape != info.shape or array.dtype.kind not in "iufb":
         raise FileFormatError(
@@ -166,101 +155,21 @@ def _read_mat5(path: Path, name: str) -> NDArray[Any]:
     return read_variable(path, next(one for one in list_variables(path) if one.name == name))
 
 
-def _stored_by_matlab(path: Path) -> bool:
-    # MATLAB v7.3 is HDF5 after a 512-byte text header; its axes come out reversed. Other HDF5 files are taken
-    # as they are.
-    return recognise(path) == "mat73"
-
-
-def _list_hdf5(path: Path) -> list[ArrayInfo]:
-    import h5py
-
-    infos = []
-    reverse = _stored_by_matlab(path)
-
-    def visit(name: str, node: Any) -> None:
-        if not isinstance(node, h5py.Dataset) or name.startswith("#"):
-            return
-        kind = node.attrs.get("MATLAB_class", b"")
-        kind = kind.decode(errors="replace") if isinstance(kind, bytes) else str(kind)
-        numeric = node.dtype.kind in "iufb" and (not kind or kind in _MATLAB_NUMBERS)
-        numeric = numeric and "MATLAB_empty" not in node.attrs and node.external is None
-        shape = tuple(node.shape or ())
-        infos.append(
-            ArrayInfo(
-                name,
-                shape[::-1] if reverse else shape,
-                kind if not numeric and kind else str(node.dtype),
-                numeric,
-            )
-        )
-
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)  # hard links only: never into another file
-    return infos
-
-
-def _read_hdf5(path: Path, name: str) -> NDArray[Any]:
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        array: NDArray[Any] = file[name][()]
-    return array.T if _stored_by_matlab(path) else array
-
-
-def _npy_header(file: IO[bytes], name: str) -> ArrayInfo:
-    version = npy_format.read_magic(file)
-    if version == (1, 0):
-        shape, _, dtype = npy_format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, _, dtype = npy_format.read_array_header_2_0(file)
-    else:
-        raise ValueError(f"version {version} of the .npy format")
-    words = "Python objects, which are never unpickled" if dtype.hasobject else str(dtype)
-    return ArrayInfo(name, tuple(shape), words, dtype.kind in "iufb")
-
-
-def _list_npy(path: Path) -> list[ArrayInfo]:
-    with path.open("rb") as file:
-        return [_npy_header(file, "")]
-
-
-def _list_npz(path: Path) -> list[ArrayInfo]:
-    infos = []
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.namelist():
-            if member.endswith(".npy"):
-                with archive.open(member) as file:
-                    infos.append(_npy_header(file, member[:-4]))
-    return infos
-
-
-def _read_npy(path: Path, name: str) -> NDArray[Any]:
-    array: NDArray[Any] = np.load(path, allow_pickle=False)
-    return array
-
-
-def _read_npz(path: Path, name: str) -> NDArray[Any]:
-    with np.load(path, allow_pickle=False) as arrays:
-        array: NDArray[Any] = arrays[name]
-    return array
-
-
 _LISTERS: dict[str, Callable[[Path], list[ArrayInfo]]] = {
     "mat5": _list_mat5,
-    "mat73": _list_hdf5,
-    "hdf5": _list_hdf5,
-    "npy": _list_npy,
-    "npz": _list_npz,
+    "mat73": list_hdf5,
+    "hdf5": list_hdf5,
+    "npy": list_npy,
+    "npz": list_npz,
     "envi": list_envi,
     "tiff": list_geotiff,
 }
 _READERS: dict[str, Callable[[Path, str], NDArray[Any]]] = {
     "mat5": _read_mat5,
-    "mat73": _read_hdf5,
-    "hdf5": _read_hdf5,
-    "npy": _read_npy,
-    "npz": _read_npz,
+    "mat73": read_hdf5,
+    "hdf5": read_hdf5,
+    "npy": read_npy,
+    "npz": read_npz,
     "envi": read_envi,
     "tiff": read_geotiff,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import zipfile
 from pathlib import Path
 
@@ -133,18 +134,23 @@ def recognise(path: Path) -> str:
         For anything else: the message says what it is and what to do.
     """
     try:
+        # A pipe or a device could be read for ever.
+        if not (stat.S_ISREG(path.stat().st_mode) or path.is_dir()):
+            raise FileFormatError(f"{path} is a device or a pipe; name a file.")
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except FileNotFoundError:
         raise SceneNotFoundError(f"There is no file {path}; check the path.") from None
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read ({error.strerror or error}); name a file.") from None
+    except ValueError as error:  # as for a name with a zero byte
+        raise FileFormatError(f"{str(path)!r} cannot be read ({error}); name a file.") from None
     found = identify(head)
     if found == "zip":
         try:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        except Exception:  # damaged bytes make it raise almost any type
             raise FileFormatError(
                 f"{path} is a truncated or damaged .npz file; fetch or write it again."
             ) from None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi.datasets.leakage import Leakage, check_patch, measure_leakage
+from hsi.datasets.numpy_files import read_archive
 from hsi.datasets.parts import AREAS, Labelled, Pixels
-from hsi.errors import SplitError
+from hsi.errors import FileFormatError, SplitError
+from hsi.files.atomic import written_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +71,8 @@ class Split:
     def __post_init__(self) -> None:
         check_patch(self.patch)
         object.__setattr__(self, "labelled", np.array(self.labelled, bool))
+        if self.labelled.ndim != 2:
+            raise SplitError(f"The map of labelled pixels is {self.labelled.ndim}-D, not 2-D; make it again.")
         if self.regions is not None:
             object.__setattr__(self, "regions", np.array(self.regions, np.uint8))
             if self.regions.shape != self.labelled.shape:
@@ -153,6 +155,8 @@ class Split:
         ------
         SplitError
             When the file cannot be written.
+        StorageError
+            When its disk is full or must not be written to.
         """
         target = Path(path)
         about = {
@@ -163,15 +167,10 @@ class Split:
         if self.regions is not None:
             arrays["regions"] = self.regions
         arrays["about"] = np.array(json.dumps(about))
-        partial = ""
         try:
-            with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as file:
-                partial = file.name
+            with written_whole(target) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, **arrays)
-            os.replace(partial, target)
         except OSError as error:
-            if partial:
-                Path(partial).unlink(missing_ok=True)
             raise SplitError(f"Cannot write the split to '{target}': {error.strerror or error}.") from error
 
     @classmethod
@@ -184,25 +183,27 @@ class Split:
             When the file is missing, is not such a file, or holds parts that fail the checks above.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            about = json.loads(str(arrays.pop("about")))
-            about["notes"] = tuple(about["notes"])
+            arrays: dict[str, Any] = read_archive(Path(path))
+            about = _checked_about(json.loads(str(arrays.pop("about"))))
             return cls(**arrays, **about)
         except FileNotFoundError as error:
             raise SplitError(
                 f"There is no split file '{path}'; make one with `hsi split --out {path}`."
             ) from error
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            zipfile.BadZipFile,
-        ) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, FileFormatError) as error:
             raise SplitError(f"'{path}' is not a split file; make one with `hsi split`.") from error
+
+
+def _checked_about(about: Any) -> dict[str, Any]:
+    """Return what a file says beside its arrays, or raise ValueError, KeyError or TypeError."""
+    kinds = {"labels_sha256": str, "scheme": str, "patch": int, "seed": int, "notes": list}
+    kinds_or_none = {"guard": str, "folds": int, "fold": int}
+    if any(not isinstance(about[name], kind) for name, kind in kinds.items()) or any(
+        not isinstance(about.get(name), (kind, type(None))) for name, kind in kinds_or_none.items()
+    ):
+        raise ValueError("an option of the split is of another kind")
+    about["notes"] = tuple(map(str, about["notes"]))
+    return dict(about)
 
 
 def hash_labels(labels: NDArray[Any]) -> str:

@@ -6,12 +6,13 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hsi.datasets.catalogue import find_entry
 from hsi.datasets.cube_checks import check_cube
 from hsi.datasets.load import load_scene
+from hsi.datasets.locate import user_path
+from hsi.datasets.numpy_files import map_npy
 from hsi.datasets.own_files import without_labels
 from hsi.datasets.readers import read_array
 from hsi.datasets.recognise import recognise
@@ -38,7 +39,7 @@ def load_unlabelled(
     SceneNotFoundError, FileFormatError, SceneError, ConfigError
         As `hsi.load_scene`.
     """
-    path = Path(dataset).expanduser()
+    path = user_path(dataset)
     named = isinstance(dataset, str) and find_entry(dataset) is not None
     if named or path.is_dir() or path.suffix.lower() == ".toml" or not path.exists():
         return load_scene(dataset, cube_key=cube_key, data_root=data_root)
@@ -50,7 +51,7 @@ def load_unlabelled(
 def _open_cube(path: Path, key: str | None) -> NDArray[Any]:
     if recognise(path) == "npy":
         with contextlib.suppress(ValueError, OSError):  # `read_array` says what is wrong
-            cube: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            cube = map_npy(path)
             if cube.ndim == 3:
                 return cube
     return read_array(path, ndim=3, key=key)

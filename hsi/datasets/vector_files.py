@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import struct
+import contextlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hsi.datasets.json_files import read_json
 from hsi.datasets.recognise import recognise
+from hsi.datasets.shapefile_checks import check_rows, check_shapes
+from hsi.datasets.size_limits import check_length
 from hsi.errors import FileFormatError
 
+_MOST_BYTES = 1 << 30  # of one part of a file of shapes; it is read whole
 _WGS84 = "OGC:CRS84"  # longitude, latitude: what GeoJSON is by its standard (RFC 7946, section 4)
 
 
@@ -42,11 +45,11 @@ def read_features(path: Path) -> Features:
 
 def _read_geojson(path: Path) -> Features:
     try:
-        table = json.loads(path.read_text(encoding="utf-8-sig"))
+        table = read_json(path, most=_MOST_BYTES)
         found = table["features"] if table["type"] == "FeatureCollection" else [table]
         found = [one for one in found if one.get("geometry")]
         crs = table.get("crs") or {"properties": {"name": _WGS84}}
-        return Features(
+        features = Features(
             [one["geometry"] for one in found],
             [one.get("properties") or {} for one in found],
             str(crs["properties"]["name"]),
@@ -55,6 +58,10 @@ def _read_geojson(path: Path) -> Features:
         raise FileFormatError(
             f"{path} is not a GeoJSON file that can be read ({error}); write it again."
         ) from None
+    for kind, ones in (("geometry", features.geometries), ("properties", features.attributes)):
+        if not all(isinstance(one, Mapping) for one in ones):
+            raise FileFormatError(f"{path} has a feature whose {kind} is no object; write it again.")
+    return features
 
 
 def _read_shapefile(path: Path) -> Features:
@@ -70,17 +77,28 @@ def _read_shapefile(path: Path) -> Features:
             raise FileFormatError(f"{path} lacks {needed.name} beside it; copy all parts of the shapefile.")
     encoding = path.with_suffix(".cpg")
     try:
+        for part in (path, path.with_suffix(".dbf"), projection, encoding):
+            if part.is_file():
+                check_length(part, _MOST_BYTES)
+        check_shapes(path)
+        check_rows(path.with_suffix(".dbf"))
         named = encoding.read_text(encoding="ascii").strip() if encoding.is_file() else "utf-8"
-        with warnings.catch_warnings():
+        with contextlib.ExitStack() as stack, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damage: what is damaged beyond reading raises
-            with shapefile.Reader(str(path), encoding=named, encodingErrors="replace") as reader:
+            # Two files are enough: the index (.shx) says nothing that the shapes do not.
+            shapes, rows = (
+                stack.enter_context(path.with_suffix(end).open("rb")) for end in (path.suffix, ".dbf")
+            )
+            with shapefile.Reader(shp=shapes, dbf=rows, encoding=named, encodingErrors="replace") as reader:
                 found = [one for one in reader.iterShapeRecords() if one.shape.shapeType != shapefile.NULL]
                 return Features(
                     [one.shape.__geo_interface__ for one in found],
                     [one.record.as_dict() for one in found],
                     projection.read_text(encoding="utf-8", errors="replace"),
                 )
-    except (shapefile.ShapefileException, struct.error, OSError, ValueError, LookupError) as error:
+    except FileFormatError:
+        raise
+    except Exception as error:  # damaged bytes make the reader raise almost any type
         raise FileFormatError(
             f"{path} is truncated or damaged ({error}); copy all its parts again."
         ) from None

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.datasets.coordinate_systems import names_a_system
 from hsi.datasets.geotiff import load_rasterio
+from hsi.datasets.label_checks import MOST_CLASSES
 from hsi.datasets.vector_files import read_features
 from hsi.errors import FileFormatError, SceneError, near_miss
 
@@ -23,6 +25,7 @@ _USUAL = (
     "class", "class_id", "classid", "class_name", "classname", "class_code", "label", "label_id", "code",
     "landcover", "land_cover", "lulc", "crop", "category", "species", "type",
 )  # fmt: skip
+_LARGEST_CODE = 9  # digits
 _NUMBERING = {"id", "fid", "ogc_fid", "objectid", "gid", "uid", "uuid", "index"}
 
 
@@ -68,15 +71,22 @@ def draw_labels(
             "georeferenced cube (GeoTIFF, or ENVI with map info), or give a label image."
         )
     codes, names, notes = _codes(path, features.attributes, class_field)
-    try:
-        source = rasterio.crs.CRS.from_user_input(features.crs)
-        target = rasterio.crs.CRS.from_user_input(georeference["crs"])
-        shapes = rasterio.warp.transform_geom(source, target, features.geometries)
-    except (rasterio.errors.RasterioError, ValueError, TypeError, KeyError, IndexError) as error:
-        cause = " ".join(str(error).split())[:160]
-        raise FileFormatError(f"{path} cannot be brought to the cube's coordinates: {cause}.") from None
+    for text in (features.crs, georeference["crs"]):
+        if not names_a_system(text):
+            raise FileFormatError(
+                f"{path} cannot be brought to the cube's coordinates: '{text[:60]}' is no coordinate system; "
+                "name one by its code, such as EPSG:32616."
+            )
     transform = rasterio.Affine(*georeference["transform"])
-    outside = sum(not _touches(rasterio, shape, transform, size) for shape in shapes)
+    try:
+        with rasterio.Env():  # so that GDAL's own messages do not reach the terminal
+            source = rasterio.crs.CRS.from_user_input(features.crs)
+            target = rasterio.crs.CRS.from_user_input(georeference["crs"])
+            shapes = rasterio.warp.transform_geom(source, target, features.geometries)
+            outside = sum(not _touches(rasterio, shape, transform, size) for shape in shapes)
+    except Exception as error:  # GDAL and PROJ raise almost any type
+        cause = " ".join(str(error).split())[:160] or type(error).__name__
+        raise FileFormatError(f"{path} cannot be brought to the cube's coordinates: {cause}.") from None
     if outside == len(shapes):
         raise SceneError(
             f"None of the {outside} features in {path} lies on the cube; check both coordinate systems."
@@ -94,6 +104,8 @@ def _burn(
 ) -> tuple[NDArray[np.int64], int]:
     labels = np.zeros(size, np.int64)
     draw = rasterio.features.rasterize
+    if len(set(codes)) > MOST_CLASSES:
+        raise FileFormatError(f"{path} has {len(set(codes))} classes; does that attribute hold the class?")
     contested = np.zeros(size, bool)
     for code in sorted(set(codes) - {0}):
         mine = [shape for shape, one in zip(shapes, codes, strict=True) if one == code]
@@ -101,7 +113,7 @@ def _burn(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", rasterio.errors.ShapeSkipWarning)  # empty shapes give nothing
                 covered = draw(mine, out_shape=size, transform=transform, dtype="uint8") > 0
-        except (rasterio.errors.RasterioError, ValueError) as error:
+        except Exception as error:  # GDAL raises almost any type
             raise FileFormatError(f"{path} holds a shape that cannot be drawn: {error}.") from None
         contested |= covered & (labels > 0)
         labels[covered] = code
@@ -187,9 +199,10 @@ def _whole_numbers(values: Iterable[Any]) -> list[int] | None:
     """Return values as codes (missing ones 0), or None where one is no whole number from 0, nor its text."""
     codes = []
     for value in values:
-        text = isinstance(value, str) and value.strip().isdecimal()
+        text = isinstance(value, str) and value.strip().isdecimal() and len(value) <= _LARGEST_CODE
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if value is not None and not text and not (number and value >= 0 and value % 1 == 0):
+        whole = number and 0 <= value < 10**_LARGEST_CODE and value % 1 == 0
+        if value is not None and not text and not whole:
             return None
         codes.append(0 if value is None else int(value))
     return codes

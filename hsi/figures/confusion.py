@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from hsi.errors import InputError
-from hsi.figures.style import COLUMN_MM, MM_PER_INCH, PAGE_MM, STYLE
+from hsi.figures.style import COLUMN_MM, MM_PER_INCH, PAGE_MM, STYLE, Picture
 
 WIDE = 9
 """With more classes than this the figure takes the whole page by default."""
@@ -47,7 +47,7 @@ def draw_confusion(
     longest = max(len(name) for name in class_names)
     beside = min(width / 2, 0.45 + 0.055 * longest)
     with rc_context(STYLE):
-        figure = Figure(figsize=(width, (width - beside) + 0.35), layout="constrained")
+        figure = Picture(figsize=(width, (width - beside) + 0.35), layout="constrained")
         axes = figure.subplots()
         axes.imshow(shares, cmap=colormaps["Blues"], vmin=0, vmax=1, aspect="auto")
         size = min(7.0, 0.36 * 72 * (width - beside) / classes)

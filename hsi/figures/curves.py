@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hsi.errors import InputError
-from hsi.figures.style import COLORS, COLUMN_MM, MM_PER_INCH, STYLE
+from hsi.figures.style import COLORS, COLUMN_MM, MM_PER_INCH, STYLE, Picture
 
 _HEIGHT_INCHES = 3.4
 _FEW = 20  # epochs, up to which each is marked
@@ -39,7 +39,7 @@ def draw_curves(
         raise InputError("There are no curves to draw: this classifier was fitted at once, without epochs.")
     epochs = [row["epoch"] + 1 for row in history]
     with rc_context(STYLE):
-        figure = Figure(figsize=(width_mm / MM_PER_INCH, _HEIGHT_INCHES), layout="constrained")
+        figure = Picture(figsize=(width_mm / MM_PER_INCH, _HEIGHT_INCHES), layout="constrained")
         loss, accuracy = figure.subplots(2, 1, sharex=True)
         for axes, name, scale, title in ((loss, "loss", 1, "Loss"), (accuracy, "oa", 100, "OA (%)")):
             for number, part in enumerate(("train", "val")):

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hsi.errors import InputError
-from hsi.figures.style import COLORS, COLUMN_INCHES, MARKERS, STYLE
+from hsi.figures.style import COLORS, COLUMN_INCHES, MARKERS, STYLE, Picture
 from hsi.scoring.distance import DistanceBin
 
 _SPREAD = 0.5  # width that the marks of all runs take in a bin, in bins
@@ -50,7 +50,7 @@ def draw_distance(curves: Mapping[str, Sequence[DistanceBin]], half_widths: Iter
     marks: list[Any] = []
     with rc_context(STYLE):
         height = _PANELS_INCHES + _ROW_INCHES * math.ceil(len(legend) / _COLUMNS)
-        figure = Figure(figsize=(COLUMN_INCHES, height), layout="constrained")
+        figure = Picture(figsize=(COLUMN_INCHES, height), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         for number, bins in enumerate(curves.values()):
             marks.append(_draw_run(above, below, bins, number, len(curves)))

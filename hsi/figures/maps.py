@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hsi.datasets.palette import UNLABELLED, to_rgb
 from hsi.datasets.scene import Scene
 from hsi.errors import InputError
-from hsi.figures.style import COLUMN_MM, MM_PER_INCH, STYLE
+from hsi.figures.style import COLUMN_MM, MM_PER_INCH, STYLE, Picture
 
 NO_LABEL, NOT_TESTED, RIGHT, WRONG = UNLABELLED, "#7f7f7f", "#56b4e9", "#d55e00"
 ERROR_COLORS = (NO_LABEL, NOT_TESTED, RIGHT, WRONG)
@@ -144,7 +144,7 @@ def draw_map(
     below = _LINE_INCHES * (lines + 0.5) if legend else _BAR_INCHES if bar else 0.0
     below += _LINE_INCHES * 1.5 if caption else 0.0
     with rc_context(STYLE):
-        figure = Figure(figsize=(width, height + below))
+        figure = Picture(figsize=(width, height + below))
         share = height * cols / rows / width  # a tall scene leaves room beside it
         axes = figure.add_axes(((1 - share) / 2, below / (height + below), share, height / (height + below)))
         axes.imshow(image, interpolation="nearest", aspect="auto")

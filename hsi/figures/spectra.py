@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hsi.datasets.scene import Scene
 from hsi.errors import InputError
-from hsi.figures.style import MM_PER_INCH, PAGE_MM, STYLE
+from hsi.figures.style import MM_PER_INCH, PAGE_MM, STYLE, Picture
 
 GAP = 3.0
 """Neighbouring bands farther apart than this many times the usual distance are not joined by a line."""
@@ -79,7 +79,7 @@ def draw_spectra(scene: Scene, *, width_mm: float = PAGE_MM) -> Figure:
     rows = math.ceil(scene.classes / _COLUMNS)
     with rc_context(STYLE):
         size = (width_mm / MM_PER_INCH, rows * _ROW_INCHES + _AROUND_INCHES)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Picture(figsize=size, layout="constrained")
         panels = figure.subplots(
             rows, min(_COLUMNS, scene.classes), squeeze=False, sharex=True, sharey=True
         ).ravel()

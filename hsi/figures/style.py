@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,21 @@ STYLE: Any = {
     "lines.linewidth": 1.0,
     "lines.markersize": 4,
     "pdf.fonttype": 42,  # text stays text, which journals ask for
+    "text.parse_math": False,  # names of classes and scenes come from files and may hold dollar signs
 }
 
 _PIXELS_PER_INCH = 300
+_PIXELS_PER_INCH_ON_SCREEN = 110
+
+
+class Picture(Figure):
+    """A figure that notebooks show as it is saved, whether or not pyplot is in use there."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        with rc_context(STYLE):
+            self.savefig(buffer, format="png", dpi=_PIXELS_PER_INCH_ON_SCREEN)
+        return buffer.getvalue()
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:

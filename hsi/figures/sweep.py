@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hsi.errors import InputError
-from hsi.figures.style import COLORS, COLUMN_INCHES, MARKERS, STYLE
+from hsi.figures.style import COLORS, COLUMN_INCHES, MARKERS, STYLE, Picture
 from hsi.sweep.table import Cell
 
 _PANELS_A_ROW = 2
@@ -37,7 +37,7 @@ def draw_sweep(cells: Sequence[Cell]) -> Figure:
     most = max(len(_labels(cells, scene)) for scene in scenes)
     with rc_context(_SVG):
         height = rows * (most * _LINE_INCHES + _AROUND_INCHES) + 0.3
-        figure = Figure(figsize=(COLUMN_INCHES * columns, height), layout="constrained")
+        figure = Picture(figsize=(COLUMN_INCHES * columns, height), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel, scene in zip(panels, scenes, strict=False):
             _draw_scene(panel, [cell for cell in cells if cell.scene == scene], scene, protocols)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,8 @@ from hsi.errors import ConfigError
 from hsi.mapping.cells import Window
 from hsi.mapping.layer import Layer, Write
 
+ROOM_BYTES = 2**22
+"""Zeros that are written at a time where a system cannot give a file its room at once."""
 MAT_BYTES = 2**31
 """What one variable of a version 5 file can hold."""
 
@@ -22,6 +26,7 @@ MAT_BYTES = 2**31
 def write_npy(path: Path, layer: Layer) -> Iterator[Write]:
     """Write ``layer.shape`` as one array, tile by tile: the file is a memory map."""
     array = np.lib.format.open_memmap(path, mode="w+", dtype=layer.dtype, shape=layer.shape)
+    _take_room(path, array.offset)
     yield _into(array)
     array.flush()
 
@@ -47,6 +52,25 @@ def write_mat(path: Path, layer: Layer) -> Iterator[Write]:
     names = np.array(layer.class_names, dtype=object)
     with path.open("wb") as file:  # given a name, SciPy would add .mat to it
         savemat(file, {layer.kind: array, "class_names": names}, do_compression=True)
+
+
+def _take_room(path: Path, offset: int) -> None:
+    """Give a file with nothing but zeros after `offset` its room on the disk.
+
+    A full disk says so here; later it would end the process that writes into the map.
+    """
+    size = path.stat().st_size
+    with path.open("rb+") as file:
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                    raise
+        file.seek(offset)
+        for start in range(offset, size, ROOM_BYTES):
+            file.write(bytes(min(ROOM_BYTES, size - start)))
 
 
 def _into(array: NDArray[Any]) -> Write:

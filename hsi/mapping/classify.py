@@ -52,15 +52,27 @@ def classify_scene(
     """
     model.eval()
     for tile in blocks.tiles(classes, budget):
-        block = blocks.read(tile)
-        logits = np.empty((*tile.shape, classes), np.float32)
-        for cell in tile.cells():
-            place = Window(
-                cell.top - tile.top, cell.bottom - tile.top, cell.left - tile.left, cell.right - tile.left
-            )
-            found = classify_block(model, block.part(place, blocks.margin), blocks.patch, device=device)
-            logits[place.top : place.bottom, place.left : place.right] = found
-        yield tile, logits, block.missing
+        yield tile, *classify_tile(model, blocks, tile, classes, device=device)
+
+
+def classify_tile(
+    model: nn.Module,
+    blocks: SceneBlocks,
+    tile: Window,
+    classes: int,
+    *,
+    device: str | torch.device = "cpu",
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return logits ``(h, w, classes)`` of one tile, and which pixels lack data; see `classify_scene`."""
+    block = blocks.read(tile)
+    logits = np.empty((*tile.shape, classes), np.float32)
+    for cell in tile.cells():
+        place = Window(
+            cell.top - tile.top, cell.bottom - tile.top, cell.left - tile.left, cell.right - tile.left
+        )
+        found = classify_block(model, block.part(place, blocks.margin), blocks.patch, device=device)
+        logits[place.top : place.bottom, place.left : place.right] = found
+    return logits, block.missing
 
 
 def classify_block(

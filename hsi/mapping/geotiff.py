@@ -5,7 +5,11 @@ Needs rasterio, the optional extra ``geo``.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +26,8 @@ from hsi.mapping.layer import Layer, Write
 
 CACHE_MB = 64
 """Memory that GDAL may keep strips in until they are whole: our decision."""
+FULL = 2**20
+"""Bytes: a disk on which a write failed and that has less left is taken to be full: our decision."""
 
 
 @contextmanager
@@ -39,11 +45,12 @@ def write_geotiff(path: Path, layer: Layer) -> Iterator[Write]:
     """
     try:
         import rasterio
-        from rasterio.errors import CRSError, NotGeoreferencedWarning
+        from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioIOError
     except ImportError:
         raise ConfigError(
             "GeoTIFF needs rasterio, which is not installed: pip install 'hsi[geo]', or write .npy or .png."
         ) from None
+    written: list[tuple[Any, int]] = []
     place = layer.georeference or {}
     options: dict[str, Any] = {
         "driver": "GTiff",
@@ -66,7 +73,7 @@ def write_geotiff(path: Path, layer: Layer) -> Iterator[Write]:
             raise ConfigError(f"The scene's coordinate system cannot be understood: {error}.") from None
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # many benchmark scenes have no place
-        with rasterio.open(path, "w", **options) as file:
+        with _reasons(path), rasterio.open(path, "w", **options) as file:
             file.update_tags(**{f"CLASS_{n}": name for n, name in enumerate(layer.class_names, start=1)})
             if layer.kind == "proba":
                 file.descriptions = layer.class_names
@@ -80,9 +87,33 @@ def write_geotiff(path: Path, layer: Layer) -> Iterator[Write]:
                 span = rasterio.windows.Window.from_slices(
                     (window.top, window.bottom), (window.left, window.right)
                 )
-                file.write(np.moveaxis(values.reshape(*values.shape[:2], -1), 2, 0), window=span)
+                bands = np.moveaxis(values.reshape(*values.shape[:2], -1), 2, 0).astype(layer.dtype)
+                file.write(bands, window=span)
+                written.append((span, zlib.crc32(bands.tobytes())))
 
             yield write
+        with _reasons(path), rasterio.open(path) as file:
+            # GDAL does not tell whether the disk took what it kept to the end.
+            for span, checksum in written:
+                if zlib.crc32(file.read(window=span).tobytes()) != checksum:
+                    raise RasterioIOError("what was written is not what is there")
+
+
+@contextmanager
+def _reasons(path: Path) -> Iterator[None]:
+    """Say with the system's own error why GDAL could not write, which it does not tell apart itself."""
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except (RasterioError, SystemError) as error:
+        code = errno.ENOSPC if shutil.disk_usage(path.parent).free < FULL else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error
+
+
+def category_names_path(path: Path) -> Path:
+    """Return where GDAL looks for the names of the values of the map `path`."""
+    return path.with_name(f"{path.name}.aux.xml")
 
 
 def category_names(layer: Layer) -> str:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hsi.datasets.patches import PatchCutter
+from hsi.mapping.memory import Portion
 
 BATCH = 256
 
@@ -16,12 +17,21 @@ BATCH = 256
 def predict_logits(
     model: nn.Module, cutter: PatchCutter, pixels: NDArray[np.int64], *, batch: int = BATCH
 ) -> Tensor:
-    """Return logits ``(len(pixels), classes)``, float32, on the CPU; pixels are row-major flat indices."""
+    """Return logits ``(len(pixels), classes)``, float32, on the CPU; pixels are row-major flat indices.
+
+    Where memory runs out, fewer than `batch` patches are taken at once.
+    """
     was_training = model.training
     model.eval()
-    chunks = [
-        model(cutter(pixels[start : start + batch])).float().cpu() for start in range(0, len(pixels), batch)
-    ]
+    chunks: list[Tensor] = []
+    done, portion = 0, Portion(batch)
+
+    def next_chunk(size: int) -> Tensor:
+        return model(cutter(pixels[done : done + size])).float().cpu()
+
+    while done < len(pixels):
+        chunks.append(portion.run(next_chunk))
+        done += len(chunks[-1])
     model.train(was_training)
     return torch.cat(chunks)
 
@@ -30,5 +40,10 @@ def predict_labels(
     model: nn.Module, cutter: PatchCutter, pixels: NDArray[np.int64], *, batch: int = BATCH
 ) -> NDArray[np.int64]:
     """Return the most likely class 1..C of each pixel."""
-    labels: NDArray[np.int64] = predict_logits(model, cutter, pixels, batch=batch).argmax(dim=1).numpy() + 1
+    return likeliest(predict_logits(model, cutter, pixels, batch=batch))
+
+
+def likeliest(logits: Tensor) -> NDArray[np.int64]:
+    """Return the most likely class 1..C for each row of logits ``(n, classes)``."""
+    labels: NDArray[np.int64] = logits.argmax(dim=1).numpy() + 1
     return labels

@@ -34,6 +34,7 @@ Mixer = Callable[[int, int], nn.Module]
 
 LAYERS = (4, 6, 8)
 GROWTH = (8, 16, 32)
+MOST_CHANNELS, MOST_GROWTH = 2048, 256  # five and eight times those of the papers; our decision
 BOTTLENECK = 4
 GROUPS = 4
 
@@ -69,7 +70,7 @@ class DenseLayer(nn.Module):
             When the mixer's output has other sizes than a mixer must give.
         """
         y = self.mixer(x)
-        expected = (len(x), self.width, *x.shape[2:])
+        expected = (x.shape[0], self.width, *x.shape[2:])
         if y.shape != expected:
             raise ModelError(
                 f"A mixer must keep N, D, H, W and return out_channels channels; {type(self.mixer).__name__} "
@@ -169,6 +170,12 @@ class DenseNet3D(nn.Module):
         )
         if len(layers) != len(growth) or not layers or min(*layers, *growth) < 1:
             raise ModelError("layers and growth need one positive number for each dense block.")
+        added = sum(count * k for count, k in zip(layers, growth, strict=True))
+        if added > MOST_CHANNELS or max(growth) > MOST_GROWTH:
+            raise ModelError(
+                f"Dense blocks may add at most {MOST_CHANNELS} channels, and each layer {MOST_GROWTH}; got "
+                f"layers {list(layers)}, growth {list(growth)}."
+            )
         if any(k % GROUPS for k in growth):
             raise ModelError(
                 f"Each growth must be a multiple of {GROUPS}, the number of groups; got {list(growth)}."

@@ -13,3 +13,12 @@ def runs_eagerly() -> bool:
     """
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined]
     return not (torch.compiler.is_compiling() or tracing or _get_current_dispatch_mode() is not None)
+
+
+def is_written_out() -> bool:
+    """Tell whether the network is being traced for a file: by ``torch.export`` or TorchScript's tracer.
+
+    Such a graph must hold for any number of samples, so nothing may depend on how many there are now.
+    """
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined]
+    return tracing or torch.compiler.is_exporting()

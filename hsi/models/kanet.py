@@ -64,10 +64,11 @@ class KANConv3d(nn.Module):
     grid
         The knots, ``(in, G + 2p + 1)``, one strictly increasing row per input channel; a buffer.
 
-    Notes ----- Input ``(N, in, D, H, W)`` of any strides; channels_last_3d is fastest and is what comes back.
-    Basis functions are computed once per element, whatever the kernel, and chunk by chunk, so they are never
-    all in memory. Under ``torch.compile``, export and FLOP counters, plain operations compute the same
-    function.
+    Notes
+    -----
+    Input ``(N, in, D, H, W)`` of any strides; channels_last_3d is fastest and is what comes back. Basis
+    functions are computed once per element, whatever the kernel, and chunk by chunk, so they are never all in
+    memory. Under ``torch.compile``, export and FLOP counters, plain operations compute the same function.
     """
 
     grid: Tensor

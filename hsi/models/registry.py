@@ -130,4 +130,10 @@ def build_model(name: str, *, bands: int, classes: int, patch: int, **options: A
                 f"Model '{entry.name}' has no option '{option}'.{near_miss(option, entry.options)} "
                 f"Its options: {known}."
             )
-    return entry.build(bands, classes, patch, **options)
+    try:
+        return entry.build(bands, classes, patch, **options)
+    except (TypeError, ValueError, OverflowError, RuntimeError, MemoryError) as error:
+        if not options:
+            raise
+        given = ", ".join(f"{option} = {value!r:.60}" for option, value in options.items())
+        raise ModelError(f"Model '{entry.name}' cannot be built with {given} ({error}).") from error

@@ -20,9 +20,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from hsi.errors import ModelError
-
-AXES = {"d": 1, "h": 2, "w": 3}
-"""Where each axis stands in rows ``(N, D, H, W, C)``."""
+from hsi.models.eager import is_written_out
+from hsi.models.snake_grid import AXES, as_images, as_rows, plane_of, sampler_grid, shifted, unshift
+from hsi.models.snake_plain import plain_rows
 
 CHUNK_VOXELS = 16384  # on CPU: temporaries of about 3 MB, which stay in the cache
 
@@ -155,6 +155,8 @@ def snake_rows(
     """
     if offsets is not None:
         offsets = offsets.to(_sampling_dtype(x))
+    if is_written_out():
+        return plain_rows(x, centre, bias, outer, offsets, views, _SAMPLER)
     rows: Tensor = _SnakeRows.apply(x, centre, bias, outer, offsets, views)
     return rows
 
@@ -180,12 +182,12 @@ class _SnakeRows(torch.autograd.Function):
             maps = F.linear(x[part], outer).to(out.dtype)
             first, column = out.shape[-1] - width * len(views), 0
             for view in views:
-                target = _plane(out[part].narrow(-1, first, width), view.axis)
+                target = plane_of(out[part].narrow(-1, first, width), view.axis)
                 for i, distance in enumerate(_distances(view.points)):
-                    source = _shifted(_plane(maps.narrow(-1, column, width), view.axis), distance)
+                    source = shifted(plane_of(maps.narrow(-1, column, width), view.axis), distance)
                     if view.slot is not None and offsets is not None:
-                        grid, _ = _grid(offsets[part].select(-2, view.slot + i), view.axis)
-                        source = _rows(torch.grid_sampler_2d(_images(source), grid, *_SAMPLER), target)
+                        grid, _ = sampler_grid(offsets[part].select(-2, view.slot + i), view.axis)
+                        source = as_rows(torch.grid_sampler_2d(as_images(source), grid, *_SAMPLER), target)
                     target += source
                     column += width
                 first += width
@@ -209,21 +211,21 @@ class _SnakeRows(torch.autograd.Function):
             d_maps = torch.empty_like(maps)
             first, column = grad.shape[-1] - width * len(views), 0
             for view in views:
-                d_target = _plane(grad[part].narrow(-1, first, width).to(dtype), view.axis)
+                d_target = plane_of(grad[part].narrow(-1, first, width).to(dtype), view.axis)
                 moves = view.slot is not None and offsets is not None
-                images = _images(d_target).contiguous() if moves else d_target
+                images = as_images(d_target).contiguous() if moves else d_target
                 for i, distance in enumerate(_distances(view.points)):
                     d_source = d_target
                     if view.slot is not None and offsets is not None and d_offsets is not None:
-                        source = _shifted(_plane(maps.narrow(-1, column, width), view.axis), distance)
-                        grid, scale = _grid(offsets[part].select(-2, view.slot + i), view.axis)
+                        source = shifted(plane_of(maps.narrow(-1, column, width), view.axis), distance)
+                        grid, scale = sampler_grid(offsets[part].select(-2, view.slot + i), view.axis)
                         d_images, d_grid = torch.ops.aten.grid_sampler_2d_backward(
-                            images, _images(source), grid, *_SAMPLER, [True, True]
+                            images, as_images(source), grid, *_SAMPLER, [True, True]
                         )
-                        d_source = _rows(d_images, d_target)
-                        d_slot = _plane(d_offsets[part].select(-2, view.slot + i), view.axis)
+                        d_source = as_rows(d_images, d_target)
+                        d_slot = plane_of(d_offsets[part].select(-2, view.slot + i), view.axis)
                         d_slot.copy_(d_grid.view(d_slot.shape)).mul_(scale)
-                    _unshift(d_source, _plane(d_maps.narrow(-1, column, width), view.axis), distance)
+                    unshift(d_source, plane_of(d_maps.narrow(-1, column, width), view.axis), distance)
                     column += width
                 first += width
             flat_maps = d_maps.view(-1, outer.shape[0]).to(x.dtype)
@@ -253,57 +255,3 @@ def _chunks(x: Tensor) -> list[slice]:
 def _distances(points: int) -> list[int]:
     """Places on the axis of the points that move: all but the centre."""
     return [place for place in range(-(points // 2), points // 2 + 1) if place]
-
-
-def _plane(rows: Tensor, axis: str) -> Tensor:
-    """``(N, D, H, W, k)`` as ``(N, V, A, B, k)``: the view's axis, then the plane it moves in; no copy."""
-    return rows.movedim(AXES[axis], 1)
-
-
-def _images(plane: Tensor) -> Tensor:
-    """``(N, V, A, B, k)`` as images ``(N * V, k, A, B)``."""
-    return plane.flatten(0, 1).permute(0, 3, 1, 2)
-
-
-def _rows(images: Tensor, plane: Tensor) -> Tensor:
-    """Images as ``(N, V, A, B, k)``, sizes as in `plane`."""
-    return images.permute(0, 2, 3, 1).view(plane.shape)
-
-
-def _shifted(plane: Tensor, distance: int) -> Tensor:
-    """Copy `plane` with ``[:, v]`` taken from ``v + distance``, clamped to the border."""
-    size = plane.shape[1]
-    step = min(abs(distance), size - 1)
-    out = plane.new_empty(plane.shape)
-    if distance > 0:
-        out[:, : size - step] = plane[:, step:]
-        out[:, size - step :] = plane[:, -1:]
-    else:
-        out[:, step:] = plane[:, : size - step]
-        out[:, :step] = plane[:, :1]
-    return out
-
-
-def _unshift(d_shifted: Tensor, d_plane: Tensor, distance: int) -> None:
-    """Write the gradient of `_shifted` into `d_plane`."""
-    size = d_plane.shape[1]
-    step = min(abs(distance), size - 1)
-    if distance > 0:
-        d_plane[:, step:] = d_shifted[:, : size - step]
-        d_plane[:, :step] = 0
-        d_plane[:, -1] += d_shifted[:, size - step :].sum(1)
-    else:
-        d_plane[:, : size - step] = d_shifted[:, step:]
-        d_plane[:, size - step :] = 0
-        d_plane[:, 0] += d_shifted[:, :step].sum(1)
-
-
-def _grid(offsets: Tensor, axis: str) -> tuple[Tensor, Tensor]:
-    """Turn offsets ``(N, D, H, W, 2)`` into positions ``(N * V, A, B, 2)`` and their scale in [-1, 1]."""
-    plane = _plane(offsets, axis).contiguous()
-    height, width = plane.shape[2:4]
-    # On an axis of one voxel there is nowhere to go; 2 / (n - 1) would be infinite.
-    scale = plane.new_tensor([2 / (n - 1) if n > 1 else 0.0 for n in (width, height)])
-    ticks = [torch.linspace(-1, 1, n, dtype=plane.dtype, device=plane.device) for n in (height, width)]
-    down, across = torch.meshgrid(*ticks, indexing="ij")
-    return torch.addcmul(torch.stack((across, down), -1), plane, scale).flatten(0, 1), scale

@@ -6,7 +6,7 @@ part is whose stands in `hsi.models.sgdscnet`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -173,9 +173,32 @@ class SnakeTemplates(nn.Module):
         y = cast(Tensor, self.relu(self.norm(rows.permute(0, 4, 1, 2, 3))))
         return self._drop_views(y) if self.training and self.view_drop else y
 
+    def positions(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield for each view in turn where `forward` samples the input for the points of every snake.
+
+        ``(N, K, 3, D, H, W)``: positions in voxels, in the order D, H, W, of the K points of the snake that
+        is centred on each voxel, clamped to the volume. In training mode this also moves the running
+        statistics of the offset head's batch norm, as any forward pass.
+        """
+        offsets, views = self._displacements(x)
+        ticks = [torch.arange(n, dtype=torch.float32, device=x.device) for n in x.shape[2:]]
+        straight = torch.stack(torch.meshgrid(*ticks, indexing="ij"))  # (3, D, H, W)
+        for view in views:
+            own, middle = "dhw".index(view.axis), view.points // 2
+            place = straight.repeat(x.shape[0], view.points, 1, 1, 1, 1)
+            place[:, :, own] += torch.arange(-middle, middle + 1, device=x.device).view(-1, 1, 1, 1)
+            if offsets is not None and view.slot is not None:
+                shift = offsets.narrow(-2, view.slot, view.points - 1).permute(0, 4, 5, 1, 2, 3)
+                for i, axis in enumerate(axis for axis in (2, 1, 0) if axis != own):
+                    place[:, :middle, axis] += shift[:, :middle, i]
+                    place[:, middle + 1 :, axis] += shift[:, middle:, i]
+            for axis, size in enumerate(x.shape[2:]):
+                place[:, :, axis].clamp_(0, size - 1)
+            yield place
+
     def _displacements(self, x: Tensor) -> tuple[Tensor | None, tuple[View, ...]]:
         """Return the offsets ``(N, D, H, W, slots, 2)`` of the points, and the views that use them."""
-        sizes = dict(zip("dhw", x.shape[2:], strict=True))
+        sizes = dict(zip("dhw", map(int, x.shape[2:]), strict=True))  # a tracer has tensors in shapes
         room = [max(sizes[axis] for axis in axes) > 1 for axes in self.moves]
         if not any(room):
             return None, tuple(View(axis, k, None) for axis, k in zip(self.views, self.points, strict=True))

@@ -170,7 +170,7 @@ class SpectralFormer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
-        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), self.embedding(x)], dim=1)
+        tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), self.embedding(x)], dim=1)
         outputs = [self.dropout(tokens + self.positions)]
         for place, encoder in enumerate(self.encoders):
             z = outputs[-1]

@@ -135,18 +135,25 @@ class WaveletConv3d(nn.Module):
             x, base.to(x.dtype), bias.to(x.dtype), [kernel.to(x.dtype) for kernel in kernels]
         )
 
+    def sub_bands(self, x: Tensor) -> list[Tensor]:
+        """Return what the convolution of each level gets: ``(N, C, B, d, h, w)``, B as in `SUBBANDS`."""
+        low, levels = x, []
+        for _ in range(self.levels):
+            levels.append(dwt3d(_pad_to_even(low, AXES[self.axes]), self.filters, "zero", self.axes))
+            low = levels[-1][:, :, 0]
+        return levels
+
     def _compose(self, x: Tensor, base: Tensor, bias: Tensor, kernels: Sequence[Tensor]) -> Tensor:
         """The operator as its formulas read, for any wavelet."""
-        low, bands, sizes = x, [], []
-        for kernel in kernels:
-            size = low.shape[-3:]
-            padded = _pad_to_even(low, AXES[self.axes])
-            parts = dwt3d(padded, self.filters, "zero", self.axes)  # (N, C, B, d, h, w)
-            low = parts[:, :, 0]
-            bands.append(depthwise_conv3d(parts.flatten(1, 2), kernel).view(parts.shape))
-            sizes.append((size, padded.shape[-3:]))
+        levels = self.sub_bands(x)
+        sizes = [x.shape[-3:], *(parts.shape[-3:] for parts in levels[:-1])]
+        bands = [
+            depthwise_conv3d(parts.flatten(1, 2), kernel).view(parts.shape)
+            for parts, kernel in zip(levels, kernels, strict=True)
+        ]
         z: Tensor | None = None
-        for parts, (size, padded_size) in zip(reversed(bands), reversed(sizes), strict=True):
+        for parts, size in zip(reversed(bands), reversed(sizes), strict=True):
+            padded_size = _even(size, AXES[self.axes])
             if z is not None:
                 parts = torch.cat((parts[:, :, :1] + z.unsqueeze(2), parts[:, :, 1:]), dim=2)
             z = idwt3d(parts, self.filters, "zero", self.axes, size=padded_size)
@@ -156,8 +163,13 @@ class WaveletConv3d(nn.Module):
 
 def _pad_to_even(x: Tensor, axes: Sequence[int]) -> Tensor:
     """Put one zero at the end of each odd axis among `axes`, which count from the end."""
-    pads = [end for axis in (-1, -2, -3) for end in (0, x.shape[axis] % 2 if axis in axes else 0)]
-    return F.pad(x, pads)
+    size, even = x.shape[-3:], _even(x.shape[-3:], axes)
+    return F.pad(x, [end for axis in (-1, -2, -3) for end in (0, even[axis] - size[axis])])
+
+
+def _even(size: Sequence[int], axes: Sequence[int]) -> list[int]:
+    """Round the sizes (D, H, W) of `axes` up to even numbers."""
+    return [n + n % 2 if axis in axes else n for axis, n in zip((-3, -2, -1), size, strict=True)]
 
 
 class WaveletMixer(nn.Sequential):

@@ -123,14 +123,14 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 def _made(run: Run) -> list[tuple[str, str]]:
     """Return what the run was made with, from its environment.json."""
-    environment = json.loads((run.path / "environment.json").read_text(encoding="utf-8"))
+    environment = run.environment
     packages = ", ".join(f"{name} {of}" for name, of in environment["packages"].items() if of)
     made = [
         ("Command", command_words(environment)),
         ("hsi", f"{environment['hsi']}, revision {environment.get('git_revision') or 'unknown'}"),
         ("Python", environment["python"]),
         ("Packages", packages),
-        ("Machine", f"{environment['platform']}, {environment['processor']}"),
+        ("Machine", f"{environment.get('platform', '')}, {environment.get('processor', '')}"),
     ]
     return made + [(f"SHA-256 of {file}", digest) for file, digest in environment["data_files"].items()]
 

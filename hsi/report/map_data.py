@@ -13,6 +13,7 @@ from hsi.datasets.scene import Scene
 from hsi.figures.false_color import choose_bands, describe_bands, false_color
 from hsi.figures.maps import CONFIDENCE_COLORS, error_codes
 from hsi.figures.spectra import band_axis, class_spectra, gaps
+from hsi.plain_text import plain
 from hsi.report.classified import Classified
 from hsi.report.packing import pack
 from hsi.report.pixel_spectra import pack_spectra
@@ -48,7 +49,7 @@ def scene_data(scene: Scene) -> dict[str, Any]:
         "rows": rows,
         "cols": cols,
         "step": step,
-        "names": list(scene.class_names),
+        "names": [plain(name) for name in scene.class_names],
         "colors": list(scene.colors),
         "truth": pack(_sampled(scene.labels, step)),
         "image": pack(false_color(scene, bands)[::step, ::step]),
@@ -82,7 +83,7 @@ def run_data(run: Run, scene: Scene, classified: Classified, name: str) -> dict[
     errors = error_codes(scene, classified.labels, run.split.test)
     thousandths = np.round(THOUSAND * classified.confidence).astype(np.int64)
     return {
-        "name": name,
+        "name": plain(name),
         "predicted": pack(_sampled(classified.labels, step)),
         "confidence": pack(_sampled(thousandths, step)),
         "part": pack(_sampled(part, step)),

@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hsi.plain_text import plain
+
 STYLES, SCRIPTS = ("page.css",), ("spectrum.js", "map.js")
 
 
@@ -28,11 +30,17 @@ def render(content: Mapping[str, Any]) -> str:
         loader=PackageLoader("hsi", "report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_plain,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     template = environment.get_template("page.html")
     return template.render(**content, policy=policy, style=Markup(style), script=Markup(script))
+
+
+def _plain(value: Any) -> Any:
+    """Return text without characters that steer how a page is shown; see `hsi.plain_text`."""
+    return plain(value) if type(value) is str else value
 
 
 def _hash(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn, optim
 
 from hsi.errors import RunError
@@ -75,21 +75,32 @@ def load_state(
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = tensor
-    _fill(model, parts["model"], path)
+    _fill(model, parts.get("model", {}), path)
     if average is not None:
         _fill(average, parts.get("average", {}), path)
+    try:
+        _fill_optimiser(optimiser, parts.get("optimiser", {}))
+        random = parts["random"]
+        torch.set_rng_state(random["torch"])
+        if torch.cuda.is_available() and "cuda" in random:
+            torch.cuda.set_rng_state(random["cuda"])
+        for name, generator in generators.items():
+            generator.set_state(random[name])
+    except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
+        raise RunError(f"The checkpoint '{path}' is damaged: {error}.") from None
+    return facts
+
+
+def _fill_optimiser(optimiser: optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in parts.get("optimiser", {}).items():
+    for name, tensor in tensors.items():
         index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = _laid_out_as(parameters[int(index)], tensor)
+        parameter = parameters[int(index)]
+        if tensor.numel() not in (1, parameter.numel()):
+            raise ValueError(f"'{name}' has another size than its parameter")
+        state.setdefault(int(index), {})[key] = _laid_out_as(parameter, tensor)
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    torch.set_rng_state(parts["random"]["torch"])
-    if torch.cuda.is_available() and "cuda" in parts["random"]:
-        torch.cuda.set_rng_state(parts["random"]["cuda"])
-    for name, generator in generators.items():
-        generator.set_state(parts["random"][name])
-    return facts
 
 
 def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
@@ -112,17 +123,21 @@ def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 
 def _save(path: Path, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:
     with written_whole(path) as temporary:
-        save_file(tensors, temporary, metadata={"facts": json.dumps(facts)})
+        # Not save_file, which hides why a disk refuses; the file's length in memory for a moment.
+        temporary.write_bytes(save(tensors, metadata={"facts": json.dumps(facts)}))
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            return tensors, json.loads(file.metadata()["facts"])
+            facts = json.loads(file.metadata()["facts"])
+        if not isinstance(facts, dict):
+            raise ValueError("its facts are no table")
+        return tensors, facts
     except FileNotFoundError:
         raise RunError(
             f"The run has no checkpoint '{path}'; it ended before its first epoch was over."
         ) from None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RunError(f"The checkpoint '{path}' is damaged: {error}.") from None

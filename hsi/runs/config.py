@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +11,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import tomli_w
 
+from hsi.datasets.size_limits import check_length
+from hsi.datasets.toml_files import MOST_BYTES, parse_toml
 from hsi.errors import ConfigError, near_miss
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 CHOICES = {
     "protocol": ("paper", "disjoint"),
@@ -36,6 +32,7 @@ SMALLEST = {
     "seed": 0, "folds": 2, "fold": 0, "patch": 1, "per_class": 1, "select_bands": 0, "pca": 0, "epochs": 1,
     "batch": 1, "patience": 0,
 }  # fmt: skip
+LARGEST = {"seed": 2**32 - 1, "folds": 100, "fold": 99}
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,9 @@ class Config:
         each is scaled), ``band_drop`` (largest share of the bands that a run of adjacent ones set to zero
         takes), ``pixel_drop`` (largest share of the pixels round the centre that are set to zero).
     How it learns
-        Adam with ``lr`` on ``schedule`` for ``epochs``, ``batch`` patches a step, ``weight_decay``,
+        Adam with ``lr`` on ``schedule`` for ``epochs``, ``batch`` patches a step, ``fit_memory`` (a batch
+        that does not fit into memory is taken in pieces whose gradients add up to its own; ``batch = "auto"``
+        asks for it, with the batch of the config file, preset or protocol), ``weight_decay``,
         ``class_weights`` (inverse frequency), ``label_smoothing`` (share of each training target that is
         spread over all classes evenly), ``ema`` (decay a step of the running mean of weights that is
         validated, kept and tested, less in the first steps; 0: the weights themselves), ``patience`` (epochs
@@ -102,6 +101,7 @@ class Config:
 
     epochs: int = 80
     batch: int = 80
+    fit_memory: bool = False
     lr: float = 5e-4
     schedule: str = "cosine"
     weight_decay: float = 0.0
@@ -161,22 +161,38 @@ def read_config(path: Path) -> dict[str, Any]:
         When the file is missing or is no TOML, or for an unknown key.
     """
     try:
-        options = tomllib.loads(path.read_text(encoding="utf-8"))
+        check_length(path, MOST_BYTES)
+        options = parse_toml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"There is no config file '{path}'.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The config file '{path}' cannot be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"The config file '{path}' is not valid TOML: {error}.") from None
     check_names(options)
     return options
+
+
+def load_config(path: Path) -> Config:
+    """Read the options of a run from its ``config.toml``, which has to name model and dataset.
+
+    Raises
+    ------
+    ConfigError
+        As `read_config`; for a value of the wrong kind, and where one of the two is missing.
+    """
+    options = read_config(path)
+    for name in ("model", "dataset"):
+        if name not in options:
+            raise ConfigError(f"The config file '{path}' does not name the {name}.")
+    return Config(**options)
 
 
 def check_names(options: Mapping[str, Any]) -> None:
     """Raise ConfigError for an option that does not exist, naming the nearest one."""
     for name in options:
         if name not in FIELD_TYPES:
-            raise ConfigError(f"Unknown option '{name}'.{near_miss(name, FIELD_TYPES)}")
+            raise ConfigError(f"Unknown option '{name[:100]}'.{near_miss(name[:100], FIELD_TYPES)}")
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:
@@ -196,4 +212,8 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         )
     if name in SMALLEST and value < SMALLEST[name]:
         raise ConfigError(f"{name} must be at least {SMALLEST[name]}, not {value}.")
+    if name in LARGEST and value > LARGEST[name]:
+        raise ConfigError(f"{name} must be at most {LARGEST[name]}, not {value}.")
+    if isinstance(value, str) and "\0" in value:
+        raise ConfigError(f"{name} must not hold a zero byte: {value!r}.")
     return value

@@ -1,4 +1,12 @@
-"""What a run was made with: versions, machine, code, command line."""
+r"""What a run was made with: versions, machine, code, command line.
+
+``requirements`` in environment.json pins all packages that took part, so that the environment can be built
+again from that file alone (``python`` says of which Python, ``git_revision`` from which checkout of hsi)::
+
+    cd RUN
+    python -c "import json; print(*json.load(open('environment.json'))['requirements'], sep='\n')" > pins.txt
+    pip install -r pins.txt CHECKOUT
+"""
 
 from __future__ import annotations
 
@@ -6,11 +14,14 @@ import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, entry_points, version
 from pathlib import Path
 from typing import Any
 
 import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import hsi
 from hsi.datasets.scene import Scene
@@ -18,6 +29,7 @@ from hsi.datasets.scene import Scene
 PACKAGES = (
     "torch", "numpy", "scipy", "h5py", "scikit-learn", "PyWavelets", "safetensors", "pooch", "typer", "rich"
 )  # fmt: skip
+PLUGINS = ("hsi.models", "hsi.scenes")
 
 
 def describe_environment(device: torch.device, scene: Scene) -> dict[str, Any]:
@@ -26,6 +38,7 @@ def describe_environment(device: torch.device, scene: Scene) -> dict[str, Any]:
         "hsi": hsi.__version__,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
+        "requirements": requirements(),
         "platform": platform.platform(),
         "processor": processor_name(),
         "threads": torch.get_num_threads(),
@@ -33,7 +46,40 @@ def describe_environment(device: torch.device, scene: Scene) -> dict[str, Any]:
         "git_revision": _git_revision(),
         "data_files": dict(scene.sources),
         "command_line": sys.argv,
+        "working_folder": os.getcwd(),
     }
+
+
+def requirements() -> list[str]:
+    """Return ``name==version`` for every installed package that hsi needs, directly or not.
+
+    The packages of its extras count where they are installed, but for those of development; so do packages
+    that bring models or scenes (entry points), and what they need. Which build a package is of (the ``+cpu``
+    of PyTorch, which is in ``packages``) is left out, since a package index offers builds by other means.
+    """
+    plugins = {
+        point.dist.name for group in PLUGINS for point in entry_points(group=group) if point.dist is not None
+    }
+    waiting = [("hsi", extra) for extra in ("", *_extras("hsi") - {"dev"})]
+    waiting += [(name, "") for name in (*PACKAGES, *plugins)]
+    found: dict[str, str] = {}
+    seen = set()
+    while waiting:
+        name, extra = waiting.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        try:
+            package = distribution(name)
+        except PackageNotFoundError:  # of an extra that is not in use
+            continue
+        found[canonicalize_name(name)] = Version(package.version).public
+        for line in package.requires or ():
+            needed = Requirement(line)
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                waiting += [(needed.name, wanted) for wanted in ("", *needed.extras)]
+    found.pop("hsi", None)
+    return [f"{name}=={number}" for name, number in sorted(found.items())]
 
 
 def device_name(device: torch.device) -> str:
@@ -49,6 +95,13 @@ def processor_name() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def _extras(package: str) -> set[str]:
+    try:
+        return set(distribution(package).metadata.get_all("Provides-Extra") or ())
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return set()
 
 
 def _version(package: str) -> str | None:

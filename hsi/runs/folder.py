@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -22,15 +20,18 @@ from hsi.datasets.split import Split, hash_labels
 from hsi.errors import RunError
 from hsi.mapping.blocks import SceneBlocks
 from hsi.mapping.cells import TILE_BYTES, Window
-from hsi.mapping.classify import classify_scene
 from hsi.mapping.predict import predict_labels
 from hsi.models import build_model
 from hsi.models.symmetry import SymmetryAverage
 from hsi.runs.bands import fit_bands
 from hsi.runs.checkpoint import BEST, load_weights
-from hsi.runs.config import Config, read_config
+from hsi.runs.config import Config, load_config
 from hsi.runs.device import autocast, choose_device, choose_precision
 from hsi.runs.predictions import load_predictions
+from hsi.runs.run_format import check_format
+from hsi.runs.tile_classifier import TileClassifier
+from hsi.runs.whereabouts import find_again
+from hsi.runs.written import read_environment, read_history, read_metrics
 from hsi.scoring import Scores, score, scores_of
 
 PARTS = ("train", "val", "test")
@@ -53,6 +54,7 @@ class Run:
         self.path = Path(path)
         if not (self.path / "config.toml").is_file():
             raise RunError(f"'{path}' is not a run folder: it has no config.toml.")
+        check_format(self.path)
 
     def __repr__(self) -> str:
         return f"Run('{self.path}')"
@@ -60,7 +62,7 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """Every resolved option."""
-        return Config(**read_config(self.path / "config.toml"))
+        return load_config(self.path / "config.toml")
 
     @cached_property
     def split(self) -> Split:
@@ -74,17 +76,14 @@ class Run:
         Raises
         ------
         RunError
-            When the training has not come to its end.
+            When the training has not come to its end, or its metrics.json is damaged.
         """
         try:
-            metrics: dict[str, Any] = json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
+            return read_metrics(self.path / "metrics.json")
         except FileNotFoundError:
             raise RunError(
                 f"The run '{self.path}' is not finished; go on with: hsi train --resume {self.path}"
             ) from None
-        except ValueError as error:
-            raise RunError(f"'{self.path / 'metrics.json'}' is damaged: {error}.") from None
-        return metrics
 
     @cached_property
     def scores(self) -> dict[str, Scores]:
@@ -104,9 +103,25 @@ class Run:
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """One row for each epoch."""
-        with (self.path / "history.csv").open(encoding="utf-8", newline="") as file:
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        """One row for each epoch.
+
+        Raises
+        ------
+        RunError
+            When the run's history.csv is missing or damaged.
+        """
+        return read_history(self.path / "history.csv")
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """What the run was made with; see `hsi.runs.environment`.
+
+        Raises
+        ------
+        RunError
+            When the run's environment.json is missing or damaged.
+        """
+        return read_environment(self.path / "environment.json")
 
     @cached_property
     def preprocess(self) -> Preprocess:
@@ -123,8 +138,8 @@ class Run:
         """
         config = self.config
         scene = load_scene(
-            config.dataset,
-            labels=config.labels,
+            find_again(config.dataset, self.path),
+            labels=None if config.labels is None else find_again(config.labels, self.path),
             cube_key=config.cube_key,
             labels_key=config.labels_key,
             data_root=data_root,
@@ -182,6 +197,31 @@ class Run:
         RunError
             When the scene has other bands than the run.
         """
+        classifier = self.tile_classifier(scene, resample=resample, device=device)
+        for tile in classifier.tiles(budget):
+            yield tile, *classifier(tile)
+
+    def tile_classifier(
+        self, scene: Scene, *, resample: bool = False, device: str = "auto"
+    ) -> TileClassifier:
+        """Return what classifies single tiles of a scene; arguments and errors as in `classify`."""
+        where = choose_device(device)
+        return TileClassifier(
+            as_classifier(self.load_model(device), self.config).eval(),
+            self.blocks(scene, resample=resample),
+            len(self.metrics["class_names"]),
+            where,
+            choose_precision(self.config.precision, where),
+        )
+
+    def blocks(self, scene: Scene, *, resample: bool = False) -> SceneBlocks:
+        """Return the scene as the network sees it, to be read block by block; arguments as in `classify`.
+
+        Raises
+        ------
+        RunError
+            When the scene has other bands than the run.
+        """
         fitting = fit_bands(self, scene, resample)
         preprocess = self.preprocess
 
@@ -189,7 +229,7 @@ class Run:
             return preprocess.transform(cube if fitting is None else fitting.transform(cube))
 
         same = bool(scene.classes) and hash_labels(scene.labels) == self.split.labels_sha256
-        blocks = SceneBlocks(
+        return SceneBlocks(
             scene.cube,
             transform,
             preprocess.bands,
@@ -197,11 +237,6 @@ class Run:
             regions=self.split.patch_regions if same else None,
             padding=self.config.padding,
         )
-        model = as_classifier(self.load_model(device), self.config)
-        where = choose_device(device)
-        classes = len(self.metrics["class_names"])
-        with autocast(where, choose_precision(self.config.precision, where)):
-            yield from classify_scene(model, blocks, classes, device=where, budget=budget)
 
     def evaluate(self, scene: Scene, *, device: str = "auto") -> Scores:
         """Classify the run's test pixels anew with the best weights and score them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.errors import RunError
+from hsi.datasets.numpy_files import read_archive
+from hsi.errors import FileFormatError, RunError
 from hsi.runs.atomic import written_whole
 
 FILE = "predictions.npz"
@@ -33,14 +33,19 @@ def load_predictions(folder: Path, counts: Mapping[str, int]) -> dict[str, NDArr
     """
     path = folder / FILE
     try:
-        with np.load(path, allow_pickle=False) as file:
-            predictions = {part: file[part].astype(np.int64) for part in counts}
+        arrays = read_archive(path)
+        wrong = [part for part in counts if arrays[part].dtype.kind not in "iu" or arrays[part].ndim != 1]
+        if wrong:
+            raise ValueError(f"'{wrong[0]}' is no list of classes")
+        predictions = {part: arrays[part].astype(np.int64) for part in counts}
     except FileNotFoundError:
         raise RunError(
             f"The run '{folder}' has no {FILE}; go on with it by: hsi train --resume {folder}, "
             "or train it anew if it is finished."
         ) from None
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except KeyError as error:
+        raise RunError(f"'{path}' is damaged: it lacks the array {error}.") from None
+    except (OSError, ValueError, FileFormatError) as error:
         raise RunError(f"'{path}' is damaged: {error}.") from None
     if any(len(predictions[part]) != count for part, count in counts.items()):
         raise RunError(f"'{path}' belongs to another split than the run's split.npz.")

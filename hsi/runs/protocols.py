@@ -103,8 +103,11 @@ def resolve(
     """
     by_hand = {name: value for name, value in given.items() if value is not None}
     from_file = dict(file or {})
-    check_names(by_hand)
-    check_names(from_file)
+    for options in (by_hand, from_file):
+        check_names(options)
+        for name in ("scheme", "protocol", "preset"):
+            if not isinstance(options.get(name, ""), str):
+                raise ConfigError(f"{name} must be text, not {options[name]!r}.")
     if from_file:
         default_preset = None
     if "protocol" in by_hand and by_hand["protocol"] != from_file.get("protocol"):
@@ -125,7 +128,11 @@ def resolve(
     for kind, word in (("protocol", protocol), ("preset", preset)):
         if word is not None and word not in CHOICES[kind]:
             raise ConfigError(f"{kind} must be one of {', '.join(CHOICES[kind])}, not '{word}'.")
-    options = {**PROTOCOLS[protocol], **(PRESETS[preset] if preset else {}), **said}
+    defaults = {**PROTOCOLS[protocol], **(PRESETS[preset] if preset else {})}
+    if said.get("batch") == "auto":
+        file_batch = from_file.get("batch", "auto")
+        said |= {"batch": defaults["batch"] if file_batch == "auto" else file_batch, "fit_memory": True}
+    options = {**defaults, **said}
     return Config(**_one_split(options, said))
 
 

@@ -7,10 +7,11 @@ from enum import Enum
 from pathlib import Path
 
 from hsi.errors import RunError
-from hsi.runs.config import Config, read_config
+from hsi.runs.config import Config, load_config
+from hsi.runs.work import LOCK
 
 # What a training writes before config.toml, the file that makes the folder a run.
-_BEFORE = ("split.npz", "preprocess.npz", "environment.json", "checkpoint")
+_BEFORE = (LOCK, "split.npz", "preprocess.npz", "environment.json", "checkpoint")
 
 
 class RunState(Enum):
@@ -28,6 +29,18 @@ def run_state(folder: Path) -> RunState:
     return RunState.DONE if (folder / "metrics.json").is_file() else RunState.INTERRUPTED
 
 
+def is_stillborn(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a training leaves that was stopped before it was a run."""
+    if not folder.is_dir() or run_state(folder) is not RunState.MISSING:
+        return False
+    if any((folder / "checkpoint").glob("[!.]*")):
+        return False
+    return all(
+        path.name in _BEFORE or (path.name.startswith(".") and path.name.endswith(".tmp"))
+        for path in folder.iterdir()
+    )
+
+
 def clear_stillborn(folder: Path) -> None:
     """Remove what a training that was stopped before its first epoch left, so that it can start anew.
 
@@ -38,12 +51,7 @@ def clear_stillborn(folder: Path) -> None:
     """
     if not folder.exists() or run_state(folder) is not RunState.MISSING:
         return
-    foreign = not folder.is_dir() or [
-        path.name
-        for path in folder.iterdir()
-        if path.name not in _BEFORE and not (path.name.startswith(".") and path.name.endswith(".tmp"))
-    ]
-    if foreign or any((folder / "checkpoint").glob("*")):
+    if not is_stillborn(folder):
         raise RunError(f"'{folder}' is there already and is not a run folder; move it away first.")
     shutil.rmtree(folder)
 
@@ -56,7 +64,7 @@ def first_difference(folder: Path, wanted: Config) -> str | None:
     ConfigError
         When its config.toml cannot be read.
     """
-    there = Config(**read_config(folder / "config.toml"))
+    there = load_config(folder / "config.toml")
     for name in wanted.__dataclass_fields__:
         old, new = getattr(there, name), getattr(wanted, name)
         if old != new:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hsi.datasets.palette import default_palette
 from hsi.datasets.scene import Scene
 from hsi.errors import ConfigError
+from hsi.files.atomic import clear_unfinished, written_together
+from hsi.files.lock import held
 from hsi.mapping.arrays import write_mat, write_npy
-from hsi.mapping.cells import TILE_BYTES
-from hsi.mapping.geotiff import category_names, write_geotiff
+from hsi.mapping.cells import TILE_BYTES, Window
+from hsi.mapping.geotiff import category_names, category_names_path, write_geotiff
 from hsi.mapping.layer import Layer, Write
 from hsi.mapping.png import write_png
-from hsi.runs.atomic import write_text, written_whole
 from hsi.runs.folder import Run
 
 WRITERS: dict[str, Callable[[Path, Layer], AbstractContextManager[Write]]] = {
@@ -29,6 +31,15 @@ WRITERS: dict[str, Callable[[Path, Layer], AbstractContextManager[Write]]] = {
     ".npy": write_npy,
     ".mat": write_mat,
 }
+
+
+class Classify(Protocol):
+    """What classifies a scene tile by tile, in their order; see `Run.classify`."""
+
+    def __call__(
+        self, run: Run, scene: Scene, /, *, resample: bool, device: str, budget: int
+    ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.bool_]]]:
+        """Yield each tile: its window, logits, and which pixels have no data."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,7 @@ def map_scene(
     device: str = "auto",
     budget: int = TILE_BYTES,
     watch: Callable[[int, int], None] = lambda done, pixels: None,
+    classify: Classify = Run.classify,
 ) -> SceneMap:
     """Classify every pixel of a scene and write the map; the cube may be a memory map larger than memory.
 
@@ -95,13 +107,17 @@ def map_scene(
         As `Run.classify`.
     watch
         Told of pixels done and all pixels, after each tile.
+    classify
+        What does the work; default: this process.
 
     Raises
     ------
     ConfigError
         For an unknown ending, a folder that is not there, or a format that cannot hold what is wanted.
     RunError
-        When the scene's bands do not fit.
+        When the scene's bands do not fit, or another process is writing the same map.
+    StorageError
+        When the disk is full or must not be written to; older maps are as they were.
     """
     kinds = ["map", *(["proba"] if proba else []), *(["confidence"] if confidence else [])]
     names, colors = tuple(run.metrics["class_names"]), _colors(run, scene)
@@ -111,11 +127,17 @@ def map_scene(
     started = time.perf_counter()
     counts = np.zeros(len(names) + 1, np.int64)
     done = 0
-    tiles = run.classify(scene, resample=resample, device=device, budget=budget)
+    tiles = classify(run, scene, resample=resample, device=device, budget=budget)
+    names_file = [category_names_path(files["map"])] if writer is write_geotiff else []
     with ExitStack() as stack:
+        for path in files.values():
+            stack.enter_context(_alone(path))
+        temporaries = stack.enter_context(written_together([*files.values(), *names_file]))
+        for temporary in temporaries[len(layers) :]:
+            temporary.write_text(category_names(layers[0]), encoding="utf-8")
         writes = [
-            stack.enter_context(writer(stack.enter_context(written_whole(files[layer.kind])), layer))
-            for layer in layers
+            stack.enter_context(writer(temporary, layer))
+            for temporary, layer in zip(temporaries, layers, strict=False)
         ]
         for window, logits, missing in tiles:
             for layer, write in zip(layers, writes, strict=True):
@@ -125,9 +147,6 @@ def map_scene(
                     counts += np.bincount(values.ravel(), minlength=len(counts))
             done += missing.size
             watch(done, scene.rows * scene.cols)
-    if writer is write_geotiff:
-        path = files["map"]
-        write_text(path.with_name(f"{path.name}.aux.xml"), category_names(layers[0]))
     return SceneMap(
         files=files,
         rows=scene.rows,
@@ -137,6 +156,16 @@ def map_scene(
         missing=int(counts[0]),
         seconds=time.perf_counter() - started,
     )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let no other process write the same map; remove what a killed one left of it."""
+    lock = path.with_name(f".{path.name}.lock")
+    with held(lock, f"Another 'hsi map' is writing '{path}'; wait until it ends, or choose another --out."):
+        for name in (path.name, category_names_path(path).name):
+            clear_unfinished(path.parent, name)
+        yield
 
 
 def _files(out: Path, kinds: list[str]) -> dict[str, Path]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from hsi.runs.atomic import write_text
+from hsi.files.atomic import clear_unfinished, make_folder, write_text
 from hsi.runs.state import RunState, clear_stillborn
+from hsi.sweep.going import Going
 from hsi.sweep.plan import PlannedRun
 
 GRACE_SECONDS = 10.0  # a stopped run may finish the step that it is in; its checkpoints are whole at any time
+FULL = 2**16  # bytes: a disk with less left is taken to be why a run failed (our decision)
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-class Child:
+class Child(Going):
     """``python -m hsi train`` for one planned run, from its beginning or from where it was interrupted.
 
     Its options go into ``SEED.toml`` and its words into ``SEED.log``, both beside the run folder. It has a
@@ -43,11 +46,9 @@ class Child:
     def __init__(
         self, run: PlannedRun, *, threads: int, data_root: Path | None = None, lock: int | None = None
     ) -> None:
-        self.run = run
+        super().__init__(run)
         self.log = _beside(run.folder, ".log")
-        self.started = time.monotonic()
-        self.resumed = run.state is RunState.INTERRUPTED
-        run.folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(run.folder.parent)
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self._command(data_root),
@@ -66,14 +67,10 @@ class Child:
         else:
             clear_stillborn(self.run.folder)
             options = _beside(self.run.folder, ".toml")
+            clear_unfinished(options.parent, options.name)
             write_text(options, self.run.config.to_toml())
             words += ["--config", str(options), "--out", str(self.run.folder)]
         return words if data_root is None else [*words, "--data-root", str(data_root)]
-
-    @property
-    def seconds(self) -> float:
-        """How long it has been running."""
-        return time.monotonic() - self.started
 
     @property
     def running(self) -> bool:
@@ -90,18 +87,13 @@ class Child:
             return f"killed by signal {-status}" + (
                 ", perhaps for want of memory" if -status == signal.SIGKILL else ""
             )
+        if shutil.disk_usage(self.log.parent).free < FULL:  # it had no room for its last words either
+            return f"'{self.run.folder}' cannot be written ({os.strerror(errno.ENOSPC)})"
         return self._last_words() or f"ended with status {status}"
 
     def _last_words(self) -> str:
         lines = [line.strip() for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines()]
         return next((line.removeprefix("hsi: ") for line in reversed(lines) if line), "")
-
-    def epochs(self) -> int:
-        """Return how many epochs are over, as its history says."""
-        try:
-            return (self.run.folder / "history.csv").read_bytes().count(b"\n") - 1
-        except OSError:
-            return 0
 
     def interrupt(self) -> None:
         """Ask the process to stop, as Ctrl-C does."""

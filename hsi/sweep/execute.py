@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hsi.errors import HsiError
-from hsi.sweep.child import Child
+from hsi.sweep.engine import Engine
+from hsi.sweep.going import Going
 from hsi.sweep.plan import PlannedRun
 
 POLL_SECONDS = 0.2
@@ -17,16 +18,16 @@ POLL_SECONDS = 0.2
 class SweepWatcher:
     """Told of what happens in a sweep; this one stays silent, displays derive from it."""
 
-    def started(self, child: Child) -> None:
+    def started(self, child: Going) -> None:
         """A run was started."""
 
-    def finished(self, child: Child) -> None:
+    def finished(self, child: Going) -> None:
         """A run is done; its folder is complete."""
 
     def failed(self, run: PlannedRun, reason: str) -> None:
         """A run ended without being done."""
 
-    def tick(self, running: Sequence[Child], waiting: Sequence[PlannedRun]) -> None:
+    def tick(self, running: Sequence[Going], waiting: Sequence[PlannedRun]) -> None:
         """Some time has passed."""
 
 
@@ -48,8 +49,9 @@ def execute(
     watcher: SweepWatcher | None = None,
     max_seconds: float | None = None,
     lock: int | None = None,
+    engine: Engine | None = None,
 ) -> Outcome:
-    """Train runs, `workers` at a time, each in a process of its own with `threads` threads.
+    """Train runs, `workers` at a time, each on `threads` threads.
 
     Parameters
     ----------
@@ -60,14 +62,16 @@ def execute(
         gone on with.
     lock
         See `hsi.sweep.lock.locked`.
+    engine
+        Where the runs go on; default: on this machine.
 
     Raises
     ------
     KeyboardInterrupt
         When the user stopped it; the running ones have been interrupted then, and can be gone on with.
     """
-    watcher = watcher or SweepWatcher()
-    waiting, running, outcome = list(runs), list[Child](), Outcome()
+    watcher, engine = watcher or SweepWatcher(), engine or Engine()
+    waiting, running, outcome = list(runs), list[Going](), Outcome()
     started = time.monotonic()
     try:
         while waiting or running:
@@ -80,7 +84,7 @@ def execute(
             while waiting and not late and len(running) < workers:
                 run = waiting.pop(0)
                 try:
-                    child = Child(run, threads=threads, data_root=data_root, lock=lock)
+                    child = engine.start(run, threads=threads, data_root=data_root, lock=lock)
                 except (HsiError, OSError) as error:
                     outcome.failed.append((run, str(error)))
                     watcher.failed(run, str(error))
@@ -97,7 +101,7 @@ def execute(
     return outcome
 
 
-def _settle(child: Child, late: bool, outcome: Outcome, watcher: SweepWatcher) -> None:
+def _settle(child: Going, late: bool, outcome: Outcome, watcher: SweepWatcher) -> None:
     reason = child.failure
     if reason is None:
         outcome.done.append(child.run)
@@ -109,7 +113,7 @@ def _settle(child: Child, late: bool, outcome: Outcome, watcher: SweepWatcher) -
         watcher.failed(child.run, reason)
 
 
-def _stop(children: Sequence[Child]) -> None:
+def _stop(children: Sequence[Going]) -> None:
     for child in children:
         child.interrupt()
     for child in children:

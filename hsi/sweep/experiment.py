@@ -128,8 +128,14 @@ def read_experiment(path: str | Path) -> Experiment:
     axes = {axis: _axis(axis, table.get(axis, {}), file) for axis in AXES}
     for label, options in axes["scenes"].items():
         options["dataset"] = _dataset(options.get("dataset", label), file)
+        if not isinstance(options["dataset"], str):
+            raise ConfigError(
+                f"{file}, [scenes.{label}]: dataset must be a text, not {options['dataset']!r}."
+            )
     for label, options in axes["models"].items():
         options.setdefault("model", label)
+        if not isinstance(options["model"], str):
+            raise ConfigError(f"{file}, [models.{label}]: model must be a text, not {options['model']!r}.")
     seeds = _seeds(table["seeds"], f"{file}: seeds") if "seeds" in table else None
     blocks = table.get("grid", [{}])
     if not isinstance(blocks, list) or not all(isinstance(block, Mapping) for block in blocks):
@@ -182,10 +188,11 @@ _HOME = {
 def _dataset(value: Any, file: Path) -> Any:
     """Return a short name as it is, and a path as one from the current folder."""
     from hsi.datasets.catalogue import find_entry
+    from hsi.datasets.locate import user_path
 
     if not isinstance(value, str) or find_entry(value) is not None:
         return value
-    beside = file.parent / value
+    beside = user_path(file.parent / value)
     return shown(beside) if beside.exists() or Path(value).suffix else value
 
 
@@ -223,7 +230,7 @@ def _grid(
         if not isinstance(labels, list) or not labels:
             raise ConfigError(f"{where}: {axis} must be a list of labels, not {labels!r}.")
         for label in labels:
-            if label not in axes[axis]:
+            if not isinstance(label, str) or label not in axes[axis]:
                 known = ", ".join(axes[axis])
                 raise ConfigError(
                     f"{where}: there is no [{axis}.{label}].{near_miss(str(label), axes[axis])} "

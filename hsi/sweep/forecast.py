@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsi.errors import ConfigError, InputError, SceneNotFoundError
-from hsi.runs.device import choose_device
 from hsi.runs.state import RunState
+from hsi.sweep.engine import Engine
 from hsi.sweep.estimate import Estimator, Rates, core_seconds, newest_bench, read_rates
 from hsi.sweep.plan import PlannedRun
 from hsi.sweep.sizes import Sizes
-from hsi.sweep.workers import PROCESS_MB, Workers, choose_workers, need_mb
+from hsi.sweep.workers import PROCESS_MB, Workers, need_mb
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def forecast(
     *,
     data_root: str | Path | None = None,
     bench_folders: Iterable[Path] = (),
+    engine: Engine | None = None,
 ) -> Forecast:
     """Look at the runs that are to be made, at those that are finished, and at what `hsi bench` measured.
 
@@ -54,6 +55,8 @@ def forecast(
         Runs at a time, or None.
     bench_folders
         Where results of `hsi bench` may lie.
+    engine
+        Where the runs will go on; default: on this machine.
 
     Raises
     ------
@@ -61,7 +64,8 @@ def forecast(
         For a scene or a size that cannot work (the message names the run), or `workers` below one.
     """
     todo = [run for run in chosen if run.state is not RunState.DONE]
-    device = _device(todo)
+    engine = engine or Engine()
+    device = engine.device(todo)
     bench = newest_bench(bench_folders, device)
     rates = read_rates(bench) if bench is not None else Rates()
     sizes = Sizes(data_root)
@@ -79,13 +83,8 @@ def forecast(
         needs.append(need_mb(run, size, rates))
     estimator = Estimator(guesses)
     estimator.learn_finished(plan)
-    chosen_workers = choose_workers(workers, len(todo), max(needs), device=device)
+    chosen_workers = engine.places(workers, len(todo), max(needs), device)
     return Forecast(estimator, chosen_workers, _basis(estimator, todo, bench))
-
-
-def _device(runs: Sequence[PlannedRun]) -> str:
-    devices = {choose_device(name).type for name in {run.config.device for run in runs}}
-    return next((kind for kind in ("cuda", "mps") if kind in devices), "cpu")
 
 
 def _basis(estimator: Estimator, runs: Sequence[PlannedRun], bench: Path | None) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hsi.errors import RunError
+from hsi.files.atomic import make_folder
+from hsi.files.lock import held
 
 
 @contextmanager
@@ -14,24 +15,17 @@ def locked(folder: Path) -> Iterator[int | None]:
     """Hold the lock of a sweep's folder; yield its descriptor, for the runs to hold it too.
 
     A run that outlives its sweep (killed, say) keeps the lock until it ends, so that no second process
-    writes into its folder. Where the system has no such locks (Windows) there is none, and None is yielded.
+    writes into its folder. Where the system has no such locks None is yielded; see `hsi.files.lock.held`.
 
     Raises
     ------
-    RunError
+    InUseError
         When another process holds it.
+    StorageError
+        When the disk is full or must not be written to.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield None
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(
-                f"Another 'hsi sweep', or a run that it started, is still at work in '{folder}'."
-            ) from None
-        yield file.fileno()
+    make_folder(folder)
+    with held(
+        folder / ".lock", f"Another 'hsi sweep', or a run that it started, is still at work in '{folder}'."
+    ) as descriptor:
+        yield descriptor

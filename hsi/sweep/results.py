@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from hsi.errors import FileFormatError, RunError
+from hsi.files.atomic import make_folder, write_text
 from hsi.models import model_entry
-from hsi.runs.atomic import write_text
 from hsi.runs.state import RunState
 from hsi.sweep.plan import PlannedRun
 
@@ -157,7 +157,7 @@ def write_results(plan: Iterable[PlannedRun], path: Path) -> None:
     runs = list(plan)
     table = results_csv(runs, recorded_rows(runs, path))
     if table.count("\n") > 1:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_text(path, table)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hsi.sweep.child import Child
 from hsi.sweep.estimate import Estimator
+from hsi.sweep.going import Going
 from hsi.sweep.plan import PlannedRun
 
 
 def time_left(
     estimator: Estimator,
-    running: Sequence[Child],
+    running: Sequence[Going],
     waiting: Sequence[PlannedRun],
     *,
     cores: int,

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from hsi.datasets.patches import PatchCutter
-from hsi.datasets.split import Split
 from hsi.mapping.predict import BATCH, predict_labels
 from hsi.runs.atomic import write_text
 from hsi.runs.checkpoint import BEST, save_weights
-from hsi.runs.config import Config
 from hsi.training.field_groups import field_groups
-from hsi.training.loop import history_csv
-from hsi.training.watcher import EpochRow, Watcher
+from hsi.training.history import history_csv
+from hsi.training.job import Job
+from hsi.training.watcher import EpochRow
 
 
 @runtime_checkable
@@ -44,22 +40,12 @@ class FitsAtOnce(Protocol):
         """
 
 
-@dataclass
-class AtOnce:
-    """One such model on one split of one scene: made, used and watched as `hsi.training.loop.Trainer`.
+class AtOnce(Job):
+    """A model that is fitted at once: made, used and watched as `hsi.training.loop.Trainer`.
 
     It writes the same files but for the last checkpoint, since there is nothing to go on from. The history
     has one row; learning rate and losses are NaN there.
     """
-
-    model: nn.Module
-    cutter: PatchCutter
-    targets: Tensor
-    split: Split
-    config: Config
-    folder: Path
-    facts: dict[str, object]
-    watcher: Watcher
 
     precision = torch.float32
 
@@ -76,6 +62,7 @@ class AtOnce:
                 train_oa=self._oa(self.split.train),
                 val_loss=math.nan,
                 val_oa=self._oa(self.split.val),
+                overflows=0,
                 seconds=time.perf_counter() - started,
             )
             save_weights(
@@ -94,7 +81,7 @@ class AtOnce:
         pixels = self.split.train
         batches = (self.cutter(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH))
         features = torch.cat([self.model.extract(patches) for patches in batches])
-        targets = self._classes(pixels)
+        targets = self.wanted(pixels).cpu()
         fields = field_groups(pixels, targets.numpy(), self.split.shape[1])
         balanced = self.config.class_weights
         notes = self.model.fit(features, targets, fields.group, seed=self.config.seed, balanced=balanced)
@@ -108,7 +95,4 @@ class AtOnce:
 
     def _oa(self, pixels: NDArray[np.int64]) -> float:
         found = predict_labels(self.model, self.cutter, pixels) - 1
-        return float((found == self._classes(pixels).numpy()).mean())
-
-    def _classes(self, pixels: NDArray[np.int64]) -> Tensor:
-        return self.targets[torch.from_numpy(pixels).to(self.targets.device)].cpu()
+        return float((found == self.wanted(pixels).cpu().numpy()).mean())

@@ -2,16 +2,15 @@
 
 Every epoch: set the learning rate, go once through the training pixels in random order, look at the
 validation pixels, keep the network if it is the best so far, and write down all that is needed to go on.
+Several processes can share the work of each step; see `hsi.training.ranks`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -20,18 +19,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hsi.datasets.patches import PatchCutter
-from hsi.datasets.split import Split
 from hsi.errors import TrainingError
+from hsi.mapping.memory import out_of_memory
 from hsi.mapping.predict import predict_logits
 from hsi.runs.atomic import write_text
 from hsi.runs.checkpoint import BEST, LAST, load_state, save_state, save_weights
-from hsi.runs.config import Config
 from hsi.runs.device import autocast, choose_precision
 from hsi.training.augmentation import Augmentation
 from hsi.training.average import RunningMean
+from hsi.training.batches import cut_batches
+from hsi.training.failures import name_batch, no_memory, not_finite
+from hsi.training.gradient import BatchGradient
+from hsi.training.history import history_csv, out_of_patience, quality
+from hsi.training.job import Job
 from hsi.training.schedule import learning_rate
-from hsi.training.watcher import EpochRow, Watcher
+from hsi.training.tally import NotFiniteError, Tally, Totals, gradient_norm, look_every
+from hsi.training.watcher import EpochRow
 
 STATISTICS_PIXELS = 2048
 """Training pixels at most for the batch-norm statistics of averaged weights: our decision."""
@@ -46,21 +49,8 @@ class FollowsEpochs(Protocol):
 
 
 @dataclass
-class Trainer:
-    """One network in training on one split of one scene.
-
-    `targets` holds the class 0..C-1 of every pixel of the scene (row-major, -1 where unlabelled) on the
-    training device; `folder` is the run folder; `facts` is written beside the best weights.
-    """
-
-    model: nn.Module
-    cutter: PatchCutter
-    targets: Tensor
-    split: Split
-    config: Config
-    folder: Path
-    facts: dict[str, object]
-    watcher: Watcher
+class Trainer(Job):
+    """A network in training, step by step."""
 
     def __post_init__(self) -> None:
         self.device = self.targets.device
@@ -76,23 +66,37 @@ class Trainer:
         self.order = torch.Generator().manual_seed(self.config.seed)
         self.augmentation = Augmentation(self.config)
         self.generators = {"order": self.order, **self.augmentation.generators}
-        self.loss = nn.CrossEntropyLoss(
-            weight=self._inverse_frequencies() if self.config.class_weights else None,
-            label_smoothing=self.config.label_smoothing,
+        weight = self._inverse_frequencies() if self.config.class_weights else None
+        self.gradient = BatchGradient(
+            self.model, weight, self.scaler, self.precision, self.config, self.watcher.say, self.ranks
         )
         self.history: list[EpochRow] = []
 
     def fit(self, *, resume: bool = False) -> list[EpochRow]:
-        """Train to the last epoch, or until patience runs out; return one row for each epoch."""
+        """Train to the last epoch, or until patience runs out; return one row for each epoch.
+
+        Raises
+        ------
+        TrainingError
+            When a loss or gradient stops being a number, or memory runs out; the checkpoints stay as the
+            last whole epoch left them.
+        """
         if resume:
             self._restore()
-        epochs = self.config.epochs
-        self.watcher.start(self.folder, epochs, len(self.history), len(self._batches(self.split.train)))
+        epochs, patience = self.config.epochs, self.config.patience
+        steps = len(cut_batches(self.split.train, self.config.batch))
+        self.gradient.say_shares()
+        self.watcher.start(self.folder, epochs, len(self.history), steps)
         try:
-            while len(self.history) < epochs and not self._out_of_patience():
+            while len(self.history) < epochs and not out_of_patience(self.history, patience):
                 self._epoch(len(self.history))
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise no_memory(len(self.history), self.config, self.gradient.portion.size) from None
         finally:
             self.watcher.stop()
+        self._say_overflows(steps * len(self.history))
         return self.history
 
     def _epoch(self, epoch: int) -> None:
@@ -100,56 +104,61 @@ class Trainer:
         rate = learning_rate(self.config.schedule, self.config.lr, epoch, self.config.epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+        self.ranks.vary(self.config.seed, epoch)
         if isinstance(self.model, FollowsEpochs):
             self.model.start_epoch(epoch)
 
-        train_loss, train_oa = self._train_once()
+        trained = self._train_once()
+        self.ranks.mean_norms_(self.model)
+        self.ranks.check_same(f"The network after epoch {epoch + 1}", self.model.state_dict().values())
         if self.average is not None:
             self._settle(self.average)
         val_loss, val_oa = self._validate()
+        if not math.isfinite(val_loss):  # the last step can spoil weights that no further batch looks at
+            raise self._not_finite("validation loss", val_loss)
         row = EpochRow(
             epoch=epoch,
             lr=rate,
-            train_loss=train_loss,
-            train_oa=train_oa,
+            train_loss=trained.loss,
+            train_oa=trained.oa,
             val_loss=val_loss,
             val_oa=val_oa,
+            overflows=trained.overflows,
             seconds=time.perf_counter() - started,
         )
-        best = all(_quality(row) > _quality(earlier) for earlier in self.history)
+        row = self.ranks.once(lambda: row)  # what decides is the same on all ranks, to the last bit
+        best = all(quality(row) > quality(earlier) for earlier in self.history)
         self.history.append(row)
-        self._save(best)
+        self.ranks.once(lambda: self._save(best))
         self.watcher.epoch(row, best)
 
-    def _train_once(self) -> tuple[float, float]:
-        """Take one step for each batch of training pixels; return mean loss and OA of the epoch."""
+    def _train_once(self) -> Totals:
+        """Take one step for each batch of training pixels; return what the epoch came to."""
         self.model.train()
         shuffled = self.split.train[torch.randperm(len(self.split.train), generator=self.order).numpy()]
-        total_loss, right, seen = 0.0, 0, 0
-        for pixels in self._batches(shuffled):
-            patches = self.augmentation(self.cutter(pixels))
-            wanted = self.targets[torch.from_numpy(pixels).to(self.device)]
-            with autocast(self.device, self.precision):
-                logits = self.model(patches)
-                loss = self.loss(logits.float(), wanted)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"The loss became {value} in epoch {len(self.history) + 1}; the checkpoints of the "
-                    f"epochs before it are in '{self.folder}'; try a lower --lr or --precision float32."
-                )
-            self.optimiser.zero_grad(set_to_none=True)
-            self.scaler.scale(loss).backward()
-            self.scaler.step(self.optimiser)
-            self.scaler.update()
-            if self.average is not None:
-                self.average.update_parameters(self.model)
+        batches = cut_batches(shuffled, self.config.batch)
+        tally = Tally(batches, look_every(self.device), self.scaler.is_enabled(), self.watcher)
+        try:
+            for pixels in batches:
+                patches = self.augmentation(self.cutter(pixels))
+                loss, right = self.gradient(patches, self.wanted(pixels))
+                tally.add(loss, right, gradient_norm(self.model.parameters()))
+                self.scaler.step(self.optimiser)
+                self.scaler.update()
+                if self.average is not None:
+                    self.average.update_parameters(self.model)
+            return tally.totals()
+        except NotFiniteError as found:
+            raise self._bad_batch(found, batches) from None
 
-            total_loss += value * len(pixels)
-            right += int((logits.argmax(dim=1) == wanted).sum())
-            seen += len(pixels)
-            self.watcher.step(value)
-        return total_loss / seen, right / seen
+    def _bad_batch(self, found: NotFiniteError, batches: list[NDArray[np.int64]]) -> TrainingError:
+        bad_patches = not bool(torch.isfinite(self.cutter(batches[found.batch])).all())
+        batch = name_batch(found.batch, batches, self.split.shape[1], bad_patches)
+        return self._not_finite(found.what, found.value, batch)
+
+    def _not_finite(self, what: str, value: float, batch: str = "") -> TrainingError:
+        mixed = self.precision != torch.float32
+        return not_finite(what, value, len(self.history), self.folder, self.config, mixed, batch)
 
     def _settle(self, average: RunningMean) -> None:
         """Measure the batch-norm statistics of the mean weights on training pixels, always the same ones."""
@@ -158,13 +167,14 @@ class Trainer:
         equal = np.array_split(pixels, max(1, len(pixels) // max(2, self.config.batch)))
         with autocast(self.device, self.precision):
             average.settle(self.cutter(part) for part in equal)
+        self.ranks.agree_(average.state_dict().values())
 
     def _validate(self) -> tuple[float, float]:
         """Return mean loss and OA on the validation pixels."""
         pixels = self.split.val
         with autocast(self.device, self.precision):
-            logits = predict_logits(self._kept(), self.cutter, pixels)
-        wanted = self.targets[torch.from_numpy(pixels).to(self.device)].cpu()
+            logits = self.ranks.spread(partial(predict_logits, self._kept(), self.cutter), pixels)
+        wanted = self.wanted(pixels).cpu()
         loss = functional.cross_entropy(logits, wanted).item()
         return loss, float((logits.argmax(dim=1) == wanted).double().mean())
 
@@ -172,27 +182,19 @@ class Trainer:
         """Return the network that is validated and kept: the running mean of the weights, if there is one."""
         return self.model if self.average is None else self.average.module
 
-    def _batches(self, pixels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Cut into batches; a last batch of one pixel joins the one before, since batch norm needs two."""
-        size = self.config.batch
-        cuts = list(range(size, len(pixels), size))
-        if cuts and len(pixels) - cuts[-1] == 1:
-            cuts.pop()
-        return np.split(pixels, cuts)
-
     def _inverse_frequencies(self) -> Tensor:
         """Return class weights proportional to 1 / training pixels, with mean 1 over training pixels."""
-        wanted = self.targets[torch.from_numpy(self.split.train).to(self.device)]
+        wanted = self.wanted(self.split.train)
         counts = torch.bincount(wanted, minlength=int(self.targets.max()) + 1).float()
         weights = torch.where(counts > 0, 1 / counts.clamp(min=1), 0.0)
         return weights * counts.sum() / (weights * counts).sum()
 
-    def _out_of_patience(self) -> bool:
-        patience = self.config.patience
-        if not patience or len(self.history) <= patience:
-            return False
-        qualities = [_quality(row) for row in self.history]
-        return len(self.history) - 1 - qualities.index(max(qualities)) >= patience
+    def _say_overflows(self, steps: int) -> None:
+        overflows = sum(row["overflows"] for row in self.history)
+        if overflows:
+            self.watcher.say(
+                f"Gradients overflowed in float16 in {overflows} of {steps} steps, which were left out."
+            )
 
     def _save(self, best: bool) -> None:
         checkpoints = self.folder / "checkpoint"
@@ -203,26 +205,24 @@ class Trainer:
                 self._kept(),
                 {**self.facts, "epoch": row["epoch"], "val_oa": row["val_oa"]},
             )
-        facts = {"history": self.history, "scaler": self.scaler.state_dict()}
+        facts = {
+            "history": self.history,
+            "scaler": self.scaler.state_dict(),
+            "patches_at_once": self.gradient.portion.size,
+        }
         save_state(checkpoints / LAST, self.model, self.optimiser, self.generators, facts, self.average)
+        self._write_history()
+
+    def _write_history(self) -> None:
         write_text(self.folder / "history.csv", history_csv(self.history))
 
     def _restore(self) -> None:
         path = self.folder / "checkpoint" / LAST
         facts = load_state(path, self.model, self.optimiser, self.generators, self.average)
         self.history = facts["history"]
+        for row in self.history:
+            row.setdefault("overflows", 0)  # older runs did not count
         self.scaler.load_state_dict(facts["scaler"])
-
-
-def history_csv(history: list[EpochRow]) -> str:
-    """Return the history as CSV, one row an epoch."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(EpochRow.__annotations__), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()
-
-
-def _quality(row: EpochRow) -> tuple[float, float]:
-    """What "best" compares: validation OA, then lower validation loss."""
-    return row["val_oa"], -row["val_loss"]
+        self.gradient.portion.size = facts.get("patches_at_once", self.config.batch)
+        # Whoever was killed after the checkpoint had not written down its last epoch yet.
+        self.ranks.once(self._write_history)

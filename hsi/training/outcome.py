@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch import nn
 from hsi.datasets.preprocess import Preprocess
 from hsi.datasets.scene import Scene
 from hsi.datasets.split import Split
-from hsi.mapping.predict import predict_labels
+from hsi.errors import ConfigError
+from hsi.mapping.predict import likeliest, predict_logits
 from hsi.models import cost_of, model_entry
 from hsi.runs.atomic import write_text
 from hsi.runs.checkpoint import BEST, LAST, load_weights
@@ -25,13 +27,33 @@ from hsi.runs.folder import PARTS, Run, as_classifier, make_cutter
 from hsi.runs.predictions import save_predictions
 from hsi.scoring import score
 from hsi.training.at_once import AtOnce, FitsAtOnce
+from hsi.training.batches import check_shares
 from hsi.training.loop import Trainer
+from hsi.training.ranks import Ranks
 from hsi.training.watcher import Watcher
 
 
 def device_of(network: nn.Module, wanted: torch.device) -> torch.device:
     """Return where a model trains: the wanted device, or the CPU if it is fitted at once by scikit-learn."""
     return torch.device("cpu") if isinstance(network, FitsAtOnce) else wanted
+
+
+def check_ranks(network: nn.Module, config: Config, split: Split, ranks: Ranks) -> None:
+    """Refuse a training that several processes cannot share.
+
+    Raises
+    ------
+    ConfigError
+        For a model that is fitted at once, and batches that are too small to be shared.
+    TrainingError
+        When the processes have different splits, as from different label files.
+    """
+    if ranks.count > 1 and isinstance(network, FitsAtOnce):
+        raise ConfigError(
+            f"One process fits {model_entry(config.model).name} at once; train it without torchrun."
+        )
+    check_shares(config.batch, len(split.train), ranks.count)
+    ranks.check_same("The split", map(torch.tensor, (split.train, split.val, split.test)))
 
 
 def fit_and_score(
@@ -44,17 +66,19 @@ def fit_and_score(
     device: torch.device,
     watcher: Watcher,
     load_seconds: float,
+    ranks: Ranks,
 ) -> Run:
     """Train a network on a split into a run folder that holds its inputs already, and score it there.
 
     ``metrics.json`` comes last, since it makes the run a finished one.
     """
     network.to(device)
+    ranks.agree_(network.state_dict().values())
     cutter = make_cutter(scene, preprocess, split, config, device)
     targets = torch.from_numpy(scene.labels.ravel() - 1).to(device)
     facts = {"bands": scene.bands, "class_names": list(scene.class_names)}
     kind = AtOnce if isinstance(network, FitsAtOnce) else Trainer
-    trainer = kind(network, cutter, targets, split, config, folder, facts, watcher)
+    trainer = kind(network, cutter, targets, split, config, folder, facts, watcher, ranks)
     history = trainer.fit(resume=(folder / "checkpoint" / LAST).is_file())
 
     load_weights(folder / "checkpoint" / BEST, network)
@@ -74,7 +98,9 @@ def fit_and_score(
         "wavelengths_nm": None if scene.wavelengths_nm is None else scene.wavelengths_nm.tolist(),
         **cost_of(network, bands=preprocess.bands, patch=config.patch),
         "device": device_name(device),
+        "ranks": ranks.count,
         "epochs": None if isinstance(network, FitsAtOnce) else len(history),
+        "patches_at_once": trainer.gradient.portion.size if isinstance(trainer, Trainer) else None,
         "chosen": network.chosen if isinstance(network, FitsAtOnce) else None,
         "counts": split.counts,
         "leakage": _leakage(split, config.patch),
@@ -86,7 +112,8 @@ def fit_and_score(
         pixels = getattr(split, part)
         started = time.perf_counter()
         with autocast(device, trainer.precision):
-            predictions[part] = predict_labels(classifier, cutter, pixels)
+            logits = ranks.spread(partial(predict_logits, classifier, cutter), pixels)
+        predictions[part] = likeliest(logits)
         metrics[part] = score(scene.labels.ravel()[pixels], predictions[part], scene.classes).as_dict()
         if part == "test":
             test_seconds = time.perf_counter() - started
@@ -96,8 +123,13 @@ def fit_and_score(
         "test": test_seconds,
     }
     metrics["peak_memory_mb"] = _peak_memory_mb(device)
-    save_predictions(folder, predictions)
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+
+    def finish() -> None:
+        save_predictions(folder, predictions)
+        write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+
+    ranks.once(finish)
+    watcher.scored(metrics)
     return Run(folder)
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import ExitStack, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
 from hsi.datasets.toml_files import read_toml
-from hsi.errors import ConfigError, InputError, RunError
+from hsi.errors import ConfigError, HsiError, InputError, InUseError, RunError
+from hsi.files.atomic import make_folder, write_text
+from hsi.files.signals import signals_wait
 from hsi.models import model_entry
-from hsi.runs.atomic import write_text
 from hsi.runs.config import Config
 from hsi.runs.folder import Run
 from hsi.runs.repetitions import repetitions
-from hsi.runs.state import RunState, clear_stillborn, first_difference, run_state
+from hsi.runs.state import RunState, first_difference, run_state
+from hsi.runs.work import LOCK, at_work, tidy
+from hsi.training.ranks import Ranks
 from hsi.training.session import resume, train_settled
 from hsi.training.settle import settle
 from hsi.training.watcher import Watcher
@@ -33,6 +38,7 @@ def train_runs(
     config: str | Path | None = None,
     data_root: str | Path | None = None,
     watcher: Watcher | None = None,
+    ranks: Ranks | None = None,
     **options: Any,
 ) -> list[Run]:
     """Train a network several times and return the finished runs.
@@ -48,7 +54,7 @@ def train_runs(
         Folder of the group; its runs are ``seed0, seed1, ...``, ``fold0, ...`` or ``seed0-fold0, ...``. Runs
         that are finished there are kept, interrupted ones go on, so the same call continues a group; more
         `runs` extend it. Default ``runs/MODEL-DATASET-PROTOCOL-...``.
-    model, dataset, config, data_root, watcher, **options
+    model, dataset, config, data_root, watcher, ranks, **options
         As for `hsi.train`.
 
     Raises
@@ -63,11 +69,17 @@ def train_runs(
         raise ConfigError(f"runs must be at least 1, not {runs}.")
     settled = settle(model, dataset, config=config, **options)
     model_entry(settled.model)
-    return _train_group(_group_folder(out, settled, runs), settled, runs, data_root, watcher or Watcher())
+    ranks = ranks or Ranks()
+    folder = ranks.once(lambda: _group_folder(out, settled, runs))
+    return _train_group(folder, settled, runs, data_root, watcher or Watcher(), ranks)
 
 
 def resume_runs(
-    folder: str | Path, *, data_root: str | Path | None = None, watcher: Watcher | None = None
+    folder: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    watcher: Watcher | None = None,
+    ranks: Ranks | None = None,
 ) -> list[Run]:
     """Go on with a group that `train_runs` began; return all its runs, finished.
 
@@ -77,7 +89,7 @@ def resume_runs(
         When the folder is not such a group.
     """
     settled, runs = read_group(folder)
-    return _train_group(Path(folder), settled, runs, data_root, watcher or Watcher())
+    return _train_group(Path(folder), settled, runs, data_root, watcher or Watcher(), ranks or Ranks())
 
 
 def is_group(folder: str | Path) -> bool:
@@ -104,33 +116,57 @@ def read_group(folder: str | Path) -> tuple[Config, int]:
 
 
 def _train_group(
-    folder: Path, settled: Config, runs: int, data_root: str | Path | None, watcher: Watcher
+    folder: Path,
+    settled: Config,
+    runs: int,
+    data_root: str | Path | None,
+    watcher: Watcher,
+    ranks: Ranks,
 ) -> list[Run]:
     wanted = repetitions(settled, range(settled.seed, settled.seed + runs))
-    _check(folder, wanted)
-    had_group = is_group(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    shared = {name: value for name, value in dataclasses.asdict(settled).items() if value is not None}
-    write_text(folder / GROUP, tomli_w.dumps({"runs": runs, "options": shared}))
+    ranks.once(lambda: _check(folder, wanted))
+    had_group = ranks.once(lambda: is_group(folder))
+    where: dict[str, Any] = {"data_root": data_root, "watcher": watcher, "ranks": ranks}
     made = []
-    try:
-        for number, (name, config) in enumerate(wanted.items(), start=1):
-            inside = folder / name
-            state = run_state(inside)
-            watcher.say(f"Run {number} of {len(wanted)}: {name}{_DOES[state]}.")
-            if state is RunState.MISSING:
-                clear_stillborn(inside)
-                made.append(train_settled(config, out=inside, data_root=data_root, watcher=watcher))
-            elif state is RunState.INTERRUPTED:
-                made.append(resume(inside, data_root=data_root, watcher=watcher))
-            else:
-                made.append(Run(inside))
-    except InputError:
-        if not had_group and not any(path.is_dir() for path in folder.iterdir()):
-            (folder / GROUP).unlink()
-            folder.rmdir()
-        raise
+    shared = {name: value for name, value in dataclasses.asdict(settled).items() if value is not None}
+    with ExitStack() as stack:
+
+        def begin() -> None:
+            make_folder(folder)
+            stack.enter_context(at_work(folder))
+            _check(folder, wanted)
+            write_text(folder / GROUP, tomli_w.dumps({"runs": runs, "options": shared}))
+
+        try:
+            with signals_wait():
+                ranks.once(begin)
+            for number, (name, config) in enumerate(wanted.items(), start=1):
+                inside = folder / name
+                state = ranks.once(partial(run_state, inside))
+                watcher.say(f"Run {number} of {len(wanted)}: {name}{_DOES[state]}.")
+                if state is RunState.MISSING:
+                    made.append(train_settled(config, out=inside, **where))
+                elif state is RunState.INTERRUPTED:
+                    made.append(resume(inside, **where))
+                else:
+                    ranks.once(partial(tidy, inside))
+                    made.append(Run(inside))
+        except InUseError:
+            raise
+        except (HsiError, KeyboardInterrupt):
+            if ranks.first:  # not `once`: the others may be gone
+                _remove_unused(folder, had_group)
+            raise
     return made
+
+
+def _remove_unused(folder: Path, had_group: bool) -> None:
+    """Remove a new group in which no run was begun."""
+    if not had_group and folder.is_dir() and not any(path.is_dir() for path in folder.iterdir()):
+        with signals_wait(), suppress(OSError):  # something else may lie in it by now
+            (folder / GROUP).unlink(missing_ok=True)
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 _DOES = {RunState.MISSING: "", RunState.INTERRUPTED: " goes on", RunState.DONE: " is finished already"}
@@ -140,7 +176,7 @@ def _check(folder: Path, wanted: dict[str, Config]) -> None:
     """Refuse a folder that holds something else, or a run of this group with other options."""
     if (folder / "config.toml").exists():
         raise RunError(f"'{folder}' holds a single run; choose another --out for a group of runs.")
-    if folder.exists() and not is_group(folder) and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not is_group(folder) and not _is_empty(folder):
         raise RunError(f"'{folder}' is there already and is not a group of runs; choose another --out.")
     for name, config in wanted.items():
         if run_state(folder / name) is not RunState.MISSING:
@@ -149,6 +185,12 @@ def _check(folder: Path, wanted: dict[str, Config]) -> None:
                 raise RunError(
                     f"'{folder / name}' was trained with other options ({difference}); choose another --out."
                 )
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether nothing is in a folder, or only what a killed process left before it was a group."""
+    left = (LOCK, f".{GROUP}.")
+    return folder.is_dir() and all(path.name.startswith(left) for path in folder.iterdir())
 
 
 def _group_folder(out: str | Path | None, config: Config, runs: int) -> Path:

@@ -34,7 +34,7 @@ def test_folds_test_every_labelled_pixel_once(small_scene, capsys, tmp_path):
         ("--folds 3", "Say which of the 3 folds is tested"),
         ("--fold 1", "give folds, their number, too"),
         ("--folds 1 --fold 0", "folds must be at least 2"),
-        ("--folds 101 --fold 0", "integer from 2 to 100, not 101"),
+        ("--folds 101 --fold 0", "folds must be at most 100, not 101"),
         ("--folds 3 --fold 0 --train 0.3", "fold and train do not go together"),
         ("--folds 3 --fold 0 --scheme random", "ask for different splits"),
         ("--folds 3 --fold 0 --per-class 5", "ask for different splits"),

@@ -37,6 +37,14 @@ def make_run(small_scene):
         leakage = split.leakage(patch)
         metrics |= {
             "model": model,
+            "dataset": scene.name,
+            "scheme": "random",
+            "device": "cpu",
+            "seed": seed,
+            "patch": patch,
+            "bands": scene.bands,
+            "class_names": list(scene.class_names),
+            "seconds": {"load": 0.0, "train": 0.0, "test": 0.0},
             "counts": split.counts,
             "leakage": {"centre": leakage.centre, "overlap": leakage.overlap},
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ class Server:
     url: str
     files: dict[str, bytes]
     requests: list[tuple[str, str | None]] = field(default_factory=list)
+    away: str = ""
 
 
 def _make_handler(server: Server) -> type[BaseHTTPRequestHandler]:
@@ -44,6 +46,15 @@ def _make_handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self._answer(200, HTML, {"Content-Type": "text/html"})
             elif mode == "wrong":
                 self._answer(200, body[::-1], {})
+            elif mode == "away":
+                self._answer(302, b"", {"Location": server.away})
+            elif mode == "endless":
+                self.close_connection = True
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while True:
+                        self.wfile.write(body)
             elif mode == "norange":
                 self._answer(200, body, {})
             elif mode == "misplaced" and wanted:
@@ -263,20 +274,45 @@ def test_offline_says_which_file_to_put_where(make_scene: MakeScene, tmp_path: P
     assert str(tmp_path / "toy" / "cube.mat") in str(caught.value)
 
 
-def test_a_file_without_a_known_hash_is_said_to_be_unverified(
+def test_a_file_without_a_known_hash_is_never_fetched(
     server: Server, make_scene: MakeScene, tmp_path: Path
 ) -> None:
     make_scene("whole", verified=False)
-    (tmp_path / "toy").mkdir()
-    (tmp_path / "toy" / "cube.mat.part").write_bytes(server.files["cube.mat"][:700])
-    with pytest.warns(UserWarning, match="could not be verified") as warned:
-        paths = download_scene("toy", data_root=tmp_path)
-    assert [str(warning.message).split(":")[0] for warning in warned] == [
-        "cube.mat could not be verified",
-        "gt.mat could not be verified",
-    ]
-    assert paths[0].read_bytes() == server.files["cube.mat"]
-    assert ("/whole/cube.mat", None) in server.requests  # never continued: nothing could tell a mixture
+    with pytest.raises(DownloadError, match="no hash of it is known"):
+        download_scene("toy", data_root=tmp_path)
+    assert server.requests == []
+    assert _names(tmp_path) == []
+
+
+@pytest.mark.parametrize("away", ["file:///etc/passwd", "ftp://127.0.0.1/x", "/whole/gt.mat"])
+def test_no_mirror_sends_us_elsewhere(
+    server: Server, make_scene: MakeScene, tmp_path: Path, away: str
+) -> None:
+    server.away = away
+    make_scene("away")
+    with pytest.raises(DownloadError):
+        download_scene("toy", data_root=tmp_path)
+    assert "cube.mat" not in _names(tmp_path / "toy")
+
+
+def test_a_mirror_that_never_ends_is_left(server: Server, make_scene: MakeScene, tmp_path: Path) -> None:
+    make_scene("endless")
+    with pytest.raises(DownloadError, match="another file"):
+        download_scene("toy", data_root=tmp_path)
+    assert _names(tmp_path / "toy") == []
+
+
+@pytest.mark.parametrize("name", ["../cube.mat", "a/cube.mat", "/tmp/cube.mat"])
+def test_no_file_leaves_its_folder(
+    server: Server, make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    entry = make_scene("whole")
+    assert entry.cube is not None
+    there = replace(entry, cube=replace(entry.cube, file=name))
+    monkeypatch.setattr(catalogue, "_entries", {"toy": there})
+    with pytest.raises(DownloadError, match="outside the folder"):
+        download_scene("toy", data_root=tmp_path / "root")
+    assert server.requests == []
 
 
 def test_scenes_without_mirrors_say_how_to_obtain_them(tmp_path: Path) -> None:

@@ -182,3 +182,14 @@ def test_complex_values_are_refused(tmp_path: Path, write_envi: Write) -> None:
     )
     with pytest.raises(FileFormatError, match="holds no array that is 3-D"):
         read_array(header, ndim=3)
+
+
+def test_places_that_are_nowhere_and_systems_that_are_addresses(tmp_path: Path, write_envi: Write) -> None:
+    cube = np.arange(60, dtype=np.uint16).reshape(5, 4, 3)
+    flat = "{UTM, 1, 1, 500000, 4480000, 0, 0, 16, North, WGS-84}"
+    assert envi_facts(write_envi(tmp_path / "a", cube, map_info=flat)).georeference is None
+    info = flat.replace(" 0, 0,", " 20, 20,")
+    system = "{http://127.0.0.1/x}"
+    facts = envi_facts(write_envi(tmp_path / "b", cube, map_info=info, coordinate_system_string=system))
+    assert facts.georeference is not None
+    assert facts.georeference["crs"] == "EPSG:32616"

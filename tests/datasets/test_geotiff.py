@@ -127,3 +127,14 @@ def test_without_rasterio_the_message_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(FileFormatError, match=r"pip install 'hsi\[geo\]'"):
         read_array(path, ndim=3)
+
+
+def test_names_beside_an_image_cannot_unpack(tmp_path: Path, write_geotiff: Write) -> None:
+    path = write_geotiff(tmp_path / "a.tif", np.eye(4, dtype=np.uint8))
+    start, end = '<PAMDataset><PAMRasterBand band="1"><CategoryNames><Category/>', "</CategoryNames>"
+    whole = f"{start}<Category>{{}}</Category>{end}</PAMRasterBand></PAMDataset>"
+    beside = tmp_path / "a.tif.aux.xml"
+    beside.write_text(whole.format("Grass"))
+    assert geotiff_facts(path).class_names == {1: "Grass"}
+    beside.write_text('<!DOCTYPE x [<!ENTITY a "Grass">]>' + whole.format("&a;"))
+    assert geotiff_facts(path).class_names == {}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hsi.errors import ConfigError
+from hsi.mapping.cells import Window
 from hsi.mapping.geotiff import category_names, write_geotiff
 from hsi.mapping.layer import Layer
 
@@ -73,6 +74,18 @@ def test_many_classes_and_no_place(write, tmp_path, rasterio):
 def test_a_coordinate_system_that_is_none(write, tmp_path, rasterio):
     with pytest.raises(ConfigError, match="coordinate system cannot be understood"):
         write(write_geotiff, tmp_path / "a.tif", "map", {**PLACE, "crs": "over there"})
+
+
+def test_a_file_that_holds_something_else_is_an_error(tmp_path, rasterio):
+    layer = Layer("map", 4, 5, NAMES, ("#000000",) * 3, None)
+
+    def write_twice():
+        with write_geotiff(tmp_path / "a.tif", layer) as write:
+            write(Window(0, 4, 0, 5), np.full((4, 5), 1, np.uint8))
+            write(Window(0, 2, 0, 5), np.full((2, 5), 2, np.uint8))  # as if the disk had not taken the first
+
+    with pytest.raises(OSError, match=r"a\.tif"):
+        write_twice()
 
 
 def test_without_rasterio_it_says_how_to_get_it(write, tmp_path, monkeypatch):

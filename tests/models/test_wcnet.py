@@ -286,3 +286,18 @@ def test_network_trains_and_keeps_samples_apart(bands: int, patch: int) -> None:
 
 def test_mixer_changes_the_width_only() -> None:
     assert WaveletMixer(6, 8, levels=2)(torch.randn(2, 6, 5, 3, 1)).shape == (2, 8, 5, 3, 1)
+
+
+@pytest.mark.parametrize(("axes", "wavelet"), [("dhw", "haar"), ("hw", "haar"), ("dhw", "db2")])
+def test_sub_bands_are_those_of_pywavelets(axes: str, wavelet: str) -> None:
+    conv = WaveletConv3d(2, levels=2, axes=axes, wavelet=wavelet)
+    x = torch.randn(3, 2, 5, 4, 3, dtype=torch.float64)
+    low = x.numpy()
+    for parts in conv.sub_bands(x):
+        transformed = [axis % 5 for axis in AXES[axes]]
+        low = np.pad(low, [(0, n % 2 if axis in transformed else 0) for axis, n in enumerate(low.shape)])
+        wanted = pywt.dwtn(low, wavelet, mode="zero", axes=transformed)
+        assert parts.shape[2] == len(wanted)
+        for i, key in enumerate(SUBBANDS[axes]):
+            np.testing.assert_allclose(parts[:, :, i], wanted[key], atol=1e-12)
+        low = wanted["a" * len(transformed)]

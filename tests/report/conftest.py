@@ -11,7 +11,7 @@ import pytest
 import hsi
 from hsi.report.write import Written, write_report
 
-NAMES = ("Grass", "Soil & <b>clay</b></script>", "Water")
+NAMES = ("Grass", "Soil & <b>clay</b></script>", "Water\u202e $x_{$ \u200b")
 
 
 @pytest.fixture(scope="session")

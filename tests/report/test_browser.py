@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from hsi.plain_text import plain
+
 CONTRAST = """() => {
   const parse = (color) => [...color.match(/[\\d.]+/g).map(Number), 1].slice(0, 4);
   const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
@@ -69,8 +71,8 @@ def said_of(runs, row, col):
         parts = {"train": run.split.train, "validation": run.split.val, "test": run.split.test}
         part = next((f" ({name} pixel)" for name, pixels in parts.items() if flat in pixels), "")
         right = (", right" if found == label else ", wrong") if label else ""
-        lines.append(f"{run.path.name}: {scene.class_names[found - 1]}{right}{part}, confidence ")
-    where = f"labelled {scene.class_names[label - 1]}" if label else "unlabelled"
+        lines.append(f"{run.path.name}: {plain(scene.class_names[found - 1])}{right}{part}, confidence ")
+    where = f"labelled {plain(scene.class_names[label - 1])}" if label else "unlabelled"
     return f"Row {row}, column {col}: {where}.", lines
 
 

@@ -21,6 +21,13 @@ def test_names_of_classes_are_text_and_never_markup(page):
     assert json.loads(data)["scenes"][0]["names"][1] == "Soil & <b>clay</b></script>"
 
 
+def test_text_that_turns_its_direction_is_shown_as_an_escape(page):
+    assert "\u202e" not in page
+    assert "Water\\u202e $x_{$ \\u200b" in page
+    data, _ = inside(page, "script")
+    assert json.loads(data)["scenes"][0]["names"][2] == "Water\\u202e $x_{$ \\u200b"
+
+
 def test_the_browser_is_told_to_run_nothing_else(page):
     policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', page).group(1))
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))

@@ -91,4 +91,4 @@ def test_a_short_training_keeps_a_mean_as_good_as_the_weights(small_scene, tmp_p
         device="cpu",
         out=tmp_path / "run",
     )
-    assert run.scores["test"].oa > 0.9  # 0.375 with a constant decay and averaged statistics
+    assert run.scores["test"].oa > 0.9  # 0.39 with a constant decay and averaged statistics

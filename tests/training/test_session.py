@@ -154,7 +154,7 @@ def test_disjoint_protocol_has_no_leakage(settings, tmp_path):
 
 
 def test_best_is_chosen_on_validation_with_ties_by_loss():
-    from hsi.training.loop import _quality
+    from hsi.training.history import quality
 
     rows = [
         {"epoch": 0, "val_oa": 0.5, "val_loss": 1.0},
@@ -162,7 +162,7 @@ def test_best_is_chosen_on_validation_with_ties_by_loss():
         {"epoch": 2, "val_oa": 0.6, "val_loss": 1.0},
         {"epoch": 3, "val_oa": 0.4, "val_loss": 0.1},
     ]
-    assert max(rows, key=_quality)["epoch"] == 2
+    assert max(rows, key=quality)["epoch"] == 2
 
 
 def test_patience_stops_early(settings, tmp_path):
@@ -177,7 +177,16 @@ def test_history_csv_is_the_history(settings, tmp_path):
     with (run.path / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == [0, 1, 2]
-    assert set(rows[0]) == {"epoch", "lr", "train_loss", "train_oa", "val_loss", "val_oa", "seconds"}
+    assert set(rows[0]) == {
+        "epoch",
+        "lr",
+        "train_loss",
+        "train_oa",
+        "val_loss",
+        "val_oa",
+        "overflows",
+        "seconds",
+    }
 
 
 def test_a_loss_that_is_not_a_number_ends_the_training(settings, tmp_path, monkeypatch):

@@ -1,0 +1,32 @@
+"""Looking inside the five blocks of a finished run: one call each, and each result draws itself.
+
+`gate` (STNet), `splines` and `grid_shift` (KANet), `expert_weights` (EKGNet), `wavelet_energy` (WCNet),
+`snake_offsets` and `snake_magnitude` (SG-DSCNet), and `receptive_field` (any network with gradients). Results
+hold arrays; their method ``figure()`` returns a `matplotlib.figure.Figure`.
+"""
+
+from hsi.explain.experts import ExpertWeights, expert_weights
+from hsi.explain.gates import GateMap, gate
+from hsi.explain.kan_splines import GridShift, Splines, grid_shift, splines
+from hsi.explain.receptive import ReceptiveField, receptive_field
+from hsi.explain.snakes import SnakeMagnitude, SnakeOffsets, snake_magnitude, snake_offsets
+from hsi.explain.wavelet_bands import WaveletEnergy, wavelet_energy
+
+__all__ = [
+    "ExpertWeights",
+    "GateMap",
+    "GridShift",
+    "ReceptiveField",
+    "SnakeMagnitude",
+    "SnakeOffsets",
+    "Splines",
+    "WaveletEnergy",
+    "expert_weights",
+    "gate",
+    "grid_shift",
+    "receptive_field",
+    "snake_magnitude",
+    "snake_offsets",
+    "splines",
+    "wavelet_energy",
+]

@@ -1,0 +1,120 @@
+"""What the layers of a network compute with, instead of its answer: for patches, or for a whole scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hsi.datasets.scene import Scene
+from hsi.explain.layers import Layers
+from hsi.mapping.classify import classify_scene
+from hsi.runs.device import choose_device
+from hsi.runs.folder import Run
+
+Measure = Callable[[Any, Tensor], Tensor]
+"""From a layer and its input ``(N, C, D, H, W)`` to the numbers wanted of it, ``(N, width)``."""
+
+Watch = Callable[[int, int], object]
+"""Is told of pixels done and of all pixels, after each tile."""
+
+
+class Probe(nn.Module):
+    """Runs a network and returns what was measured in its layers: ``(N, bands, P, P)`` to ``(N, L * width)``.
+
+    Parameters
+    ----------
+    layers
+        The network and the L layers to watch.
+    measure
+        What to take of each layer; it sees the input that the layer is about to get.
+    """
+
+    def __init__(self, layers: Layers[Any], measure: Measure) -> None:
+        super().__init__()
+        self.network, self._layers, self._measure = layers.network, layers, measure
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """``(N, bands, P, P)`` to ``(N, L * width)``, layer after layer."""
+        seen: dict[nn.Module, Tensor] = {}
+
+        def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            seen[module] = self._measure(module, inputs[0])
+
+        hooks = [module.register_forward_pre_hook(look) for module in self._layers.modules]
+        try:
+            self.network(patches)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return torch.cat([seen[module] for module in self._layers.modules], dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class SceneValues:
+    """What was measured round every pixel of a scene.
+
+    Attributes
+    ----------
+    values
+        ``(rows, cols, width)`` float32: the mean over the layers; NaN for pixels without data.
+    by_layer
+        ``(L, width)`` float64: the mean over the pixels.
+    """
+
+    values: NDArray[np.float32]
+    by_layer: NDArray[np.float64]
+
+
+def measure_scene(
+    run: Run,
+    scene: Scene | None,
+    layers: Layers[Any],
+    measure: Measure,
+    *,
+    device: str = "auto",
+    watch: Watch = lambda done, pixels: None,
+) -> SceneValues:
+    """Measure the layers for every pixel of a scene, borders too, by the way that maps are made.
+
+    The values are those of one view of each patch, in float32, also where the run classifies by several
+    views or in half precision.
+
+    Parameters
+    ----------
+    run, scene
+        A finished run, and the scene; its own if None.
+    layers, measure
+        As in `Probe`.
+    device
+        "auto", "cpu", "cuda" or "mps", where the layers are.
+    watch
+        Told of pixels done and all pixels.
+
+    Raises
+    ------
+    RunError
+        When the scene's bands do not fit.
+    """
+    scene = scene or run.load_scene()
+    blocks = run.blocks(scene)
+    probe, where, count = Probe(layers, measure), choose_device(device), len(layers.modules)
+    empty = torch.zeros(1, blocks.features, blocks.patch, blocks.patch, device=where)
+    with torch.inference_mode():
+        total = probe(empty).shape[1]
+    values = np.full((scene.rows, scene.cols, total // count), np.nan, np.float32)
+    sums, done, good = np.zeros((count, total // count)), 0, 0
+    for window, found, missing in classify_scene(probe, blocks, total, device=where):
+        each = found.reshape(*found.shape[:2], count, -1)
+        here = values[window.top : window.bottom, window.left : window.right]
+        here[...] = np.where(missing[..., None], np.nan, each.mean(axis=2))
+        sums += each[~missing].sum(axis=0, dtype=np.float64)
+        good += int(np.count_nonzero(~missing))
+        done += missing.size
+        watch(done, scene.rows * scene.cols)
+    return SceneValues(values, sums / good if good else np.full_like(sums, np.nan))

@@ -1,0 +1,228 @@
+"""Where the snakes of SG-DSCNet lie on the scene, and how far they bend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from hsi.datasets.scene import Scene
+from hsi.errors import InputError, ModelError
+from hsi.explain.layers import dense_block_of, layers_of
+from hsi.explain.pixels import choose_pixels, patches_of
+from hsi.explain.probe import Probe, Watch, measure_scene
+from hsi.figures.false_color import false_color
+from hsi.figures.scene_values import draw_scene_values
+from hsi.figures.snakes import draw_snakes
+from hsi.models.densenet3d import DenseNet3D
+from hsi.models.snake_templates import SnakeTemplates
+from hsi.runs.device import choose_device
+from hsi.runs.folder import Run
+
+VIEW_NAMES = {"w": "Along columns", "h": "Along rows", "d": "Along the spectrum"}
+
+
+@dataclass(frozen=True, eq=False)
+class SnakeOffsets:
+    """Where the snakes of one layer sample the patches of n pixels.
+
+    Attributes
+    ----------
+    points
+        For each view ("w", "h", "d": the axis of its snakes) ``(n, K, 3, D, H, W)`` float32: feature, row and
+        column of the scene, from 0, of the K points of the snake centred on each voxel. Beyond the scene's
+        edge they lie in the padding.
+    pixels
+        ``(n,)`` row-major flat indices.
+    images
+        ``(n, P, P, 3)`` bytes: the patches in false colour, black beyond the scene.
+    corners
+        ``(n, 2)``: row and column of the first pixel of each patch.
+    layer
+        The name of the layer: "1.4" is the fourth of the first block.
+    """
+
+    points: Mapping[str, NDArray[np.float32]]
+    pixels: NDArray[np.int64]
+    images: NDArray[np.uint8]
+    corners: NDArray[np.int64]
+    layer: str
+
+    def figure(self, depth: int | None = None) -> Figure:
+        """Draw the snakes of one spectral voxel on each patch, by default the middle one.
+
+        Raises
+        ------
+        InputError
+            When there is no such voxel, or for more than 6 pixels.
+        """
+        count = next(iter(self.points.values())).shape[3]
+        chosen = count // 2 if depth is None else depth
+        if not 0 <= chosen < count:
+            raise InputError(f"depth must be from 0 to {count - 1} in this layer, not {depth}.")
+        flat = {VIEW_NAMES[view]: at[:, :, 1:, chosen] for view, at in self.points.items()}
+        return draw_snakes(flat, self.images, self.corners)
+
+
+@dataclass(frozen=True, eq=False)
+class SnakeMagnitude:
+    """How far the moving points of snakes lie from where a straight kernel has them, in voxels of the layer.
+
+    Attributes
+    ----------
+    distance
+        ``(rows, cols, V)`` float32, one for each view: mean over the points and voxels of the pixel's patch,
+        and over the layers; NaN for pixels without data.
+    by_layer
+        ``(L, V)``: the mean over the pixels.
+    views
+        The V views, such as "whd".
+    layers
+        The names of the L layers: "1.4" is the fourth of the first block.
+    """
+
+    distance: NDArray[np.float32]
+    by_layer: NDArray[np.float64]
+    views: str
+    layers: tuple[str, ...]
+
+    def figure(self) -> Figure:
+        """Draw a map of each view, and the mean of each layer where there are several."""
+        titles = [VIEW_NAMES[view] for view in self.views]
+        return draw_scene_values(
+            self.distance, self.by_layer, self.layers, titles=titles, label="Displacement (voxels)"
+        )
+
+
+def snake_offsets(
+    run: Run, pixels: ArrayLike, *, scene: Scene | None = None, layer: int = 0, device: str = "auto"
+) -> SnakeOffsets:
+    """Return where the snakes of one layer sample the patches round some pixels.
+
+    Positions are those of the definition in `hsi.models.snake`, clamped to the patch's map, brought from
+    voxels to the scene: voxel i of the first block is centred on pixel 2 i of the patch, as the stem's
+    stride has it, and each pooling joins two voxels.
+
+    Parameters
+    ----------
+    run
+        A finished run of SG-DSCNet.
+    pixels
+        Row-major flat indices.
+    scene
+        The scene that `pixels` count in; that of the run if None.
+    layer
+        Which snake layer, counted from 0.
+    device
+        "auto", "cpu", "cuda" or "mps".
+
+    Raises
+    ------
+    ModelError
+        For a run of a network without snakes in the dense blocks of the backbone.
+    ConfigError, SceneError
+        For a layer that is not there, or pixels that are not whole numbers in the scene.
+    RunError
+        When the scene's bands do not fit.
+    """
+    layers = layers_of(run, SnakeTemplates, "snake_offsets", device).only(layer)
+    templates, block = layers.modules[0], dense_block_of(layers.paths[0])
+    if block is None or not isinstance(layers.network, DenseNet3D):
+        raise ModelError(
+            f"The snakes of '{run.path}' are not in a dense block of the backbone, so their voxels have no "
+            "known place on the scene."
+        )
+    scene = scene or run.load_scene()
+    chosen = choose_pixels(run, scene, pixels)
+    shapes: list[torch.Size] = []
+
+    def places(module: SnakeTemplates, x: Tensor) -> Tensor:
+        found = list(module.positions(x))
+        shapes[:] = [part.shape[1:] for part in found]
+        return torch.cat([part.flatten(1) for part in found], dim=1)
+
+    probe, where = Probe(layers, places), choose_device(device)
+    with torch.inference_mode():
+        rows = torch.cat([probe(patches).cpu() for patches in patches_of(run, scene, chosen, where, batch=4)])
+    half = run.config.patch // 2
+    corners = np.stack(np.divmod(chosen, scene.cols), axis=1) - half
+    stride, first = voxel_places(block)
+    points = {}
+    for view, part, shape in zip(
+        templates.views, rows.split([shape.numel() for shape in shapes], dim=1), shapes, strict=True
+    ):
+        at = part.view(-1, *shape).numpy() * stride + first
+        at[:, :, 1:] += corners[:, None, :, None, None, None]
+        points[view] = at.astype(np.float32)
+    return SnakeOffsets(points, chosen, _images(scene, corners, run.config.patch), corners, layers.names[0])
+
+
+def snake_magnitude(
+    run: Run,
+    scene: Scene | None = None,
+    *,
+    layer: int | None = None,
+    device: str = "auto",
+    watch: Watch = lambda done, pixels: None,
+) -> SnakeMagnitude:
+    """Map how far the snakes bend, for every pixel of a scene.
+
+    A point is measured where it is sampled, so one that is clamped to the border counts what is left of its
+    displacement.
+
+    Parameters
+    ----------
+    run
+        A finished run of SG-DSCNet.
+    scene
+        Any scene with the run's bands; its own if None.
+    layer
+        One layer, counted from 0; None for the mean of all.
+    device, watch
+        As in `hsi.map_scene`.
+
+    Raises
+    ------
+    ModelError
+        For a run of a network without snakes.
+    ConfigError
+        When there is no such layer.
+    RunError
+        When the scene's bands do not fit.
+    """
+    layers = layers_of(run, SnakeTemplates, "snake_magnitude", device).only(layer)
+    found = measure_scene(run, scene, layers, mean_distance, device=device, watch=watch)
+    return SnakeMagnitude(found.values, found.by_layer, layers.modules[0].views, layers.names)
+
+
+def mean_distance(module: SnakeTemplates, x: Tensor) -> Tensor:
+    """Return the mean distance of the moving points from their straight places, ``(N, views)``, in voxels."""
+    ticks = [torch.arange(n, device=x.device).view(-1, *[1] * (2 - i)) for i, n in enumerate(x.shape[2:])]
+    answer = []
+    for view, points, place in zip(module.views, module.points, module.positions(x), strict=True):
+        across = [axis for axis in range(3) if "dhw"[axis] != view]
+        away = torch.hypot(*(place[:, :, axis] - ticks[axis] for axis in across))  # the centre's is 0
+        answer.append(away.flatten(1).mean(dim=1) * points / (points - 1))
+    return torch.stack(answer, dim=1)
+
+
+def voxel_places(block: int) -> tuple[int, float]:
+    """Return stride and start of the voxels of a dense block (from 0) on the patch's pixels, or its features.
+
+    Voxel i is centred at ``stride * i + start``. The stem's kernel of 3 with stride 2 and padding 1 is
+    centred on every second place; a pooling's voxel lies between the two that it joins.
+    """
+    stride, start = 2, 0.0
+    for _ in range(block):
+        stride, start = 2 * stride, start + stride / 2
+    return stride, start
+
+
+def _images(scene: Scene, corners: NDArray[np.int64], patch: int) -> NDArray[np.uint8]:
+    colors = np.pad(false_color(scene), ((patch, patch), (patch, patch), (0, 0)))
+    return np.stack([colors[r + patch : r + 2 * patch, c + patch : c + 2 * patch] for r, c in corners])

@@ -1,0 +1,63 @@
+"""How the training pixels are cut into batches, and what batch norm asks of their sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hsi.errors import ConfigError
+
+SMALLEST = 2
+"""Patches in a piece of a batch at least, since batch norm needs two."""
+
+
+def cut_batches(pixels: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Cut into batches; a last batch of one pixel joins the one before, since batch norm needs two."""
+    cuts = list(range(size, len(pixels), size))
+    if cuts and len(pixels) - cuts[-1] == 1:
+        cuts.pop()
+    return np.split(pixels, cuts)
+
+
+def check_shares(batch: int, pixels: int, ranks: int) -> None:
+    """Refuse batches that are too small for several processes to share.
+
+    Parameters
+    ----------
+    batch, pixels
+        Patches in a batch, and pixels to train on.
+    ranks
+        Number of processes.
+
+    Raises
+    ------
+    ConfigError
+        Where a process would have fewer than `SMALLEST` patches of a whole batch.
+    """
+    least = SMALLEST * ranks
+    if ranks > 1 and min(batch, pixels) < least:
+        what = f"a batch has {batch}" if batch < least else f"there are {pixels} training pixels"
+        raise ConfigError(
+            f"Each of {ranks} processes needs {SMALLEST} patches of each batch, {least} together, but "
+            f"{what}; start fewer processes"
+            + (f", or use --batch {least} or more." if batch < least else ".")
+        )
+
+
+def batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """Return the batch norms of a network."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+def check_batch(network: nn.Module, name: str, batch: int) -> None:
+    """Refuse batches of one patch for a network that normalises over the batch.
+
+    Raises
+    ------
+    ConfigError
+        For such a network and `batch` 1.
+    """
+    if batch == 1 and batch_norms(network):
+        raise ConfigError(f"{name} normalises over the batch, so --batch must be at least 2.")

@@ -1,0 +1,107 @@
+"""`hsi map --engine ray` on a real cluster: a machine killed in the middle, and the same bytes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import hsi
+from hsi.cluster.connect import connected
+from hsi.cluster.tiles import RayTiles
+from hsi.commands.app import run as command
+from hsi.errors import ClusterError
+from hsi.runs.scene_source import SceneSource
+
+SUFFIX = ".tif" if importlib.util.find_spec("rasterio") else ".npy"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run on the generated scene, and that scene nine times over as a larger one."""
+    path = tmp_path_factory.mktemp("map")
+    made = hsi.train(model="cnn1d", dataset="demo", patch=7, epochs=1, device="cpu", out=path / "run")
+    cube = hsi.load_scene("demo").cube
+    assert made.metrics["bands"] == cube.shape[2]
+    np.save(path / "strip.npy", np.tile(cube, (3, 3, 1)))
+    return path
+
+
+@contextmanager
+def others_busy(folder, count):
+    """Keep so many machines busy with nothing until the yielded function is called."""
+    import ray
+
+    def wait(number):
+        (folder / f"busy{number}").touch()
+        while not (folder / "free").exists():
+            time.sleep(0.02)
+
+    tasks = [ray.remote(num_cpus=1)(wait).remote(number) for number in range(count)]
+    while len(list(folder.glob("busy*"))) < count:
+        time.sleep(0.02)
+    yield (folder / "free").touch
+    ray.get(tasks)
+
+
+def test_a_map_loses_a_machine_and_has_the_same_bytes(add_victim, folder, tmp_path):
+    source = SceneSource(folder / "run", str(folder / "strip.npy"))
+    run = source.open_run()
+    scene = source.load_scene(run)
+    options = {"proba": True, "device": "cpu", "budget": 1}  # tiles as small as can be
+    here = hsi.map_scene(run, scene, folder / f"here{SUFFIX}", **options)
+    told, done = [], []
+
+    with connected() as machines, others_busy(tmp_path, len(machines)) as free_others:
+        assert len(machines) == 2
+        victim = add_victim()  # now the first tiles can only be its
+
+        def watch(pixels, whole):
+            done.append(pixels)
+            if len(done) == 1:
+                victim.kill()
+                free_others()
+
+        classify = RayTiles(source, [*machines, machines[0]], told.append)
+        there = hsi.map_scene(
+            run, scene, folder / f"there{SUFFIX}", classify=classify, watch=watch, **options
+        )
+    assert len(done) >= 8
+    assert told == [f"{len(done)} tiles, 3 at a time on 3 machines of a Ray cluster."]
+    assert there.counts == here.counts
+    for kind in ("map", "proba"):
+        assert there.files[kind].read_bytes() == here.files[kind].read_bytes()
+
+
+def test_the_command_and_a_scene_that_others_do_not_see(cluster, folder, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+    assert command(["map", "run", "--out", "a.npy", "--confidence", "--device", "cpu"]) == 0
+    capfd.readouterr()
+    words = ["map", "run", "--out", "b.npy", "--confidence", "--device", "cpu", "--engine", "ray", "--json"]
+    assert command(words) == 0
+    assert json.loads(capfd.readouterr().out)["files"]["map"] == "b.npy"
+    for kind in ("", "-confidence"):
+        assert (folder / f"a{kind}.npy").read_bytes() == (folder / f"b{kind}.npy").read_bytes()
+
+    opened = hsi.open_run("run")
+    scene = hsi.load_scene("demo")
+    scene.cube[0, 0, 0] += 1
+    before = set(folder.iterdir())
+    with connected() as machines:
+        classify = RayTiles(SceneSource(opened.path), machines)
+        with pytest.raises(ClusterError, match="another one there"):
+            hsi.map_scene(opened, scene, "c.npy", device="cpu", classify=classify)
+
+        def stop(done, pixels):
+            os.kill(os.getpid(), signal.SIGINT)
+
+        scene.cube[0, 0, 0] -= 1
+        with pytest.raises(KeyboardInterrupt):
+            hsi.map_scene(opened, scene, "c.npy", device="cpu", budget=1, classify=classify, watch=stop)
+    assert set(folder.iterdir()) == before

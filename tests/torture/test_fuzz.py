@@ -1,0 +1,176 @@
+"""The fuzzer in short: it finds what is wrong, and nothing here. Then configurations of any shape."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hsi.datasets import load_scene
+from hsi.errors import FileFormatError, InputError
+from hsi.runs.config import FIELD_TYPES, load_config
+from hsi.sweep.experiment import read_experiment
+from hsi.sweep.plan import make_plan
+from torture import fuzz_worker
+from torture.fuzz import fuzz
+from torture.fuzz_mutate import Packed, mutate
+from torture.fuzz_targets import Target
+from torture.fuzz_worker import damaged, judge
+
+
+def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
+    names = ("mat5", "npz", "geojson", "scene.toml")
+    outcomes = fuzz(dict.fromkeys(names, 15), seed=3, runs=tmp_path)
+    assert {name: one.failures for name, one in outcomes.items()} == {name: [] for name in names}
+    assert all(one.trials == 15 for one in outcomes.values())
+    assert sum(one.taken for one in outcomes.values()) < 15 * len(names)  # some were refused
+
+
+def reading(read: Any) -> Target:
+    return Target("x", [{"a": b"some bytes of a file", "b": b"more"}], read)
+
+
+def test_what_is_wrong_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(error: BaseException) -> Any:
+        def read(folder: Path) -> None:
+            raise error
+
+        return read
+
+    def hides(folder: Path) -> None:
+        try:
+            raise MemoryError
+        except MemoryError:
+            raise FileFormatError("damaged") from None
+
+    def judged(read: Any) -> tuple[bool, Any]:
+        taken, failure = judge(reading(read), tmp_path, 7)
+        return taken, failure and (failure.kind, failure.index)
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(_alarm_as_before())
+        assert judged(lambda folder: None) == (True, None)
+        assert judged(fails(FileFormatError("damaged"))) == (False, None)
+        assert judged(fails(KeyError("x"))) == (False, ("untyped", 7))
+        assert judged(fails(SystemExit())) == (False, ("untyped", 7))
+        assert judged(fails(MemoryError())) == (False, ("memory", 7))
+        assert judged(hides) == (False, ("memory", 7))
+        monkeypatch.setattr(fuzz_worker, "MOST_RESIDENT", -1)
+        assert judged(lambda folder: None) == (True, ("resident", 7))
+        monkeypatch.setattr(fuzz_worker, "MOST_SECONDS", 0.2)
+        assert judged(lambda folder: time.sleep(1)) == (False, ("time", 7))
+
+
+def _alarm_as_before() -> Any:
+    import signal
+
+    def alarm(number: int, frame: Any) -> None:
+        raise fuzz_worker.TooSlow
+
+    before = signal.signal(signal.SIGALRM, alarm)
+    return lambda: signal.signal(signal.SIGALRM, before)
+
+
+def test_an_input_depends_on_its_number_alone() -> None:
+    target = reading(lambda folder: None)
+    first = [damaged(target, 1, index) for index in range(50)]
+    assert first == [damaged(target, 1, index) for index in range(50)]
+    assert first != [damaged(target, 2, index) for index in range(50)]
+    assert len({str(one) for one in first}) > 40
+
+
+@given(st.binary(max_size=300), st.integers(0, 2**32))
+def test_any_bytes_can_be_damaged(data: bytes, seed: int) -> None:
+    chance = random.Random(seed)
+    assert isinstance(mutate(data, chance, []), bytes)
+    packed = Packed({"a": data, "b": b"x"}, lambda parts: parts["a"] + b"|" + parts["b"])
+    assert isinstance(mutate(packed, chance, [data]), bytes)
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=12), st.dates(),
+        st.sampled_from(["demo", "svm", "kanet", "../x", "/", "a\0b", "~root", "x" * 300, "cube.npy"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
+    max_leaves=5,
+)  # fmt: skip
+quick = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def tables(keys: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.one_of(st.sampled_from(keys), st.text(max_size=8)), VALUES, max_size=4)
+
+
+def write(path: Path, table: dict[str, Any]) -> Path:
+    path.write_text(tomli_w.dumps(table), encoding="utf-8")
+    return path
+
+
+@quick
+@given(tables(list(FIELD_TYPES)))
+def test_options_of_any_kind(tmp_path: Path, table: dict[str, Any]) -> None:
+    with contextlib.suppress(InputError):
+        config = load_config(write(tmp_path / "config.toml", {"model": "svm", "dataset": "demo", **table}))
+        assert all(not isinstance(value, int) or abs(value) < 2**63 for value in vars(config).values())
+        assert math.isfinite(config.lr)
+
+
+@quick
+@given(
+    tables(
+        [
+            "name",
+            "title",
+            "wavelengths_nm",
+            "drop_bands",
+            "bands",
+            "no_data",
+            "unlabelled",
+            "classes",
+            "colors",
+            "cube",
+            "labels",
+        ]
+    )
+)
+def test_descriptions_of_any_kind(tmp_path: Path, table: dict[str, Any]) -> None:
+    if not (tmp_path / "cube.npy").is_file():
+        np.save(tmp_path / "cube.npy", np.arange(60).reshape(5, 4, 3))
+        np.save(tmp_path / "labels.npy", np.arange(20).reshape(5, 4) % 3)
+    path = write(tmp_path / "scene.toml", {"cube": "cube.npy", "labels": "labels.npy", **table})
+    with contextlib.suppress(InputError):
+        scene = load_scene(path, data_root=tmp_path)
+        assert "/" not in scene.name
+        assert scene.cube.shape[:2] == scene.labels.shape
+
+
+@quick
+@given(
+    tables(["title", "seeds", "defaults", "grid"]),
+    tables(["demo", "dataset", "model"]),
+    tables(list(FIELD_TYPES)),
+)
+def test_experiments_of_any_kind(
+    tmp_path: Path, table: dict[str, Any], section: dict[str, Any], options: dict[str, Any]
+) -> None:
+    whole = {
+        "scenes": {"demo": options},
+        "protocols": {"random": options},
+        "models": {"svm": section},
+        **table,
+    }
+    with contextlib.suppress(InputError):
+        plan = make_plan(read_experiment(write(tmp_path / "experiment.toml", whole)), tmp_path / "runs")
+        assert all(run.folder.resolve().is_relative_to((tmp_path / "runs").resolve()) for run in plan)

@@ -1,0 +1,139 @@
+"""The gradient in pieces against that of the whole batch, and what an attempt that failed leaves."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from hsi.runs.config import Config
+from hsi.training.gradient import BatchGradient
+
+WEIGHT = torch.tensor([0.2, 1.0, 3.0])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_retries():
+    """Giving memory back takes longer than all else here."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("hsi.mapping.memory._give_back", lambda: None)
+        yield
+
+
+def network(norm=False, dropout=0.0):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(4, 6, 3), *([nn.BatchNorm2d(6)] if norm else []), nn.Tanh(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(6, 3)).train()
+
+
+def taker(model, *, weight=None, smoothing=0.0, batch, pieces, said=None):
+    config = Config("own", "x", batch=batch, label_smoothing=smoothing, fit_memory=pieces)
+    scaler = torch.amp.GradScaler(enabled=False)
+    return BatchGradient(
+        model, weight, scaler, torch.float32, config, (said if said is not None else []).append
+    )
+
+
+def gradients(model):
+    return [parameter.grad.clone() for parameter in model.parameters()]
+
+
+def narrow(model, fits):
+    """Make a network fail for more than `fits` patches, in its last layer, as memory does."""
+
+    def fail(module, inputs):
+        if len(inputs[0]) > fits:
+            torch.empty(2**55, dtype=torch.uint8)
+
+    model[-1].register_forward_pre_hook(fail)
+    return model
+
+
+def batch(count, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 4, 3, 3, generator=draw), torch.randint(0, 3, (count,), generator=draw)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+@settings(max_examples=30, deadline=None)
+@given(
+    count=st.integers(2, 40),
+    fits=st.integers(3, 40),
+    smoothing=st.sampled_from([0.0, 0.2]),
+    seed=st.integers(0, 99),
+)
+def test_pieces_add_up_to_the_batch(weight, count, fits, smoothing, seed):
+    patches, wanted = batch(count, seed)
+    model = network()
+    logits = model(patches)
+    loss = cross_entropy(logits, wanted, weight=weight, label_smoothing=smoothing)
+    loss.backward()
+    expected, right = gradients(model), int((logits.argmax(dim=1) == wanted).sum())
+
+    take = taker(narrow(model, fits), weight=weight, smoothing=smoothing, batch=count, pieces=True)
+    found, found_right = take(patches, wanted)
+    torch.testing.assert_close(found, loss.detach())
+    assert int(found_right) == right
+    torch.testing.assert_close(gradients(model), expected, rtol=1e-4, atol=1e-6)
+    assert take.portion.size == count if count <= fits else take.portion.size <= fits
+
+
+def test_a_whole_batch_is_bit_for_bit_the_plain_one():
+    patches, wanted = batch(17)
+    for weight in (None, WEIGHT):
+        model = network(norm=True)
+        plain = copy.deepcopy(model)
+        loss = cross_entropy(plain(patches), wanted, weight=weight)
+        loss.backward()
+        found, _ = taker(model, weight=weight, batch=16, pieces=False)(patches, wanted)
+        assert torch.equal(found, loss)
+        assert all(torch.equal(a, b) for a, b in zip(gradients(model), gradients(plain), strict=True))
+
+
+def test_a_failed_attempt_leaves_no_trace():
+    patches, wanted = batch(24)
+    said = []
+    model = network(norm=True, dropout=0.5)
+    take = taker(narrow(copy.deepcopy(model), 6), batch=24, pieces=True, said=said)
+    torch.manual_seed(5)
+    take(patches, wanted)
+
+    by_hand = copy.deepcopy(model)
+    torch.manual_seed(5)
+    for some, their in zip(patches.split(6), wanted.split(6), strict=True):
+        (cross_entropy(by_hand(some), their) * 6 / 24).backward()
+    torch.testing.assert_close(gradients(take.model), gradients(by_hand))
+    ours, theirs = take.model[1], by_hand[1]
+    assert int(ours.num_batches_tracked) == 4
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+    (sentence,) = said
+    assert "each batch of 24 patches is now taken in pieces of at most 6" in sentence
+    assert "Batch norm takes its statistics from a piece" in sentence
+    take(patches, wanted)
+    assert len(said) == 1
+
+
+def test_nothing_is_said_of_batch_norm_where_there_is_none():
+    said = []
+    taker(narrow(network(), 6), batch=24, pieces=True, said=said)(*batch(24))
+    assert "Batch norm" not in said[0]
+
+
+def test_no_piece_is_one_patch_alone():
+    for count in range(2, 12):
+        seen = []
+        model = narrow(network(norm=True), 3)
+        model[0].register_forward_pre_hook(lambda module, inputs, seen=seen: seen.append(len(inputs[0])))
+        taker(model, batch=count, pieces=True)(*batch(count))
+        assert min(seen) >= 2
+
+
+def test_without_leave_it_fails_as_memory_did():
+    take = taker(narrow(network(), 6), batch=24, pieces=False)
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        take(*batch(24))
+    assert take.portion.size == 24

@@ -1,0 +1,77 @@
+"""What a part of the torture found, as a table for people and one JSON object for programs."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+SHOWN = 12  # kinds of failure that are listed
+
+
+@dataclass
+class Outcome:
+    """Trials of one kind, and what failed in them.
+
+    Attributes
+    ----------
+    what, command
+        What was tried, and the command that tries it again.
+    trials
+        How often.
+    failures
+        A sentence for each.
+    seconds
+        Wall time.
+    """
+
+    what: str
+    command: str
+    trials: int = 0
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    started: float = field(default_factory=time.monotonic, repr=False)
+
+    def tried(self, trials: int, failures: Iterable[str] = ()) -> None:
+        """Count trials and what failed in them."""
+        self.trials += trials
+        self.failures += failures
+        self.seconds = time.monotonic() - self.started
+
+    def as_dict(self) -> dict[str, object]:
+        """Return what the JSON object holds; failures are counted."""
+        return {
+            "what": self.what,
+            "command": self.command,
+            "trials": self.trials,
+            "failures": len(self.failures),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def show(outcomes: list[Outcome]) -> int:
+    """Print failures by kind and a table on standard error, JSON on standard output; return the status."""
+    for outcome in outcomes:
+        for kind, count in Counter(_kind(text) for text in outcome.failures).most_common(SHOWN):
+            print(f"{outcome.what}: {count} x {kind}", file=sys.stderr)
+    show_rows([outcome.as_dict() for outcome in outcomes])
+    for outcome in outcomes:
+        print(json.dumps(outcome.as_dict()))
+    return 1 if any(outcome.failures for outcome in outcomes) else 0
+
+
+def show_rows(rows: list[dict[str, object]]) -> None:
+    """Print a Markdown table of such objects on standard error."""
+    print("\n| what | trials | failures | seconds | command |\n|---|--:|--:|--:|---|", file=sys.stderr)
+    for row in rows:
+        cells = (row["what"], row["trials"], row["failures"], row["seconds"], f"`{row['command']}`")
+        print(f"| {' | '.join(str(cell) for cell in cells)} |", file=sys.stderr)
+
+
+def _kind(failure: str) -> str:
+    """Leave out what differs between failures of one kind: process numbers and temporary folders."""
+    return re.sub(r"/tmp/[^\s'/]+", "/tmp/*", re.sub(r"\d{3,}", "N", failure))
