@@ -12,8 +12,8 @@ demo: setup
 test: setup lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxschedchunk 4 --nbmake tests notebooks
 
-# The tests once more with the oldest release of each dependency that pyproject.toml allows, and with the newest.
-# torch stays at the tested version in both: its other releases bring gigabytes of CUDA on Linux.
+# The tests once more with the oldest release of each dependency that pyproject.toml allows, and with the newest; not
+# those of the networks, which rest on torch. It stays at the tested version, since its others bring gigabytes of CUDA.
 test-lowest: setup
 	$(BIN)/python tests/supply/lowest.py | sed "s/^torch==.*/$(TORCH)/" > $(VENV)/lowest.txt
 	$(MAKE) test-with ENVIRONMENT=$(VENV)-lowest CONSTRAINTS=$(VENV)/lowest.txt
@@ -26,7 +26,8 @@ TORCH = $(shell grep '^torch==' constraints.txt)
 
 test-with:
 	$(PYTHON) -m venv $(ENVIRONMENT)
-	$(ENVIRONMENT)/bin/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
+	$(ENVIRONMENT)/bin/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) \
+	  -e '.[geo,export,track,cluster]' pytest pytest-xdist hypothesis psutil statsmodels setuptools
 	OMP_NUM_THREADS=1 $(ENVIRONMENT)/bin/python -m pytest -n logical --maxschedchunk 4 --nbmake tests notebooks
 
 # Kills, interrupts and starves commands, lets them meet, feeds them broken files: hours; SCALE=0.01 a hundredth.

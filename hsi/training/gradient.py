@@ -137,8 +137,8 @@ class BatchGradient:
             count = self.ranks.count
             self.say(
                 f"Batch norm takes its statistics from the {self.batch // count} patches that each of "
-                f"{count} processes has of a batch, so results differ somewhat from those of one; a larger --batch "
-                "brings them closer."
+                f"{count} processes has of a batch, so results differ somewhat from those of one; "
+                "a larger --batch brings them closer."
             )
 
     def _say_so(self) -> None:
