@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hsi.models.first_weights import draw_weights
 from hsi.models.registry import register_model
 from hsi.models.sizes import check_sizes
 
@@ -77,11 +78,7 @@ class HybridSN(nn.Module):
             nn.Dropout(DROPOUT),
         )
         self.head = nn.Linear(HIDDEN[1], classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d | nn.Conv2d | nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        draw_weights(self, nn.init.xavier_uniform_)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""

@@ -23,6 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from hsi.models.first_weights import draw_weights
 from hsi.models.registry import register_model
 from hsi.models.sizes import check_sizes
 
@@ -112,11 +113,7 @@ class SSRN(nn.Module):
         )
         self.dropout = nn.Dropout(DROPOUT)
         self.head = nn.Linear(KERNELS, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d | nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        draw_weights(self, nn.init.kaiming_normal_)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
