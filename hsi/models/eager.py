@@ -21,4 +21,5 @@ def is_written_out() -> bool:
     Such a graph must hold for any number of samples, so nothing may depend on how many there are now.
     """
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined]
-    return tracing or torch.compiler.is_exporting()
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # PyTorch 2.6 lacks it
+    return tracing or exporting()
