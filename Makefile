@@ -3,18 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test torture test-cluster test-lowest test-newest test-with bench-table tables setup lint types format clean
+.PHONY: demo test torture test-lowest test-newest test-with bench-table tables setup lint types format clean
 
 demo: setup
 	$(BIN)/hsi train --model wcnet --dataset demo
 
 # One process a core, each on one thread: small tensors are quickest so.
 test: setup lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxschedchunk 4 --nbmake tests notebooks --ignore=tests/cluster
-
-# On a real Ray cluster of several nodes on this machine; apart, since a node that is killed can keep Ray waiting.
-test-cluster: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxschedchunk 4 --nbmake tests notebooks
 
 # The tests of what rests on other packages, once more with the oldest release of each that pyproject.toml allows, and
 # with the newest. torch stays at the tested version: its other releases bring gigabytes of CUDA on Linux.

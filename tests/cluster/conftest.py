@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 STORE = 80 * 2**20  # bytes; Ray takes no less than 75 MB
+PATIENCE = 120  # seconds; what takes longer does not come any more
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
@@ -36,6 +37,19 @@ def cluster(two_machines: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The cluster, named by ``RAY_ADDRESS``."""
     monkeypatch.setenv("RAY_ADDRESS", two_machines.address)
     return two_machines
+
+
+def _wait_until(comes: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not comes():
+        assert time.monotonic() < end, f"not so within {PATIENCE} s"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Wait until something comes true, or fail."""
+    return _wait_until
 
 
 class Victim:
@@ -64,12 +78,14 @@ class Victim:
             self.alive = False
             self._cluster.remove_node(self._node, allow_graceful=False)
 
-    def kill_when(self, busy: Callable[[list[list[str]]], bool], seconds: float = 60) -> None:
+    def bury(self) -> None:
+        """Kill it and wait until the cluster knows: till then the next test would count with its core."""
+        self.kill()
+        self._cluster.wait_for_nodes(PATIENCE)
+
+    def kill_when(self, busy: Callable[[list[list[str]]], bool]) -> None:
         """Wait until its commands look so, then kill it."""
-        end = time.monotonic() + seconds
-        while not busy(self.commands()):
-            assert time.monotonic() < end, "the machine to be killed was never at work"
-            time.sleep(0.02)
+        _wait_until(lambda: busy(self.commands()))
         self.kill()
 
 
@@ -84,4 +100,4 @@ def add_victim(cluster: Any) -> Iterator[Callable[[], Victim]]:
 
     yield add
     for victim in made:
-        victim.kill()
+        victim.bury()

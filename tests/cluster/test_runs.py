@@ -6,8 +6,8 @@ import json
 import os
 import re
 import signal
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,13 +34,20 @@ scheme = "random"
 device = "cpu"
 [scenes.demo]
 [protocols.random]
+[protocols.long]
+epochs = 60
 [models.cnn1d]
 [models.logistic]
 [[grid]]
 models = ["cnn1d"]
-seeds = [0, 1, 2]
+protocols = ["long"]
+[[grid]]
+models = ["cnn1d"]
+protocols = ["random"]
+seeds = [0, 1]
 [[grid]]
 models = ["logistic"]
+protocols = ["random"]
 """
 MEASURED = {"seconds", "peak_memory_mb"}
 OURS = re.compile(r"note: |\[\d/\d\] ")
@@ -53,10 +60,13 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[PlannedRun]:
     return make_plan(read_experiment("e.toml"))
 
 
+@contextmanager
 def in_background(work):
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
+    """Do it in a thread meanwhile; what goes wrong in it is raised here."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        yield
+        done.result()
 
 
 def same_files(made: Path, expected: Path) -> None:
@@ -74,7 +84,7 @@ def same_files(made: Path, expected: Path) -> None:
     assert all((ours[key] == theirs[key]).all() for key in ours)
 
 
-def test_a_run_whose_process_is_lost_each_time_fails_in_the_end(cluster, plan, monkeypatch):
+def test_a_run_whose_process_is_lost_each_time_fails_in_the_end(cluster, plan, monkeypatch, wait_until):
     ray = pytest.importorskip("ray")
     monkeypatch.setattr("hsi.cluster.runs.PAUSE_SECONDS", 0.0)
     told: list[str] = []
@@ -89,8 +99,7 @@ def test_a_run_whose_process_is_lost_each_time_fails_in_the_end(cluster, plan, m
         order = Order(plan[0], 1, None, shared)
         crashing = RemoteRun(order, lambda _: ray.remote(max_retries=0)(crash).remote(), told.append)
         failing = RemoteRun(order, lambda _: ray.remote(max_retries=0)(fail).remote(), told.append)
-        while crashing.running or failing.running:
-            time.sleep(0.05)
+        wait_until(lambda: not (crashing.running or failing.running))
     assert crashing.failure == "its machine or process was lost 4 times (WorkerCrashedError)"
     assert failing.failure == "ValueError: no such thing"
     assert told == [f"{plan[0].key}: its machine was lost; another one takes it over."] * 3
@@ -111,18 +120,16 @@ def test_a_run_that_was_done_on_a_lost_machine_is_left_as_it_is(plan):
     assert not plan[0].folder.with_name("seed0.log").exists()
 
 
-def test_a_sweep_is_stopped_loses_a_machine_and_ends_complete(plan, add_victim, capfd, tmp_path):
+def test_a_sweep_is_stopped_loses_a_machine_and_ends_complete(plan, add_victim, capfd, tmp_path, wait_until):
     first, victim = plan[0], add_victim()
 
     def stop() -> None:
-        while first.state is RunState.MISSING:
-            time.sleep(0.02)
+        wait_until(lambda: first.state is RunState.INTERRUPTED)
         os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGTERM)
-    stopping = in_background(stop)
-    assert run(["sweep", "e.toml", "--engine", "ray", "--only", first.key]) == 130
-    stopping.join()
+    with in_background(stop):
+        assert run(["sweep", "e.toml", "--engine", "ray", "--only", first.key]) == 130
     shown = capfd.readouterr()
     assert shown.err.endswith("hsi: Interrupted; the same command goes on with what is left.\n")
     assert "1 at a time on 3 machines of a Ray cluster, 1 thread each" in shown.err
@@ -134,9 +141,8 @@ def test_a_sweep_is_stopped_loses_a_machine_and_ends_complete(plan, add_victim, 
         folders = [Path(command[-1]) for command in commands if "train" in command]
         return any((folder / "config.toml").is_file() for folder in folders)
 
-    killing = in_background(lambda: victim.kill_when(at_work))
-    assert run(["sweep", "e.toml", "--engine", "ray", "--json"]) == 0
-    killing.join()
+    with in_background(lambda: victim.kill_when(at_work)):
+        assert run(["sweep", "e.toml", "--engine", "ray", "--json"]) == 0
     shown = capfd.readouterr()
     assert "its machine was lost; another one takes it over." in shown.err
     assert all(OURS.match(line) for line in shown.err.splitlines()), "Ray's own words"

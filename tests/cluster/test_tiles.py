@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
 
 
 @contextmanager
-def others_busy(folder, count):
+def others_busy(folder, count, wait_until):
     """Keep so many machines busy with nothing until the yielded function is called."""
     import ray
 
@@ -44,13 +44,12 @@ def others_busy(folder, count):
             time.sleep(0.02)
 
     tasks = [ray.remote(num_cpus=1)(wait).remote(number) for number in range(count)]
-    while len(list(folder.glob("busy*"))) < count:
-        time.sleep(0.02)
+    wait_until(lambda: len(list(folder.glob("busy*"))) == count)
     yield (folder / "free").touch
     ray.get(tasks)
 
 
-def test_a_map_loses_a_machine_and_has_the_same_bytes(add_victim, folder, tmp_path):
+def test_a_map_loses_a_machine_and_has_the_same_bytes(add_victim, folder, tmp_path, wait_until):
     source = SceneSource(folder / "run", str(folder / "strip.npy"))
     run = source.open_run()
     scene = source.load_scene(run)
@@ -58,7 +57,7 @@ def test_a_map_loses_a_machine_and_has_the_same_bytes(add_victim, folder, tmp_pa
     here = hsi.map_scene(run, scene, folder / f"here{SUFFIX}", **options)
     told, done = [], []
 
-    with connected() as machines, others_busy(tmp_path, len(machines)) as free_others:
+    with connected() as machines, others_busy(tmp_path, len(machines), wait_until) as free_others:
         assert len(machines) == 2
         victim = add_victim()  # now the first tiles can only be its
 
