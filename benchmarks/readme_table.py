@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hsi.bench.report import conditions, milliseconds, number, pipeline_sentence
+from hsi.bench.report import conditions, loop_sentence, milliseconds, number, pipeline_sentence
 
 ROOT = Path(__file__).resolve().parent.parent
 START = "<!-- measured by hsi bench; written by make bench-table -->"
@@ -79,6 +79,7 @@ def _of_one(result: dict[str, Any]) -> str:
         "Median (smallest-largest) of interleaved repeats; memory is the growth of the peak.",
         "Percent: share of the machine's measured matrix-product rate.",
         pipeline_sentence(result) or "",
+        loop_sentence(result) or "",
         conditions(result),
     ]
     return "\n".join([*lines, "", " ".join(filter(None, notes)), "", ""])

@@ -24,6 +24,8 @@ def tables(result: dict[str, Any]) -> list[Rows]:
         made.append(_comparisons(result))
     if result["networks"]:
         made.append(_networks(result))
+    if result.get("loops"):
+        made.append(_loops(result))
     if result.get("maps"):
         made.append(_maps(result))
     return made
@@ -54,6 +56,19 @@ def pipeline_sentence(result: dict[str, Any]) -> str | None:
     return (
         f"The input pipeline alone cuts {_with_range(pipeline)} patches/s at batch {pipeline['batch']}"
         f"{f', {number(times)} times as fast as the quickest training' if speeds else ''}."
+    )
+
+
+def loop_sentence(result: dict[str, Any]) -> str | None:
+    """Return one sentence on the training loop, or None where it was not measured."""
+    loops = result.get("loops")
+    if not loops:
+        return None
+    ratios = [100 * row["ratio"] for row in loops]
+    outside = max(100 * row["outside"] for row in loops)
+    return (
+        f"The whole training loop reaches {number(min(ratios))} to {number(max(ratios))} % of the patches/s "
+        f"of the bare networks; cutting and augmenting patches takes {outside:.1f} % of it at most."
     )
 
 
@@ -114,6 +129,28 @@ def _networks(result: dict[str, Any]) -> Rows:
         cells.append(line)
     batch = result["networks"][0]["batch"]
     title = f"Networks at batch {batch}: median (min-max), share of the matrix-product rate, peak memory"
+    return Rows(title, columns, cells)
+
+
+def _loops(result: dict[str, Any]) -> Rows:
+    columns = [
+        ("network", False),
+        ("training loop, patches/s", True),
+        ("bare network, patches/s", True),
+        ("loop by bare", True),
+        ("time for patches and augmentation", True),
+    ]
+    cells = [
+        [
+            row["name"],
+            _with_range(row["loop_side"]),
+            _with_range(row["bare_side"]),
+            f"{100 * row['ratio']:.0f} %",
+            f"{100 * row['outside']:.1f} %",
+        ]
+        for row in result["loops"]
+    ]
+    title = f"The whole training loop beside the bare network at batch {result['loops'][0]['batch']}"
     return Rows(title, columns, cells)
 
 

@@ -1,4 +1,4 @@
-"""A whole run: every case, every network, the input pipeline, maps, on this machine, one after the other."""
+"""A whole run on this machine: every case and network, the input pipeline, the training loop, maps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from hsi.bench.cases import CASES
 from hsi.bench.comparisons import compare
+from hsi.bench.loop import measure_loop
 from hsi.bench.machine import describe_machine
 from hsi.bench.map import measure_map
 from hsi.bench.networks import measure_network
@@ -20,13 +21,13 @@ from hsi.models.registry import list_models, model_entry
 
 FORMAT = 1
 PIPELINE = "pipeline"
+LOOP = "loop"
 MAP = "map"
 
 
 def case_names() -> list[str]:
     """Return the names of all that can be measured, in the order of a run; baselines are not measured."""
-    networks = [name for name in list_models() if not model_entry(name).baseline]
-    return [*CASES, *networks, PIPELINE, MAP]
+    return [*CASES, *_networks(), PIPELINE, LOOP, MAP]
 
 
 def run_bench(
@@ -74,6 +75,7 @@ def run_bench(
         "comparisons": [],
         "networks": [],
         "pipeline": None,
+        "loops": [],
         "maps": [],
     }
     for name in names:
@@ -84,6 +86,10 @@ def run_bench(
             result["comparisons"].append(compare(name, scale, setting))
         elif name == PIPELINE:
             result["pipeline"] = measure_pipeline(scale, setting)
+        elif name == LOOP:
+            # Half precision is no way to train on a CPU; see `hsi.runs.device.choose_precision`.
+            if setting.precision != "bf16" or setting.device != "cpu":
+                result["loops"] = [measure_loop(each, scale, setting) for each in _networks()]
         elif name == MAP:
             result["maps"] = measure_map(scale, setting)
         else:
@@ -92,3 +98,7 @@ def run_bench(
                 remember_speed(name, measured, scale, setting)
             result["networks"].append(measured)
     return result
+
+
+def _networks() -> list[str]:
+    return [name for name in list_models() if not model_entry(name).baseline]

@@ -108,7 +108,7 @@ class Trainer(Job):
         if isinstance(self.model, FollowsEpochs):
             self.model.start_epoch(epoch)
 
-        trained = self._train_once()
+        trained = self.train_once()
         self.ranks.mean_norms_(self.model)
         self.ranks.check_same(f"The network after epoch {epoch + 1}", self.model.state_dict().values())
         if self.average is not None:
@@ -132,7 +132,7 @@ class Trainer(Job):
         self.ranks.once(lambda: self._save(best))
         self.watcher.epoch(row, best)
 
-    def _train_once(self) -> Totals:
+    def train_once(self) -> Totals:
         """Take one step for each batch of training pixels; return what the epoch came to."""
         self.model.train()
         shuffled = self.split.train[torch.randperm(len(self.split.train), generator=self.order).numpy()]

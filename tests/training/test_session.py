@@ -190,7 +190,7 @@ def test_history_csv_is_the_history(settings, tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_ends_the_training(settings, tmp_path, monkeypatch):
-    train_once = Trainer._train_once
+    train_once = Trainer.train_once
 
     def poisoned(self):
         if len(self.history) == 1:
@@ -198,7 +198,7 @@ def test_a_loss_that_is_not_a_number_ends_the_training(settings, tmp_path, monke
                 self.model.head.weight.fill_(float("nan"))
         return train_once(self)
 
-    monkeypatch.setattr(Trainer, "_train_once", poisoned)
+    monkeypatch.setattr(Trainer, "train_once", poisoned)
     with pytest.raises(TrainingError, match="The loss became nan in epoch 2"):
         hsi.train(**settings, out=tmp_path / "run")
     assert (tmp_path / "run/checkpoint/best.safetensors").is_file()
