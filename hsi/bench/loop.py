@@ -111,6 +111,7 @@ def _config(name: str, scale: Scale, setting: Setting) -> Config:
         batch=scale.batch,
         device=setting.device,
         precision=precision,
+        tune=False,
     )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from hsi.runs.device import synchronise
+
 MOST_ROUNDS = 15
 MOST_REPEATS = 5
 """How often at most an action runs in one round: quick actions more often than slow ones."""
@@ -50,14 +52,6 @@ def summary(samples: list[float]) -> dict[str, Any]:
         "max": max(samples),
         "samples": [float(f"{sample:.4g}") for sample in samples],
     }
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait until a GPU has done all it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def _time(action: Callable[[], object], device: torch.device) -> float:

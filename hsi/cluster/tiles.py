@@ -19,8 +19,10 @@ from hsi.cluster.machines import Machine, choose_device, share
 from hsi.cluster.same import fingerprint
 from hsi.cluster.shared import SharedFolder, here
 from hsi.datasets.scene import Scene
+from hsi.datasets.windowed import held_bytes
 from hsi.errors import ClusterError, HsiError
 from hsi.mapping.cells import Window
+from hsi.mapping.predict import BATCH
 from hsi.runs.folder import Run
 from hsi.runs.scene_source import SceneSource
 from hsi.runs.tile_classifier import TileClassifier
@@ -43,18 +45,19 @@ class Work:
     resample: bool
     device: str
     threads: int
+    at_once: int
 
 
 @lru_cache(maxsize=1)
 def _opened(work: Work) -> TileClassifier:
-    """Open run and scene once in each process; a cube in a .npy file is mapped there too."""
+    """Open run and scene once in each process; a cube that is not read whole is not there either."""
     work.shared.enter()
     torch.set_num_threads(work.threads)
     run = work.source.open_run()
     scene = work.source.load_scene(run)
     if fingerprint(run, scene) != work.fingerprint:
         raise ClusterError("The run or the scene is another one there; all machines must share their folder.")
-    return run.tile_classifier(scene, resample=work.resample, device=work.device)
+    return run.tile_classifier(scene, resample=work.resample, device=work.device, at_once=work.at_once)
 
 
 def classify_there(work: Work, tile: Window) -> Answer:
@@ -85,6 +88,8 @@ class RayTiles:
         See `hsi.cluster.connect.connected`.
     tell
         Told in a sentence where the work is done.
+    at_once
+        As in `Run.classify`; measured here, and the same on all machines.
     """
 
     def __init__(
@@ -92,8 +97,9 @@ class RayTiles:
         source: SceneSource,
         machines: Sequence[Machine],
         tell: Callable[[str], None] = lambda text: None,
+        at_once: int | None = None,
     ) -> None:
-        self._source, self._machines, self._tell = source, machines, tell
+        self._source, self._machines, self._tell, self._at_once = source, machines, tell, at_once
 
     def __call__(
         self, run: Run, scene: Scene, /, *, resample: bool, device: str, budget: int
@@ -111,10 +117,11 @@ class RayTiles:
 
         where = choose_device(device, self._machines)
         tiles = run.blocks(scene, resample=resample).tiles(len(run.metrics["class_names"]), budget)
-        need_mb = PROCESS_MB + (_held(scene) + 2 * budget) / 2**20
+        need_mb = PROCESS_MB + (held_bytes(scene.cube) + 2 * budget) / 2**20
         places = share(self._machines, None, len(tiles), need_mb, device=where)
         self._tell(f"{len(tiles)} tiles, {places.why}.")
-        work = Work(self._source, here(), fingerprint(run, scene), resample, where, places.threads)
+        at_once = self._at_once or self._measured(run, scene, resample, where)
+        work = Work(self._source, here(), fingerprint(run, scene), resample, where, places.threads, at_once)
         # A process that was once told stays, with its network on its GPU.
         task = ray.remote(max_calls=0)(classify_there).options(
             name="tile",
@@ -138,6 +145,11 @@ class RayTiles:
                 for _, answer in going:
                     ray.cancel(answer, force=True)
 
+    def _measured(self, run: Run, scene: Scene, resample: bool, where: str) -> int:
+        if where == "cuda" and not torch.cuda.is_available():  # on the machines alone
+            return BATCH
+        return run.tile_classifier(scene, resample=resample, device=where).at_once
+
 
 def _answer(task: Any) -> Answer:
     import ray
@@ -150,13 +162,3 @@ def _answer(task: Any) -> Answer:
             raise ClusterError(str(cause)) from None
         raise ClusterError(f"A tile could not be made: {in_words(error)}") from None
     return logits, missing
-
-
-def _held(scene: Scene) -> int:
-    """Return the bytes that a process keeps of the cube; of a memory map none."""
-    owner: Any = scene.cube
-    while isinstance(owner, np.ndarray):
-        if isinstance(owner, np.memmap):
-            return 0
-        owner = owner.base
-    return int(scene.cube.nbytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hsi.errors import ConfigError, unknown
@@ -45,16 +46,22 @@ def runs_on(name: str) -> Iterator[Engine]:
 
 
 @contextmanager
-def tiles_on(name: str, source: SceneSource) -> Iterator[Classify]:
-    """Yield what classifies the tiles of a scene; nothing may be printed on standard output meanwhile."""
+def tiles_on(name: str, source: SceneSource, tune: bool) -> Iterator[Classify]:
+    """Yield what classifies the tiles of a scene, after a measurement or without.
+
+    Nothing may be printed on standard output meanwhile.
+    """
+    from hsi.mapping.predict import BATCH
+
+    at_once = None if tune else BATCH
     if name == "local":
         from hsi.runs.folder import Run
 
-        yield Run.classify
+        yield partial(Run.classify, at_once=at_once)
         return
     from hsi.cluster.connect import connected
     from hsi.cluster.tiles import RayTiles
     from hsi.commands import screen
 
     with connected() as machines:
-        yield RayTiles(source, machines, screen.note)
+        yield RayTiles(source, machines, screen.note, at_once=at_once)

@@ -30,6 +30,10 @@ def map_(
     resample: Annotated[
         bool, typer.Option("--resample", help="Bring the scene to the run's wavelengths.")
     ] = False,
+    tune: Annotated[
+        bool,
+        typer.Option("--tune/--no-tune", help="Measure, once a machine, how many patches to take at once."),
+    ] = True,
     device: o.Device = None,
     engine: o.Engine = "local",
     data_root: o.DataRoot = None,
@@ -39,7 +43,7 @@ def map_(
 
     Without --scene it is the scene that the run was trained on; patches then see what they saw in training.
     A GeoTIFF keeps the scene's coordinates and has colours and class names; it needs the extra hsi[geo].
-    Scenes in .npy files may be larger than memory.
+    Scenes in .npy, ENVI and GeoTIFF files may be larger than memory.
 
     \b
       hsi map runs/first --out map.png
@@ -64,7 +68,7 @@ def map_(
     loaded = source.load_scene(opened)
     for note in loaded.notes:
         screen.note(note)
-    with tiles_on(engine, source) as classify, MapProgress() as progress:
+    with tiles_on(engine, source, tune) as classify, MapProgress() as progress:
         made = map_scene(
             opened,
             loaded,

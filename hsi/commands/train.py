@@ -93,6 +93,13 @@ def train(
         int | None, option(TRAINING, "Stop after so many epochs without a better val OA; 0: never.")
     ] = None,
     precision: Annotated[str | None, option(TRAINING, "auto, float32, bf16 or fp16.")] = None,
+    compile: Annotated[
+        str | None, option(TRAINING, "Compile the network: auto (on a GPU, where it pays), on or off.")
+    ] = None,
+    tune: Annotated[
+        bool | None,
+        option(TRAINING, "On a GPU, measure what auto leaves open, once a machine.", "--tune/--no-tune"),
+    ] = None,
     settings: Annotated[
         list[str] | None, option(TRAINING, "Option of the network, KEY=VALUE; can be repeated.", "--option")
     ] = None,

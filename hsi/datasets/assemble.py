@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi.datasets.bands import parse_bands
-from hsi.datasets.cube_checks import check_cube, check_values, drop_bands, fill_no_data, unwrap_negatives
+from hsi.datasets.cube_checks import bands_left, check_cube, check_values, take_bands, unwrap_negatives
 from hsi.datasets.label_checks import check_labels
+from hsi.datasets.no_data import fill_no_data
 from hsi.datasets.palette import default_palette
 from hsi.datasets.scene import Scene
 from hsi.errors import SceneError
@@ -31,6 +32,8 @@ class SceneFacts:
         Code in the label file -> name, "#rrggbb".
     wavelengths_nm
         One a band of the file, before any is dropped; empty where not known.
+    fwhm_nm
+        As these: widths of the bands.
     drop_bands
         Bands of the file to leave out, counted from 0; None: those that the file itself marks as bad.
     bands
@@ -58,6 +61,7 @@ class SceneFacts:
     unlabelled: tuple[int, ...] = ()
     wrapped_negatives: bool = False
     georeference: dict[str, Any] | None = None
+    fwhm_nm: tuple[float, ...] = ()
 
 
 def assemble_scene(
@@ -89,8 +93,9 @@ def assemble_scene(
         When the two do not make a scene; the message says why and what to do.
     """
     check_cube(cube, cube_source)
-    notes = []
-    cube, wavelengths = wanted_bands(cube, facts, cube_source)
+    notes, missing = [], None
+    kept, wavelengths = wanted_bands(cube.shape[2], facts, cube_source)
+    cube = take_bands(cube, kept)
     if facts.wrapped_negatives:
         cube, note = unwrap_negatives(cube)
         notes.append(note)
@@ -121,13 +126,15 @@ def assemble_scene(
         synthetic=facts.synthetic,
         sources=dict(sources or {}),
         notes=tuple(note for note in notes if note),
+        missing=missing,
+        fwhm_nm=widths_of(kept, facts),
     )
 
 
 def wanted_bands(
-    cube: NDArray[Any], facts: SceneFacts, where: str
-) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    """Return the bands of a cube that are to be used, and their wavelengths where known.
+    count: int, facts: SceneFacts, where: str
+) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
+    """Return which of a cube's `count` bands are to be used, and their wavelengths where known.
 
     Raises
     ------
@@ -135,21 +142,20 @@ def wanted_bands(
         For bands that are not there, or wavelengths that are not one a band.
     """
     wavelengths = np.array(facts.wavelengths_nm, dtype=np.float64) if facts.wavelengths_nm else None
-    if wavelengths is not None and len(wavelengths) != cube.shape[2]:
+    if wavelengths is not None and len(wavelengths) != count:
         raise SceneError(
-            f"{where} has {cube.shape[2]} bands, but {len(wavelengths)} wavelengths are given; give "
-            "one a band."
+            f"{where} has {count} bands, but {len(wavelengths)} wavelengths are given; give one a band."
         )
     unwanted = set(facts.drop_bands or ())
     if facts.bands is not None:
-        unwanted |= {*range(cube.shape[2])} - {
-            *parse_bands(facts.bands, cube.shape[2], wavelengths, facts.sensor)
-        }
-    if unwanted:
-        if wavelengths is not None:
-            wavelengths = np.delete(wavelengths, [band for band in unwanted if band < cube.shape[2]])
-        cube = drop_bands(cube, sorted(unwanted), where)
-    return cube, wavelengths
+        unwanted |= {*range(count)} - {*parse_bands(facts.bands, count, wavelengths, facts.sensor)}
+    kept = bands_left(count, sorted(unwanted), where)
+    return kept, None if wavelengths is None else wavelengths[kept]
+
+
+def widths_of(kept: NDArray[np.int64], facts: SceneFacts) -> NDArray[np.float64] | None:
+    """Return the widths of the bands that are kept, in nanometres, or None where they are not known."""
+    return np.array(facts.fwhm_nm, np.float64)[kept] if facts.fwhm_nm else None
 
 
 def _class_notes(codes: tuple[int, ...], facts: SceneFacts) -> list[str]:

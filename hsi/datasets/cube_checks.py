@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.datasets.cube import Cube
 from hsi.errors import SceneError
 
 # KSC: 65525..65535 are small negatives in uint16. No 16-bit sensor value of these scenes comes near the
@@ -15,7 +16,7 @@ from hsi.errors import SceneError
 _WRAPPED_FROM = 65_000
 
 
-def check_cube(cube: NDArray[Any], where: str) -> None:
+def check_cube(cube: Cube, where: str) -> None:
     """Raise SceneError unless `cube` is 3-D, not empty and holds real numbers."""
     if cube.ndim != 3 or 0 in cube.shape:
         raise SceneError(f"{where} has shape {cube.shape}; a cube is 3-D (rows, cols, bands) and not empty.")
@@ -25,19 +26,24 @@ def check_cube(cube: NDArray[Any], where: str) -> None:
         )
 
 
-def drop_bands(cube: NDArray[Any], bands: Sequence[int], where: str) -> NDArray[Any]:
-    """Return `cube` without the given bands, counted from 0: a view where those left stand side by side."""
-    wrong = [band for band in bands if not 0 <= band < cube.shape[2]]
+def bands_left(count: int, dropped: Collection[int], where: str) -> NDArray[np.int64]:
+    """Return the numbers of `count` bands that are left without the dropped ones, counted from 0."""
+    wrong = [band for band in dropped if not 0 <= band < count]
     if wrong:
-        raise SceneError(f"{where} has bands 0 to {cube.shape[2] - 1}; there is no band {wrong[0]} to drop.")
-    keep = np.setdiff1d(np.arange(cube.shape[2]), bands)
-    if not len(keep):
-        raise SceneError(f"All {cube.shape[2]} bands of {where} are dropped; keep at least one.")
-    if len(keep) == cube.shape[2]:
+        raise SceneError(f"{where} has bands 0 to {count - 1}; there is no band {wrong[0]} to drop.")
+    left = np.setdiff1d(np.arange(count), list(dropped))
+    if not len(left):
+        raise SceneError(f"All {count} bands of {where} are dropped; keep at least one.")
+    return left
+
+
+def take_bands(cube: NDArray[Any], bands: NDArray[np.int64]) -> NDArray[Any]:
+    """Return some bands of a cube, in rising order: a view where they stand side by side."""
+    if len(bands) == cube.shape[2]:
         return cube
-    if keep[-1] - keep[0] + 1 == len(keep):
-        return cube[:, :, keep[0] : keep[-1] + 1]
-    return cube[:, :, keep]
+    if bands[-1] - bands[0] + 1 == len(bands):
+        return cube[:, :, bands[0] : bands[-1] + 1]
+    return cube[:, :, bands]
 
 
 def unwrap_negatives(cube: NDArray[Any]) -> tuple[NDArray[Any], str]:
@@ -56,40 +62,6 @@ def unwrap_negatives(cube: NDArray[Any]) -> tuple[NDArray[Any], str]:
     mended = cube.astype(np.int32 if cube.dtype.kind in "iu" else cube.dtype)
     mended[mended >= _WRAPPED_FROM] -= 65_536
     return mended, note
-
-
-def fill_no_data(
-    cube: NDArray[Any], no_data: float, where: str
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None, str]:
-    """Give pixels without data the mean spectrum of the others; return cube, map (rows, cols) of them, note.
-
-    A pixel has no data where any band equals `no_data` (or is not a finite number, for ``nan``). Of 0, which
-    dark bands measure too, a pixel without data holds nothing else. The mean keeps scaling and PCA unharmed
-    (both our decisions); the caller takes the labels away.
-    """
-    if np.isnan(no_data):
-        if cube.dtype.kind != "f":
-            return cube, None, ""
-        missing = ~np.isfinite(cube).all(axis=2)
-    elif no_data == 0:
-        missing = ~cube.any(axis=2)
-    elif cube.dtype.kind == "f":
-        missing = (cube == no_data).any(axis=2)
-    elif no_data.is_integer():
-        missing = (cube == int(no_data)).any(
-            axis=2
-        )  # integers are compared as such: no float copy of the cube
-    else:
-        return cube, None, ""
-    pixels = int(missing.sum())
-    if not pixels:
-        return cube, None, ""
-    if pixels == missing.size:
-        raise SceneError(f"Every pixel of {where} has no data ({no_data:g}); check the no-data value.")
-    mean = cube[~missing].mean(axis=0, dtype=np.float64)
-    cube = cube if cube.flags.writeable else cube.copy()
-    cube[missing] = mean.astype(cube.dtype)
-    return cube, missing, f"{pixels} pixels have no data; they are unlabelled and hold the mean spectrum."
 
 
 def check_values(cube: NDArray[Any], where: str) -> list[str]:

@@ -81,6 +81,9 @@ def envi_facts(path: Path) -> FileFacts:
     widths = _numbers(header, "fwhm", notes) if wavelengths else ()
     # Widths share the unit of the centres, which may have had to be guessed.
     factor = wavelengths[0] / centres[0] if wavelengths else 1.0
+    if not all(0 < width < math.inf for width in widths):
+        notes.append("The header lists band widths ('fwhm') that are not positive numbers; left out.")
+        widths = ()
     bad = tuple(number for number, flag in enumerate(_numbers(header, "bbl", notes)) if flag == 0)
     for name, values in (("wavelength", wavelengths), ("bbl", header.get("bbl", ()))):
         if len(values) not in (0, bands):

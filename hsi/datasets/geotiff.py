@@ -1,6 +1,6 @@
 """GeoTIFF images, read by rasterio (the optional extra ``geo``).
 
-The whole image is read, in the file's own element type. Scale and offset of the bands are not applied: each
+Values have the file's own element type. Scale and offset of the bands are not applied: each
 band is standardised later, which undoes them.
 """
 
@@ -23,6 +23,10 @@ from hsi.datasets.file_facts import FileFacts, georeference_of
 from hsi.datasets.size_limits import check_claim, check_length
 from hsi.datasets.wavelengths import to_nanometres
 from hsi.errors import FileFormatError
+
+GDAL_CACHE = 64 << 20
+"""Bytes that GDAL may keep in memory for all files together: our decision. Its own bound is a share of the
+machine's memory."""
 
 _CENTRES = ("wavelength", "wavelengths", "central_wavelength", "center_wavelength")
 _UNITS = ("wavelength_units", "wavelength_unit", "wavelengths_units")
@@ -53,14 +57,14 @@ def load_rasterio(path: Path) -> ModuleType:
 
 def list_geotiff(path: Path) -> list[ArrayInfo]:
     """Return the one array of an image, without reading it."""
-    with _open(path) as source:
+    with open_geotiff(path) as source:
         dtype = np.result_type(*source.dtypes) if "complex_int16" not in source.dtypes else np.dtype("c8")
         return [raster_info(source.height, source.width, source.count, str(dtype), dtype.kind in "iuf")]
 
 
 def read_geotiff(path: Path, name: str = "") -> NDArray[Any]:
     """Return the values: (rows, cols, bands), a view of what was read by band; (rows, cols) of one band."""
-    with _open(path) as source:
+    with open_geotiff(path) as source:
         for (rows, cols), dtype in zip(source.block_shapes, source.dtypes, strict=True):
             check_claim(path, (rows, cols), np.dtype(dtype).itemsize, path.stat().st_size)
         values: NDArray[Any] = source.read()
@@ -74,7 +78,7 @@ def geotiff_facts(path: Path) -> FileFacts:
     where each has a number with a unit. Class names come from the file beside it (``.aux.xml``) that GDAL and
     QGIS write; black in a colour table is taken for no colour, since it is that of unlabelled pixels.
     """
-    with _open(path) as source:
+    with open_geotiff(path) as source:
         centres, unit = _wavelengths(source)
         wavelengths, note = to_nanometres(centres, unit)
         no_data = source.nodatavals[0]
@@ -97,16 +101,29 @@ def geotiff_facts(path: Path) -> FileFacts:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[Any]:
+def open_geotiff(path: Path) -> Iterator[Any]:
+    """Open an image with rasterio; what goes wrong there is raised as FileFormatError."""
+    with damage_in_words(path), opened(path) as source:
+        yield source
+
+
+def opened(path: Path) -> Any:
+    """Return an image as rasterio opens it, with rasterio's own errors."""
     rasterio = load_rasterio(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path.resolve(), driver="GTiff") as source:
-                yield source
-        except rasterio.errors.RasterioError as error:
-            cause = " ".join(str(error).split())[:160]
-            raise FileFormatError(f"{path} is truncated or damaged ({cause}); fetch it again.") from None
+        return rasterio.open(path.resolve(), driver="GTiff")
+
+
+@contextlib.contextmanager
+def damage_in_words(path: Path) -> Iterator[None]:
+    """Raise FileFormatError for the errors of rasterio."""
+    rasterio = load_rasterio(path)
+    try:
+        yield
+    except rasterio.errors.RasterioError as error:
+        cause = " ".join(str(error.__cause__ or error).split())[:160]
+        raise FileFormatError(f"{path} is truncated or damaged ({cause}); fetch it again.") from None
 
 
 def _wavelengths(source: Any) -> tuple[list[float], str]:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets.assemble import SceneFacts, assemble_scene, wanted_bands
+from hsi.datasets.assemble import SceneFacts, assemble_scene, wanted_bands, widths_of
 from hsi.datasets.bands import name_bands
+from hsi.datasets.cube import Cube
+from hsi.datasets.cube_view import CubeView
 from hsi.datasets.download import file_sha256
 from hsi.datasets.file_facts import FileFacts
 from hsi.datasets.label_checks import clear_no_data
@@ -73,28 +75,32 @@ def load_own(
     return replace(scene, notes=(*of_cube.notes, *of_labels.notes, *notes, *scene.notes))
 
 
-def without_labels(cube: NDArray[Any], path: Path) -> Scene:
+def without_labels(cube: Cube, path: Path) -> Scene:
     """Return a cube by itself as a scene, with what its file says of it; its values are not looked at.
+
+    Bands that the file marks as bad are left out, and where it gives a value for no data, pixels that have it
+    are NaN: both when a window is read, so what is not in memory stays out of it.
 
     Parameters
     ----------
     cube
-        ``(rows, cols, bands)`` as read from `path`; a memory-mapped one stays mapped, unless the file marks
-        bands as bad in between others.
+        ``(rows, cols, bands)`` as opened from `path`.
     path
         Its file.
     """
     of_cube = read_facts(path)
     facts, notes = _completed(SceneFacts(path.stem), of_cube, FileFacts())
-    kept, wavelengths = wanted_bands(cube, facts, f"The cube in {path}")
+    kept, wavelengths = wanted_bands(cube.shape[2], facts, f"The cube in {path}")
+    seen = CubeView(cube, kept, facts.no_data)
     return Scene(
         name=path.stem,
         title=path.stem,
-        cube=kept,
-        labels=np.broadcast_to(np.int64(0), kept.shape[:2]),  # no memory for labels that are not there
+        cube=cube if seen.shows_all else seen,
+        labels=np.broadcast_to(np.int64(0), cube.shape[:2]),  # no memory for labels that are not there
         class_names=(),
         colors=(),
         wavelengths_nm=wavelengths,
+        fwhm_nm=widths_of(kept, facts),
         sensor=facts.sensor,
         georeference=facts.georeference,
         notes=(*of_cube.notes, *notes),
@@ -148,6 +154,7 @@ def _completed(facts: SceneFacts, of_cube: FileFacts, of_labels: FileFacts) -> t
         drop_bands=drop,
         sensor=facts.sensor or of_cube.sensor,
         wavelengths_nm=facts.wavelengths_nm or of_cube.wavelengths_nm,
+        fwhm_nm=facts.fwhm_nm or of_cube.fwhm_nm,
         no_data=of_cube.no_data if facts.no_data is None else facts.no_data,
         class_names=facts.class_names or of_labels.class_names,
         colors=facts.colors or of_labels.colors,

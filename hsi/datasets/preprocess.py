@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.datasets.cube import Cube
 from hsi.datasets.numpy_files import read_archive
 from hsi.datasets.steps import PCA, BandList, Standardise
 from hsi.errors import ConfigError, FileFormatError, SceneError
@@ -74,7 +75,7 @@ class Preprocess:
         self.components = components
         self.common_scale = common_scale
 
-    def fit(self, cube: NDArray[Any], pixels: NDArray[np.int64] | None = None) -> Preprocess:
+    def fit(self, cube: Cube, pixels: NDArray[np.int64] | None = None) -> Preprocess:
         """Learn from some pixels of a cube, or from all; other pixels are not looked at.
 
         Parameters
@@ -105,7 +106,7 @@ class Preprocess:
         self.fitted_on_ = rows * cols if wanted is None else len(wanted)
         return self
 
-    def transform(self, cube: NDArray[Any]) -> NDArray[np.float32]:
+    def transform(self, cube: Cube) -> NDArray[np.float32]:
         """Apply to a whole cube ``(rows, cols, bands)``: returns float32 ``(rows, cols, self.bands)``.
 
         Raises
@@ -207,7 +208,7 @@ def _check_learned(steps: Sequence[Step], bands: int) -> None:
         bands = step.bands
 
 
-def _pieces(cube: NDArray[Any], pixels: NDArray[np.int64] | None) -> Iterator[NDArray[Any]]:
+def _pieces(cube: Cube, pixels: NDArray[np.int64] | None) -> Iterator[NDArray[Any]]:
     """Yield ``(n, bands)`` pieces of the wanted pixels, or of all row by row, a few MB at a time."""
     rows, cols, bands = cube.shape
     size = max(1, PIECE_VALUES // bands)
@@ -216,9 +217,10 @@ def _pieces(cube: NDArray[Any], pixels: NDArray[np.int64] | None) -> Iterator[ND
         for row in range(0, rows, step):
             yield cube[row : row + step].reshape(-1, bands)
     else:
+        values = np.asarray(cube)
         for start in range(0, len(pixels), size):
             some = pixels[start : start + size]
-            yield cube[some // cols, some % cols]
+            yield values[some // cols, some % cols]
 
 
 def _apply(steps: tuple[Step, ...], pieces: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
@@ -228,7 +230,7 @@ def _apply(steps: tuple[Step, ...], pieces: Iterable[NDArray[Any]]) -> Iterator[
         yield piece
 
 
-def _cube_shape(cube: NDArray[Any]) -> tuple[int, int, int]:
+def _cube_shape(cube: Cube) -> tuple[int, int, int]:
     if cube.ndim != 3 or cube.dtype.kind not in "iuf" or 0 in cube.shape:
         raise SceneError(f"A cube is an array of numbers (rows, cols, bands); got {cube.dtype} {cube.shape}.")
     rows, cols, bands = (int(n) for n in cube.shape)

@@ -2,7 +2,8 @@
 executed.
 
 Only the chosen array is read. MATLAB stores arrays column by column, so what is returned from a .mat file is
-a transposed view where needed, never a copy. ENVI images are memory-mapped.
+a transposed view where needed, never a copy. ENVI images are memory-mapped. `open_cube` leaves .npy, ENVI and
+GeoTIFF cubes where they are.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi.datasets.array_info import ArrayInfo
+from hsi.datasets.cube import Cube
 from hsi.datasets.envi import envi_facts, envi_files, list_envi, read_envi
 from hsi.datasets.file_facts import FileFacts
 from hsi.datasets.geotiff import geotiff_facts, list_geotiff, read_geotiff
+from hsi.datasets.geotiff_cube import GeoTiffCube
 from hsi.datasets.hdf5_files import list_hdf5, read_hdf5
 from hsi.datasets.mat5 import list_variables, read_variable
-from hsi.datasets.numpy_files import list_npy, list_npz, read_npy, read_npz
+from hsi.datasets.numpy_files import list_npy, list_npz, map_npy, read_npy, read_npz
 from hsi.datasets.recognise import ARRAYS, recognise
 from hsi.datasets.size_limits import check_claim
 from hsi.errors import FileFormatError, HsiError, near_miss
@@ -104,6 +107,20 @@ def read_array(
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def open_cube(path: Path, key: str | None = None) -> Cube:
+    """Return a cube (rows, cols, bands) of any size: one in .npy, ENVI or GeoTIFF is not read but for what is
+    asked of it, in whatever byte order it has; of the other formats the array is read.
+
+    Parameters and errors are those of `read_array`.
+    """
+    opener = _OPENERS.get(recognise(path))
+    if opener is not None and key is None:
+        (info,) = list_arrays(path)
+        if len(info.shape) == 3 and (info.numeric or info.dtype == "bool"):
+            return _guarded(path, lambda: opener(path))
+    return read_array(path, ndim=3, key=key)
+
+
 def _choose(
     path: Path, infos: list[ArrayInfo], ndim: int, key: str | None, known_keys: Iterable[str], option: str
 ) -> ArrayInfo:
@@ -173,4 +190,5 @@ _READERS: dict[str, Callable[[Path, str], NDArray[Any]]] = {
     "envi": read_envi,
     "tiff": read_geotiff,
 }
+_OPENERS: dict[str, Callable[[Path], Cube]] = {"npy": map_npy, "envi": read_envi, "tiff": GeoTiffCube}
 _FACTS: dict[str, Callable[[Path], FileFacts]] = {"envi": envi_facts, "tiff": geotiff_facts}

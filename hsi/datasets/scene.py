@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.datasets.cube import Cube
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -18,7 +20,9 @@ class Scene:
     name, title
         Short name used on the command line and in file names; the full name for people.
     cube
-        ``(rows, cols, bands)`` in the file's own dtype.
+        ``(rows, cols, bands)`` in the file's own dtype: an array, memory-mapped or not. Only in what
+        `hsi.datasets.unlabelled.load_unlabelled` opens of a large file, it may be one that is read by windows
+        when asked for them; `np.asarray` makes it an array.
     labels
         ``(rows, cols)`` int64; 0 is unlabelled, classes are 1..C without gaps.
     class_names, colors
@@ -27,6 +31,8 @@ class Scene:
         The C integers that stand for the classes in the label file: not 1..C where that file has gaps.
     wavelengths_nm
         Band centres in nanometres, or None where the file has none.
+    fwhm_nm
+        Full widths of the bands at half maximum, in nanometres, or None where the file has none.
     sensor
         The sensor's name, "" where not known.
     georeference
@@ -38,10 +44,13 @@ class Scene:
         File name -> SHA-256 of what was read (empty for a generated scene).
     notes
         One sentence each for what was mended or looks suspicious.
+    missing
+        ``(rows, cols)``: True for pixels without data, which were given the mean spectrum in `cube`; None
+        where there are none. Pixels that are NaN in `cube` have no data either.
     """
 
     name: str
-    cube: NDArray[Any]
+    cube: Cube
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     colors: tuple[str, ...]
@@ -53,6 +62,8 @@ class Scene:
     synthetic: bool = False
     sources: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    missing: NDArray[np.bool_] | None = None
+    fwhm_nm: NDArray[np.float64] | None = None
 
     @property
     def rows(self) -> int:

@@ -20,8 +20,8 @@ _MOST_EXPANSION = 1100
 _HARMLESS = 64 << 20  # bytes taken without asking: label maps may be nearly empty and shrink to nothing
 
 
-def check_claim(path: Path, shape: Iterable[int], itemsize: int, stored: int) -> None:
-    """Raise unless an array can be in a file and in this machine's memory.
+def check_stored(path: Path, shape: Iterable[int], itemsize: int, stored: int) -> int:
+    """Return the bytes of an array; raise unless it can be in a file.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def check_claim(path: Path, shape: Iterable[int], itemsize: int, stored: int) ->
     Raises
     ------
     FileFormatError
-        When the file is too small for what it claims, or memory is.
+        When the file is too small for what it claims.
     """
     bytes_wanted = math.prod(int(size) for size in shape) * itemsize
     if bytes_wanted > max(_MOST_EXPANSION * stored, _HARMLESS):
@@ -43,12 +43,21 @@ def check_claim(path: Path, shape: Iterable[int], itemsize: int, stored: int) ->
             f"{path} is damaged: it claims to hold an array of {bytes_wanted:,} bytes, far more than a "
             "file of its size can; fetch it again."
         )
+    return bytes_wanted
+
+
+def check_claim(path: Path, shape: Iterable[int], itemsize: int, stored: int) -> None:
+    """Raise unless an array can be in a file and in this machine's memory.
+
+    Parameters and errors are those of `check_stored`; also raised where memory is too small.
+    """
+    bytes_wanted = check_stored(path, shape, itemsize, stored)
     memory = whole_memory()
     if memory is not None and bytes_wanted > memory:
         raise FileFormatError(
             f"{path} holds an array of {bytes_wanted / 2**30:,.1f} GiB, but this machine has "
-            f"{memory / 2**30:.1f} GiB of memory; cut the scene into parts, or save it as ENVI or .npy, of "
-            "which hsi map reads only pieces."
+            f"{memory / 2**30:.1f} GiB of memory; cut the scene into parts, or save it as ENVI, "
+            "GeoTIFF or .npy, of which hsi map reads only pieces."
         )
 
 

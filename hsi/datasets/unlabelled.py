@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from hsi.datasets.catalogue import find_entry
 from hsi.datasets.cube_checks import check_cube
+from hsi.datasets.geotiff_cube import GeoTiffCube
 from hsi.datasets.load import load_scene
 from hsi.datasets.locate import user_path
-from hsi.datasets.numpy_files import map_npy
 from hsi.datasets.own_files import without_labels
-from hsi.datasets.readers import read_array
-from hsi.datasets.recognise import recognise
+from hsi.datasets.readers import open_cube
 from hsi.datasets.scene import Scene
 
 
@@ -24,7 +20,8 @@ def load_unlabelled(
 ) -> Scene:
     """Load a scene with whatever labels it has; a cube file by itself has none.
 
-    A ``.npy`` or ENVI cube is mapped, not read: only what is used of it comes into memory.
+    A ``.npy``, ENVI or GeoTIFF cube is not read: only what is used of it comes into memory. Where the file
+    gives a value for no data, pixels that have it are NaN.
 
     Parameters
     ----------
@@ -43,15 +40,7 @@ def load_unlabelled(
     named = isinstance(dataset, str) and find_entry(dataset) is not None
     if named or path.is_dir() or path.suffix.lower() == ".toml" or not path.exists():
         return load_scene(dataset, cube_key=cube_key, data_root=data_root)
-    cube = _open_cube(path, cube_key)
+    cube = open_cube(path, cube_key)
     check_cube(cube, f"The cube in {path}")
-    return without_labels(cube, path)
-
-
-def _open_cube(path: Path, key: str | None) -> NDArray[Any]:
-    if recognise(path) == "npy":
-        with contextlib.suppress(ValueError, OSError):  # `read_array` says what is wrong
-            cube = map_npy(path)
-            if cube.ndim == 3:
-                return cube
-    return read_array(path, ndim=3, key=key)
+    scene = without_labels(cube, path)
+    return replace(scene, notes=(*scene.notes, *cube.notes)) if isinstance(cube, GeoTiffCube) else scene

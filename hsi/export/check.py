@@ -61,7 +61,8 @@ class Reference:
         fit_bands(run, scene)
         config, regions = run.config, run.split.patch_regions
         pixels = _pixels(run.split.test, scene.rows, scene.cols)
-        self.patches = raw_patches(scene.cube, config.patch, pixels, regions=regions, padding=config.padding)
+        cube = np.asarray(scene.cube)
+        self.patches = raw_patches(cube, config.patch, pixels, regions=regions, padding=config.padding)
         cutter = make_cutter(scene, run.preprocess, run.split, config, "cpu")
         logits = predict_logits(as_classifier(run.load_model("cpu"), config), cutter, pixels)
         self.probabilities: Floats = torch.softmax(logits, dim=1).numpy()

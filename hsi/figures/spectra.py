@@ -34,7 +34,7 @@ def class_spectra(scene: Scene) -> ClassSpectra:
     mean = np.full((scene.classes, scene.bands), math.nan)
     std = mean.copy()
     flat = scene.labels.ravel()
-    spectra = scene.cube.reshape(-1, scene.bands)
+    spectra = np.asarray(scene.cube).reshape(-1, scene.bands)
     for number in range(scene.classes):
         pixels = np.flatnonzero(flat == number + 1)
         if len(pixels):

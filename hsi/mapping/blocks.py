@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.datasets.cube import Cube
 from hsi.datasets.patches import check_patch
+from hsi.datasets.windowed import block_rows
 from hsi.mapping.cells import TILE_BYTES, Window, tiles
 from hsi.mapping.mapped import release_pages
 
@@ -28,7 +30,7 @@ class Block:
     regions
         Area number of each of those pixels, or None.
     missing
-        ``(h, w)``: True where the scene holds NaN or infinite values; they are zeros in `values`.
+        ``(h, w)``: True where the scene has no data. NaN and infinite values are zeros in `values`.
     """
 
     values: NDArray[np.float32]
@@ -52,7 +54,7 @@ class SceneBlocks:
     Parameters
     ----------
     cube
-        ``(rows, cols, bands)`` as read, in memory or mapped.
+        ``(rows, cols, bands)`` as read, in memory, mapped, or read by windows.
     transform
         The preprocessing, fitted already.
     features
@@ -63,6 +65,9 @@ class SceneBlocks:
         ``(rows, cols)`` area number of each pixel, or None; see `hsi.datasets.patches.PatchCutter`.
     padding
         "zeros" or "reflect", as there.
+    missing
+        ``(rows, cols)``: True for pixels that have no data and stand-ins in `cube`, which their neighbours'
+        patches see; or None.
 
     Raises
     ------
@@ -72,26 +77,28 @@ class SceneBlocks:
 
     def __init__(
         self,
-        cube: NDArray[Any],
+        cube: Cube,
         transform: Transform,
         features: int,
         patch: int,
         *,
         regions: NDArray[np.integer[Any]] | None = None,
         padding: str = "zeros",
+        missing: NDArray[np.bool_] | None = None,
     ) -> None:
         self.rows, self.cols, self.bands = (int(n) for n in cube.shape)
         check_patch(patch, self.rows, self.cols)
         self.patch, self.margin, self.features = patch, patch // 2, features
         self._cube, self._transform = cube, transform
-        self._regions, self._reflect = regions, padding == "reflect"
+        self._regions, self._reflect, self._missing = regions, padding == "reflect", missing
 
     def tiles(self, classes: int, budget: int = TILE_BYTES) -> list[Window]:
         """Return the tiles that the scene is mapped in; `budget` is the memory of one, in bytes."""
         raw = self._cube.dtype.itemsize * self.bands
         # As read, what resampling makes of it (float32), the features, and the answers.
         pixel_bytes = raw + 4 * (self.bands + self.features + 2 * classes)
-        return list(tiles(self.rows, self.cols, self.margin, pixel_bytes, budget))
+        together = block_rows(self._cube)
+        return list(tiles(self.rows, self.cols, self.margin, pixel_bytes, budget, together))
 
     def read(self, window: Window) -> Block:
         """Read and preprocess a window with its margin."""
@@ -100,12 +107,15 @@ class SceneBlocks:
         top, left = rows.min(), cols.min()
         box = (slice(top, rows.max() + 1), slice(left, cols.max() + 1))
         place = np.ix_(rows - top, cols - left)
-        values = self._transform(np.asarray(self._cube[box]))
+        # In one order whatever the file has: sums of products could round differently.
+        values = self._transform(np.ascontiguousarray(self._cube[box]))
         release_pages(self._cube)
         regions = None if self._regions is None else self._regions[box][place]
         missing = np.asarray(~np.isfinite(values).all(axis=2))
         if missing.any():
             values[missing] = 0
+        if self._missing is not None:
+            missing |= self._missing[box]
         if values.shape[:2] != (len(rows), len(cols)):  # at an edge of the scene
             values, missing = values[place], missing[place]
             values[no_row] = 0

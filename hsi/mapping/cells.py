@@ -39,7 +39,9 @@ class Window:
                 yield Window(top, min(top + CELL, self.bottom), left, min(left + CELL, self.right))
 
 
-def tiles(rows: int, cols: int, margin: int, pixel_bytes: int, budget: int = TILE_BYTES) -> Iterator[Window]:
+def tiles(
+    rows: int, cols: int, margin: int, pixel_bytes: int, budget: int = TILE_BYTES, together: int = 1
+) -> Iterator[Window]:
     """Cut a scene into tiles of whole cells, row by row.
 
     Parameters
@@ -52,10 +54,13 @@ def tiles(rows: int, cols: int, margin: int, pixel_bytes: int, budget: int = TIL
         Memory that a pixel takes while its tile is in work.
     budget
         Memory that a tile may take, bytes.
+    together
+        Rows that can only be read together: tiles are as high where the budget allows, since what a file has
+        packed together is unpacked for each tile anew.
     """
     most = budget // pixel_bytes  # pixels, margins included
-    height = CELL
-    width = _cells_within(most // (CELL + 2 * margin) - 2 * margin)
+    height = min(-(-together // CELL) * CELL, _cells_within(most // (CELL + 2 * margin) - 2 * margin))
+    width = _cells_within(most // (height + 2 * margin) - 2 * margin)
     if width >= cols:
         height = _cells_within(most // (cols + 2 * margin) - 2 * margin)
     for top in range(0, rows, height):

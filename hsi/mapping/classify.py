@@ -62,6 +62,7 @@ def classify_tile(
     classes: int,
     *,
     device: str | torch.device = "cpu",
+    at_once: int = BATCH,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return logits ``(h, w, classes)`` of one tile, and which pixels lack data; see `classify_scene`."""
     block = blocks.read(tile)
@@ -70,15 +71,24 @@ def classify_tile(
         place = Window(
             cell.top - tile.top, cell.bottom - tile.top, cell.left - tile.left, cell.right - tile.left
         )
-        found = classify_block(model, block.part(place, blocks.margin), blocks.patch, device=device)
+        part = block.part(place, blocks.margin)
+        found = classify_block(model, part, blocks.patch, device=device, at_once=at_once)
         logits[place.top : place.bottom, place.left : place.right] = found
     return logits, block.missing
 
 
 def classify_block(
-    model: nn.Module, block: Block, patch: int, *, device: str | torch.device = "cpu"
+    model: nn.Module,
+    block: Block,
+    patch: int,
+    *,
+    device: str | torch.device = "cpu",
+    at_once: int = BATCH,
 ) -> NDArray[np.float32]:
-    """Return logits ``(h, w, classes)`` of a block's own pixels, those inside its margin."""
+    """Return logits ``(h, w, classes)`` of a block's own pixels, those inside its margin.
+
+    `at_once` patches go through the network together, where it shares nothing between them.
+    """
     height, width = block.missing.shape
     if isinstance(model, SharesPixels):
         logits = _shared_logits(model, block, patch, torch.device(device))
@@ -87,7 +97,7 @@ def classify_block(
         margin = patch // 2
         rows, cols = np.arange(height) + margin, np.arange(width) + margin
         pixels = (rows[:, None] * cutter.cols + cols).reshape(-1)
-        logits = predict_logits(model, cutter, pixels)
+        logits = predict_logits(model, cutter, pixels, batch=at_once)
     answer: NDArray[np.float32] = logits.view(height, width, -1).numpy()
     return answer
 

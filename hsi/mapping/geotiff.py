@@ -19,13 +19,12 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.datasets.geotiff import GDAL_CACHE
 from hsi.datasets.palette import UNLABELLED, to_rgb
 from hsi.errors import ConfigError
 from hsi.mapping.cells import CELL, Window
 from hsi.mapping.layer import Layer, Write
 
-CACHE_MB = 64
-"""Memory that GDAL may keep strips in until they are whole: our decision."""
 FULL = 2**20
 """Bytes: a disk on which a write failed and that has less left is taken to be full: our decision."""
 
@@ -71,7 +70,7 @@ def write_geotiff(path: Path, layer: Layer) -> Iterator[Write]:
             options["crs"] = rasterio.CRS.from_user_input(place["crs"])
         except CRSError as error:
             raise ConfigError(f"The scene's coordinate system cannot be understood: {error}.") from None
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), warnings.catch_warnings():
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # many benchmark scenes have no place
         with _reasons(path), rasterio.open(path, "w", **options) as file:
             file.update_tags(**{f"CLASS_{n}": name for n, name in enumerate(layer.class_names, start=1)})

@@ -7,10 +7,12 @@ import mmap
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from hsi.datasets.cube import Cube
+from hsi.datasets.windowed import WindowedCube
 
 
-def release_pages(array: NDArray[Any]) -> bool:
+def release_pages(array: Cube) -> bool:
     """Take the pages of a read-only memory map out of this process; return whether that was done.
 
     The system would take them only when memory is short; until then they count as this process's memory. What
@@ -18,7 +20,7 @@ def release_pages(array: NDArray[Any]) -> bool:
     can be written to, and systems that have no ``madvise``.
     """
     owner: Any = array
-    while isinstance(owner, np.ndarray):
+    while isinstance(owner, np.ndarray | WindowedCube):
         if isinstance(owner, np.memmap) and owner.mode != "r":
             return False
         owner = owner.base

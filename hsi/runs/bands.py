@@ -45,8 +45,14 @@ def fit_bands(run: Run, scene: Scene, resample: bool = False) -> Resample | None
             raise RunError(f"Resampling needs the wavelengths of both, but {who} has none.")
         if len(measured) == len(wanted) and np.array_equal(measured, wanted):
             return None
+        # Widths only where both are known: with one alone, two like sensors would look unlike.
+        widths = run.metrics.get("fwhm_nm")
+        if widths is None or scene.fwhm_nm is None:
+            both: dict[str, NDArray[np.float64]] = {}
+        else:
+            both = {"source_fwhm_nm": scene.fwhm_nm, "target_fwhm_nm": np.asarray(widths, np.float64)}
         try:
-            return Resample(measured, wanted)
+            return Resample(measured, wanted, **both)
         except SceneError as error:
             raise RunError(f"'{scene.name}' cannot be brought to the run '{run.path}': {error}") from None
     advice = "; --resample brings them to the run's" if wanted is not None and measured is not None else ""

@@ -26,6 +26,7 @@ CHOICES = {
     "schedule": ("wave", "cosine", "constant"),
     "device": ("auto", "cpu", "cuda", "mps"),
     "precision": ("auto", "float32", "bf16", "fp16"),
+    "compile": ("auto", "on", "off"),
 }
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a table"}
 SMALLEST = {
@@ -63,6 +64,10 @@ class Config:
         spread over all classes evenly), ``ema`` (decay a step of the running mean of weights that is
         validated, kept and tested, less in the first steps; 0: the weights themselves), ``patience`` (epochs
         without a better validation OA before it stops; 0: never).
+    What it runs on
+        ``device``; ``precision`` of matrix products (auto: the quickest that the device trains in),
+        ``compile`` (auto: where that saves more time than it takes, which is never on a CPU), ``tune``
+        (whether auto measures; without, it takes bf16 where a GPU has it, and compiles nothing).
     """
 
     model: str
@@ -112,6 +117,8 @@ class Config:
 
     device: str = "auto"
     precision: str = "auto"
+    compile: str = "auto"
+    tune: bool = True
     model_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

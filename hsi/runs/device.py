@@ -8,6 +8,8 @@ import torch
 
 from hsi.errors import ConfigError
 
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def choose_device(name: str) -> torch.device:
     """Return the device for "auto", "cpu", "cuda" or "mps"; auto takes a GPU where there is one.
@@ -35,10 +37,30 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         convolution on maps of depth 2 come out wrong (oneDNN, seen with torch 2.13).
     """
     if name == "auto":
-        name = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+        return precisions_of(device)[0]
     if name != "float32" and device.type == "cpu":
         raise ConfigError(f"precision {name} needs a GPU; use float32 on a CPU.")
-    return {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    return PRECISIONS[name]
+
+
+def name_of(precision: torch.dtype) -> str:
+    """Return what `choose_precision` calls a precision."""
+    return next(name for name, each in PRECISIONS.items() if each == precision)
+
+
+def precisions_of(device: torch.device) -> tuple[torch.dtype, ...]:
+    """Return the precisions that "auto" chooses from, the one that is taken without measuring first."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return (torch.bfloat16, torch.float32)
+    return (torch.float32,)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a GPU has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> contextlib.AbstractContextManager[object]:

@@ -18,6 +18,7 @@ from hsi.datasets.preprocess import Preprocess
 from hsi.datasets.scene import Scene
 from hsi.datasets.split import Split, hash_labels
 from hsi.errors import RunError
+from hsi.mapping.at_once import choose_at_once
 from hsi.mapping.blocks import SceneBlocks
 from hsi.mapping.cells import TILE_BYTES, Window
 from hsi.mapping.predict import predict_labels
@@ -174,7 +175,13 @@ class Run:
         return labels
 
     def classify(
-        self, scene: Scene, *, resample: bool = False, device: str = "auto", budget: int = TILE_BYTES
+        self,
+        scene: Scene,
+        *,
+        resample: bool = False,
+        device: str = "auto",
+        budget: int = TILE_BYTES,
+        at_once: int | None = None,
     ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.bool_]]]:
         """Yield tile by tile: its window, logits ``(h, w, classes)``, and which pixels have no data.
 
@@ -191,28 +198,33 @@ class Run:
             "auto", "cpu", "cuda" or "mps".
         budget
             Memory of a tile, bytes.
+        at_once
+            Patches that go through the network together; default: what was measured to be quickest here, for
+            all but small scenes. It changes logits by rounding only.
 
         Raises
         ------
         RunError
             When the scene has other bands than the run.
         """
-        classifier = self.tile_classifier(scene, resample=resample, device=device)
+        classifier = self.tile_classifier(scene, resample=resample, device=device, at_once=at_once)
         for tile in classifier.tiles(budget):
             yield tile, *classifier(tile)
 
     def tile_classifier(
-        self, scene: Scene, *, resample: bool = False, device: str = "auto"
+        self, scene: Scene, *, resample: bool = False, device: str = "auto", at_once: int | None = None
     ) -> TileClassifier:
         """Return what classifies single tiles of a scene; arguments and errors as in `classify`."""
         where = choose_device(device)
-        return TileClassifier(
-            as_classifier(self.load_model(device), self.config).eval(),
-            self.blocks(scene, resample=resample),
-            len(self.metrics["class_names"]),
-            where,
-            choose_precision(self.config.precision, where),
-        )
+        model = as_classifier(self.load_model(device), self.config).eval()
+        blocks = self.blocks(scene, resample=resample)
+        precision = self._precision(where)
+        if at_once is None:
+            shape = (self.preprocess.bands, self.config.patch)
+            facts = {name: getattr(self.config, name) for name in ("model", "model_options", "tta")}
+            at_once = choose_at_once(model, shape, scene.rows * scene.cols, where, precision, facts)
+        classes = len(self.metrics["class_names"])
+        return TileClassifier(model, blocks, classes, where, precision, at_once)
 
     def blocks(self, scene: Scene, *, resample: bool = False) -> SceneBlocks:
         """Return the scene as the network sees it, to be read block by block; arguments as in `classify`.
@@ -236,6 +248,7 @@ class Run:
             self.config.patch,
             regions=self.split.patch_regions if same else None,
             padding=self.config.padding,
+            missing=scene.missing,
         )
 
     def evaluate(self, scene: Scene, *, device: str = "auto") -> Scores:
@@ -251,9 +264,14 @@ class Run:
         pixels = self.split.test
         where = choose_device(device)
         cutter = make_cutter(scene, self.preprocess, self.split, self.config, where)
-        with autocast(where, choose_precision(self.config.precision, where)):
+        with autocast(where, self._precision(where)):
             predicted = predict_labels(as_classifier(self.load_model(device), self.config), cutter, pixels)
         return score(scene.labels.ravel()[pixels], predicted, scene.classes)
+
+    def _precision(self, device: torch.device) -> torch.dtype:
+        """Return the precision that the run was tested in; a CPU has float32 alone."""
+        name = self.metrics.get("precision", self.config.precision)
+        return choose_precision("auto" if device.type == "cpu" else name, device)
 
 
 def build_network(config: Config, bands: int, classes: int) -> nn.Module:
@@ -268,11 +286,7 @@ def as_classifier(network: nn.Module, config: Config) -> nn.Module:
 
 
 def make_cutter(
-    scene: Scene,
-    preprocess: Preprocess,
-    split: Split | None,
-    config: Config,
-    device: str | torch.device,
+    scene: Scene, preprocess: Preprocess, split: Split | None, config: Config, device: str | torch.device
 ) -> PatchCutter:
     """Cut patches from the preprocessed scene; under guard "mask" a patch sees only its own area."""
     return PatchCutter(

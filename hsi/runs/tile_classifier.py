@@ -29,6 +29,8 @@ class TileClassifier:
         Number of classes.
     device, precision
         See `hsi.runs.device`.
+    at_once
+        Patches that go through the network together, see `hsi.mapping.at_once`.
     """
 
     model: nn.Module
@@ -36,6 +38,7 @@ class TileClassifier:
     classes: int
     device: torch.device
     precision: torch.dtype
+    at_once: int
 
     def tiles(self, budget: int = TILE_BYTES) -> list[Window]:
         """Return the tiles; `budget` is the memory of one, in bytes."""
@@ -44,4 +47,6 @@ class TileClassifier:
     def __call__(self, tile: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return logits ``(h, w, classes)`` of a tile, and which pixels have no data."""
         with autocast(self.device, self.precision):
-            return classify_tile(self.model, self.blocks, tile, self.classes, device=self.device)
+            return classify_tile(
+                self.model, self.blocks, tile, self.classes, device=self.device, at_once=self.at_once
+            )

@@ -86,7 +86,7 @@ def map_scene(
     watch: Callable[[int, int], None] = lambda done, pixels: None,
     classify: Classify = Run.classify,
 ) -> SceneMap:
-    """Classify every pixel of a scene and write the map; the cube may be a memory map larger than memory.
+    """Classify every pixel of a scene and write the map; a cube that is not in memory may be larger than it.
 
     Nothing stands under the final names unless all of it is whole. A ``.tif`` keeps the scene's coordinates
     and has a colour table and class names (also in ``NAME.tif.aux.xml``, where GDAL looks for them); ``.png``

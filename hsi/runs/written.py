@@ -114,9 +114,9 @@ def _check_metrics(metrics: Mapping[str, Any]) -> None:
     _want(all(_is_count(counts[part]) for part in _PARTS), "'counts' are no whole numbers from 0")
     seconds = metrics["seconds"]
     _want(all(_is_number(seconds[name]) for name in ("train", "test")), "'seconds' are no numbers")
-    centres = metrics.get("wavelengths_nm")
-    if centres is not None:
-        _want(isinstance(centres, list) and all(map(_is_number, centres)), "wavelengths_nm")
+    for name in ("wavelengths_nm", "fwhm_nm"):
+        values = metrics.get(name)
+        _want(values is None or (isinstance(values, list) and all(map(_is_number, values))), name)
     for part in _PARTS:
         if metrics.get(part) or part != "val":
             _check_scores(metrics[part], len(names), part)

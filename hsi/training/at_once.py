@@ -18,6 +18,7 @@ from hsi.training.field_groups import field_groups
 from hsi.training.history import history_csv
 from hsi.training.job import Job
 from hsi.training.watcher import EpochRow
+from hsi.training.way import Way
 
 
 @runtime_checkable
@@ -47,7 +48,7 @@ class AtOnce(Job):
     has one row; learning rate and losses are NaN there.
     """
 
-    precision = torch.float32
+    way = Way(torch.float32)
 
     def fit(self, *, resume: bool = False) -> list[EpochRow]:
         """Fit on the training pixels, from the start even if `resume`; return the one row of the history."""

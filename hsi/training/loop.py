@@ -24,7 +24,7 @@ from hsi.mapping.memory import out_of_memory
 from hsi.mapping.predict import predict_logits
 from hsi.runs.atomic import write_text
 from hsi.runs.checkpoint import BEST, LAST, load_state, save_state, save_weights
-from hsi.runs.device import autocast, choose_precision
+from hsi.runs.device import autocast
 from hsi.training.augmentation import Augmentation
 from hsi.training.average import RunningMean
 from hsi.training.batches import cut_batches
@@ -35,6 +35,7 @@ from hsi.training.job import Job
 from hsi.training.schedule import learning_rate
 from hsi.training.tally import NotFiniteError, Tally, Totals, gradient_norm, look_every
 from hsi.training.watcher import EpochRow
+from hsi.training.way import Way, choose_way, step_trial
 
 STATISTICS_PIXELS = 2048
 """Training pixels at most for the batch-norm statistics of averaged weights: our decision."""
@@ -54,8 +55,8 @@ class Trainer(Job):
 
     def __post_init__(self) -> None:
         self.device = self.targets.device
-        self.precision = choose_precision(self.config.precision, self.device)
-        self.scaler = torch.amp.GradScaler(enabled=self.precision == torch.float16)
+        self.way = self.ranks.once(self._choose_way)
+        self.scaler = torch.amp.GradScaler(enabled=self.way.precision == torch.float16)
         self.optimiser = torch.optim.Adam(
             self.model.parameters(),
             lr=self.config.lr,
@@ -67,8 +68,9 @@ class Trainer(Job):
         self.augmentation = Augmentation(self.config)
         self.generators = {"order": self.order, **self.augmentation.generators}
         weight = self._inverse_frequencies() if self.config.class_weights else None
+        called = self.way.of(self.model)
         self.gradient = BatchGradient(
-            self.model, weight, self.scaler, self.precision, self.config, self.watcher.say, self.ranks
+            called, weight, self.scaler, self.way.precision, self.config, self.watcher.say, self.ranks
         )
         self.history: list[EpochRow] = []
 
@@ -157,7 +159,7 @@ class Trainer(Job):
         return self._not_finite(found.what, found.value, batch)
 
     def _not_finite(self, what: str, value: float, batch: str = "") -> TrainingError:
-        mixed = self.precision != torch.float32
+        mixed = self.way.precision != torch.float32
         return not_finite(what, value, len(self.history), self.folder, self.config, mixed, batch)
 
     def _settle(self, average: RunningMean) -> None:
@@ -165,14 +167,14 @@ class Trainer(Job):
         random = np.random.default_rng(self.config.seed)
         pixels = random.permutation(self.split.train)[:STATISTICS_PIXELS]
         equal = np.array_split(pixels, max(1, len(pixels) // max(2, self.config.batch)))
-        with autocast(self.device, self.precision):
+        with autocast(self.device, self.way.precision):
             average.settle(self.cutter(part) for part in equal)
         self.ranks.agree_(average.state_dict().values())
 
     def _validate(self) -> tuple[float, float]:
         """Return mean loss and OA on the validation pixels."""
         pixels = self.split.val
-        with autocast(self.device, self.precision):
+        with autocast(self.device, self.way.precision):
             logits = self.ranks.spread(partial(predict_logits, self._kept(), self.cutter), pixels)
         wanted = self.wanted(pixels).cpu()
         loss = functional.cross_entropy(logits, wanted).item()
@@ -181,6 +183,11 @@ class Trainer(Job):
     def _kept(self) -> nn.Module:
         """Return the network that is validated and kept: the running mean of the weights, if there is one."""
         return self.model if self.average is None else self.average.module
+
+    def _choose_way(self) -> Way:
+        steps = self.config.epochs * len(cut_batches(self.split.train, self.config.batch))
+        trial = step_trial(self.model, self.cutter.bands, self.config, self.device)
+        return choose_way(self.config, self.device, steps, trial, self.watcher.say)
 
     def _inverse_frequencies(self) -> Tensor:
         """Return class weights proportional to 1 / training pixels, with mean 1 over training pixels."""

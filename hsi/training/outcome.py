@@ -21,7 +21,7 @@ from hsi.models import cost_of, model_entry
 from hsi.runs.atomic import write_text
 from hsi.runs.checkpoint import BEST, LAST, load_weights
 from hsi.runs.config import Config
-from hsi.runs.device import autocast
+from hsi.runs.device import autocast, name_of
 from hsi.runs.environment import device_name
 from hsi.runs.folder import PARTS, Run, as_classifier, make_cutter
 from hsi.runs.predictions import save_predictions
@@ -96,11 +96,14 @@ def fit_and_score(
         "class_names": list(scene.class_names),
         "colors": list(scene.colors),
         "wavelengths_nm": None if scene.wavelengths_nm is None else scene.wavelengths_nm.tolist(),
+        "fwhm_nm": None if scene.fwhm_nm is None else scene.fwhm_nm.tolist(),
         **cost_of(network, bands=preprocess.bands, patch=config.patch),
         "device": device_name(device),
         "ranks": ranks.count,
         "epochs": None if isinstance(network, FitsAtOnce) else len(history),
         "patches_at_once": trainer.gradient.portion.size if isinstance(trainer, Trainer) else None,
+        "precision": name_of(trainer.way.precision),
+        "compiled": trainer.way.compiled,
         "chosen": network.chosen if isinstance(network, FitsAtOnce) else None,
         "counts": split.counts,
         "leakage": _leakage(split, config.patch),
@@ -111,7 +114,7 @@ def fit_and_score(
     for part in PARTS:
         pixels = getattr(split, part)
         started = time.perf_counter()
-        with autocast(device, trainer.precision):
+        with autocast(device, trainer.way.precision):
             logits = ranks.spread(partial(predict_logits, classifier, cutter), pixels)
         predictions[part] = likeliest(logits)
         metrics[part] = score(scene.labels.ravel()[pixels], predictions[part], scene.classes).as_dict()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hsi.datasets.cube_checks import check_cube, check_values, drop_bands, fill_no_data, unwrap_negatives
+from hsi.datasets.cube_checks import bands_left, check_cube, check_values, take_bands, unwrap_negatives
 from hsi.errors import SceneError
 
 RANDOM = np.random.default_rng(0)
@@ -27,12 +27,15 @@ def test_element_type(dtype: type) -> None:
 
 def test_dropped_bands_are_counted_from_0() -> None:
     cube = _cube()
-    np.testing.assert_array_equal(drop_bands(cube, (0, 3), "x"), cube[:, :, 1:3])
-    assert drop_bands(cube, (), "x") is cube
+    for dropped in ((0, 3), (1,), (0, 2)):
+        left = bands_left(4, dropped, "x")
+        np.testing.assert_array_equal(take_bands(cube, left), np.delete(cube, dropped, axis=2))
+    assert np.shares_memory(take_bands(cube, bands_left(4, (0, 3), "x")), cube)
+    assert take_bands(cube, bands_left(4, (), "x")) is cube
     with pytest.raises(SceneError, match="bands 0 to 3; there is no band 4"):
-        drop_bands(cube, (4,), "x")
+        bands_left(4, (4,), "x")
     with pytest.raises(SceneError, match="keep at least one"):
-        drop_bands(cube, range(4), "x")
+        bands_left(4, range(4), "x")
 
 
 def test_wrapped_negatives_become_negative_without_a_copy() -> None:
@@ -66,44 +69,6 @@ def test_values_that_are_not_finite_are_counted_and_placed(value: float) -> None
     cube[3, 1, 2] = cube[5, 0, 0] = value
     with pytest.raises(SceneError, match=r"2 values.*row 3, column 1, band 2.*no_data = nan"):
         check_values(cube, "The cube")
-
-
-@pytest.mark.parametrize(
-    ("marker", "dtype"), [(np.nan, np.float64), (-9999.0, np.float32), (65535.0, np.uint16)]
-)
-def test_no_data_pixels_get_the_mean_spectrum(marker: float, dtype: type) -> None:
-    cube: np.ndarray = _cube().astype(dtype)
-    cube[0, 0] = marker
-    cube[2, 2, 3] = marker
-    filled, missing, note = fill_no_data(cube.copy(), marker, "x")
-    assert missing is not None
-    assert np.argwhere(missing).tolist() == [[0, 0], [2, 2]]
-    keep = np.ones((6, 5), bool)
-    keep[0, 0] = keep[2, 2] = False
-    mean = np.array([cube[:, :, band][keep].mean() for band in range(4)])
-    np.testing.assert_allclose(filled[2, 2], mean, atol=1 if dtype == np.uint16 else 1e-3)
-    np.testing.assert_array_equal(filled[keep], cube[keep])
-    assert note.startswith("2 pixels")
-
-
-def test_zero_marks_no_data_only_where_every_band_is_zero() -> None:
-    cube = _cube()
-    cube[1, 2], cube[3, 3, 0] = 0, 0
-    _, missing, note = fill_no_data(cube.copy(), 0.0, "x")
-    assert missing is not None
-    assert np.argwhere(missing).tolist() == [[1, 2]]
-    assert note.startswith("1 pixels")
-
-
-def test_no_data_that_does_not_occur_or_is_everywhere() -> None:
-    for marker in (-9999.0, 0.5, np.nan):
-        cube = _cube()
-        same, missing, note = fill_no_data(cube, marker, "x")
-        assert same is cube
-        assert missing is None
-        assert note == ""
-    with pytest.raises(SceneError, match="Every pixel"):
-        fill_no_data(np.full((2, 2, 2), 7), 7.0, "x")
 
 
 def test_constant_bands_are_named() -> None:

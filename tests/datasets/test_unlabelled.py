@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from hsi.datasets.geotiff_cube import GeoTiffCube
 from hsi.datasets.unlabelled import load_unlabelled
 from hsi.errors import ConfigError, FileFormatError, SceneError, SceneNotFoundError
 
@@ -48,3 +49,45 @@ def test_what_is_no_cube(tmp_path):
     np.save(tmp_path / "flags.npy", CUBE > 3)
     with pytest.raises(SceneError, match="bool"):
         load_unlabelled(tmp_path / "flags.npy")
+
+
+@pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_bad_bands_and_no_data_of_an_envi_cube_are_left_out_without_reading_it(
+    tmp_path, write_envi, interleave, swapped
+):
+    cube = CUBE.copy()
+    cube[1, 2, 3] = cube[4, 5, 1] = 7777  # of a band that is left out, too
+    header = write_envi(
+        tmp_path / "a.x", cube, interleave, swapped=swapped, bbl=[1, 0, 1, 1], data_ignore_value="7777"
+    )
+    scene = load_unlabelled(header)
+    assert isinstance(scene.cube.base, np.memmap)
+    expected = cube[:, :, [0, 2, 3]].astype(np.float32)
+    expected[1, 2] = np.nan
+    assert scene.cube.dtype == np.float32
+    np.testing.assert_array_equal(scene.cube, expected)
+    np.testing.assert_array_equal(scene.cube[1:3, 2:5], expected[1:3, 2:5])
+
+
+def test_a_geotiff_stays_in_its_file(tmp_path, write_geotiff):
+    path = write_geotiff(tmp_path / "field.tif", CUBE)
+    scene = load_unlabelled(path)
+    assert isinstance(scene.cube, GeoTiffCube)
+    np.testing.assert_array_equal(scene.cube, CUBE)
+    marked = load_unlabelled(write_geotiff(tmp_path / "marked.tif", CUBE, nodata=8)).cube
+    assert marked.base.path.name == "marked.tif"
+    assert np.argwhere(np.isnan(marked[:, :, 0])).tolist() == [[0, 2]]
+    with pytest.raises(FileFormatError, match="no array 'x'"):
+        load_unlabelled(path, cube_key="x")
+    with pytest.raises(FileFormatError, match="no array that is 3-D"):
+        load_unlabelled(write_geotiff(tmp_path / "flat.tif", CUBE[:, :, 0]))
+
+
+def test_band_widths_are_those_of_the_bands_that_are_left(tmp_path, write_envi):
+    facts = {"wavelength": [500, 510, 520, 530], "wavelength_units": "nm", "bbl": [1, 0, 1, 1]}
+    header = write_envi(tmp_path / "a.x", CUBE, fwhm=[9, 10, 11, 12], **facts)
+    np.testing.assert_array_equal(load_unlabelled(header).fwhm_nm, [9, 11, 12])
+    bad = load_unlabelled(write_envi(tmp_path / "b.x", CUBE, fwhm=[9, 0, 11, 12], **facts))
+    assert bad.fwhm_nm is None
+    assert any("not positive" in note for note in bad.notes)

@@ -66,3 +66,16 @@ def test_only_the_window_and_its_margin_are_read():
 def test_a_patch_wider_than_the_scene_is_refused():
     with pytest.raises(SceneError, match="does not fit the scene of 13 x 17"):
         SceneBlocks(CUBE, np.copy, 3, 15)
+
+
+def test_pixels_known_to_have_no_data_keep_their_stand_ins():
+    known = np.zeros((13, 17), bool)
+    known[0, 0] = known[6, 3] = known[12, 16] = True
+    cube = CUBE.copy()
+    cube[4, 4, 0] = np.nan
+    blocks = SceneBlocks(cube, np.copy, 3, 5, missing=known)
+    for window in (Window(0, 13, 0, 17), Window(0, 8, 0, 9), Window(5, 13, 8, 17)):
+        block = blocks.read(window)
+        here = (slice(window.top, window.bottom), slice(window.left, window.right))
+        np.testing.assert_array_equal(block.missing, (known | np.isnan(cube).any(axis=2))[here])
+    np.testing.assert_array_equal(blocks.read(Window(6, 7, 3, 4)).values[2, 2], CUBE[6, 3])

@@ -93,3 +93,16 @@ def test_without_rasterio_it_says_how_to_get_it(write, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"pip install 'hsi\[geo\]'"):
         write(write_geotiff, tmp_path / "a.tif", "map")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_does_not_grow_by_being_written_in_pieces(tmp_path, rasterio):
+    values = np.random.default_rng(0).random((96, 160, 3)).astype(np.float32)
+    layer = Layer("proba", 96, 160, NAMES, ("#000000",) * 3)
+    for name, width in (("whole", 160), ("pieces", 32)):
+        with write_geotiff(tmp_path / f"{name}.tif", layer) as write:
+            for top in range(0, 96, 32):
+                for left in range(0, 160, width):
+                    window = Window(top, top + 32, left, left + width)
+                    write(window, values[top : top + 32, left : left + width])
+    whole, pieces = ((tmp_path / f"{name}.tif").stat().st_size for name in ("whole", "pieces"))
+    assert pieces == whole

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hsi.datasets.resample import Resample
 from hsi.datasets.scene import Scene
 from hsi.errors import RunError
 from hsi.runs.bands import fit_bands
@@ -13,13 +14,14 @@ from hsi.runs.bands import fit_bands
 NM = np.linspace(400, 1000, 61)
 
 
-def run(wavelengths=NM, bands=61):
-    nm = None if wavelengths is None else wavelengths.tolist()
-    return SimpleNamespace(path=Path("r"), metrics={"bands": bands, "wavelengths_nm": nm})
+def run(wavelengths=NM, bands=61, widths=None):
+    nm, fwhm = (None if one is None else one.tolist() for one in (wavelengths, widths))
+    return SimpleNamespace(path=Path("r"), metrics={"bands": bands, "wavelengths_nm": nm, "fwhm_nm": fwhm})
 
 
-def scene(wavelengths=NM, bands=61):
-    return Scene("s", np.zeros((2, 2, bands)), np.zeros((2, 2), np.int64), (), (), wavelengths_nm=wavelengths)
+def scene(wavelengths=NM, bands=61, widths=None):
+    cube, labels = np.zeros((2, 2, bands)), np.zeros((2, 2), np.int64)
+    return Scene("s", cube, labels, (), (), wavelengths_nm=wavelengths, fwhm_nm=widths)
 
 
 @pytest.mark.parametrize(("one", "two"), [(NM, NM), (NM, None), (None, NM), (None, None), (NM, NM + 4.9)])
@@ -55,3 +57,15 @@ def test_resampling():
         fit_bands(run(), scene(None), True)
     with pytest.raises(RunError, match="cannot be brought to the run 'r': 30 of the 61 wanted bands"):
         fit_bands(run(), scene(NM[:30], 30), True)
+
+
+def test_widths_count_where_both_have_them():
+    coarse, narrow, wide = NM[::3], np.full(61, 5.0), np.full(21, 40.0)
+    made = fit_bands(run(coarse, 21, wide), scene(widths=narrow), True)
+    by_hand = Resample(NM, coarse, source_fwhm_nm=narrow, target_fwhm_nm=wide)
+    np.testing.assert_array_equal(made.weights, by_hand.weights)
+    spacing = Resample(NM, coarse).weights
+    assert not np.allclose(made.weights, spacing)
+    for one, two in ((None, narrow), (wide, None)):
+        alone = fit_bands(run(coarse, 21, one), scene(widths=two), True)
+        np.testing.assert_array_equal(alone.weights, spacing)

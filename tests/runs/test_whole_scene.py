@@ -1,6 +1,7 @@
 """Maps of whole scenes from Python: memory, and nothing half-written."""
 
 import tracemalloc
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,75 @@ def test_a_mapped_cube_is_never_in_memory_as_a_whole(run, demo, tmp_path):
     np.testing.assert_array_equal(
         np.load(tmp_path / "a.npy"), run.predict(replace(scene, cube=rows), device="cpu")
     )
+
+
+def write_cube(path, cube, **options):
+    """Write a cube as GeoTIFF; return its path."""
+    rasterio = pytest.importorskip("rasterio", reason="the extra geo is not installed")
+    rows, cols, bands = cube.shape
+    size = {"height": rows, "width": cols, "count": bands, "dtype": cube.dtype.name}
+    with (
+        warnings.catch_warnings(action="ignore"),
+        rasterio.open(path, "w", driver="GTiff", **size, **options) as file,
+    ):
+        file.write(cube.transpose(2, 0, 1))
+    return path
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"tiled": True, "blockxsize": 48, "blockysize": 48, "compress": "deflate", "interleave": "pixel"},
+        {"compress": "lzw", "interleave": "band", "blockysize": 7},
+    ],
+)
+def test_a_geotiff_is_never_in_memory_as_a_whole(run, demo, tmp_path, monkeypatch, layout):
+    rows = np.tile(demo.cube[:64], (4, 3, 1))
+    monkeypatch.setattr("hsi.datasets.geotiff_cube.AHEAD", rows.nbytes // 10)
+    scene = load_unlabelled(write_cube(tmp_path / "large.tif", rows, **layout))
+    run.load_model("cpu")  # what is loaded once does not count
+    tracemalloc.start()
+    hsi.map_scene(run, scene, tmp_path / "a.npy", device="cpu", proba=True, budget=rows.nbytes // 5)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < rows.nbytes * 2 / 3
+    whole = replace(scene, cube=rows)
+    hsi.map_scene(run, whole, tmp_path / "b.npy", device="cpu", proba=True)
+    for kind in ("", "-proba"):
+        assert (tmp_path / f"a{kind}.npy").read_bytes() == (tmp_path / f"b{kind}.npy").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["tif", "envi", "labelled"])
+def test_pixels_that_hold_the_value_for_no_data_are_zero(run, demo, tmp_path, kind):
+    cube = demo.cube.copy()
+    lost = np.zeros(demo.labels.shape, bool)
+    rows, cols = np.nonzero(demo.labels == 0)
+    lost[rows[::50], cols[::50]] = True
+    cube[lost] = 65_535
+    if kind == "tif":
+        scene = load_unlabelled(write_cube(tmp_path / "cube.tif", cube, nodata=65_535))
+    elif kind == "envi":
+        cube.tofile(tmp_path / "cube.img")
+        (tmp_path / "cube.hdr").write_text(
+            f"ENVI\nlines = {demo.rows}\nsamples = {demo.cols}\nbands = {demo.bands}\ndata type = 12\n"
+            "interleave = bip\nbyte order = 0\nheader offset = 0\ndata ignore value = 65535\n"
+        )
+        scene = load_unlabelled(tmp_path / "cube.img")
+    else:
+        np.save(tmp_path / "cube.npy", cube)
+        np.save(tmp_path / "labels.npy", demo.labels)
+        (tmp_path / "scene.toml").write_text(
+            'name = "lost"\nno_data = 65535\ncube = {file = "cube.npy"}\nlabels = {file = "labels.npy"}\n'
+        )
+        scene = hsi.load_scene(tmp_path / "scene.toml")
+    made = hsi.map_scene(run, scene, tmp_path / "a.npy", confidence=True, device="cpu")
+    labels = np.load(tmp_path / "a.npy")
+    np.testing.assert_array_equal(labels == 0, lost)
+    np.testing.assert_array_equal(np.isnan(np.load(tmp_path / "a-confidence.npy")), lost)
+    assert made.missing == lost.sum() > 100
+    np.testing.assert_array_equal(labels, run.predict(scene, device="cpu"))
+    # A pixel of the 1D network is seen alone, so the others are as on the scene without gaps.
+    np.testing.assert_array_equal(labels[~lost], run.predict(demo, device="cpu")[~lost])
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".mat", ".png", ".tif"])

@@ -1,0 +1,177 @@
+"""How a step of the training is computed: in which precision, compiled or not; measured where it may pay.
+
+Only a GPU has something to choose. On a CPU precision is float32, and compiling does not pay: a step of the
+backbone took as long as before, and compiling it a minute and a half (measured with torch 2.13, 2 cores).
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hsi.mapping.memory import out_of_memory
+from hsi.runs.config import Config
+from hsi.runs.device import autocast, choose_precision, precisions_of, synchronise
+from hsi.runs.measured import measured_once, seconds_of
+
+WORTH_SECONDS = 120.0
+"""A training that takes less is not compiled, and not even tried: our decision."""
+
+TRIES = 5
+"""Steps that are measured; the quickest counts."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a step is computed: what matrix products run in, and whether the network is compiled."""
+
+    precision: torch.dtype
+    compiled: bool = False
+
+    def of(self, network: nn.Module) -> nn.Module:
+        """Return what is called for a step: the network, or its compiled form with the same parameters."""
+        if not self.compiled:
+            return network
+        return cast(nn.Module, torch.compile(network, dynamic=False))
+
+    def __str__(self) -> str:
+        """Return it in words, such as "bfloat16, compiled"."""
+        name = str(self.precision).removeprefix("torch.")
+        return f"{name}, compiled" if self.compiled else name
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a way costs: seconds a step, and seconds before the first one."""
+
+    step: float
+    warm_up: float
+
+    def of(self, steps: int) -> float:
+        """Return the seconds that so many steps take."""
+        return self.warm_up + steps * self.step
+
+
+Trial = Callable[[Way], Cost | None]
+"""Measures a way; None where it does not work here."""
+
+
+def choose_way(
+    config: Config, device: torch.device, steps: int, trial: Trial, say: Callable[[str], None]
+) -> Way:
+    """Choose how steps are computed.
+
+    What the config leaves open is measured, unless ``config.tune`` is off: on a GPU, which precision makes a
+    step quickest, then whether compiling takes less time than it saves in all `steps`.
+
+    Parameters
+    ----------
+    config
+        ``precision``, ``compile`` and ``tune`` say what is open.
+    device
+        Where the training runs.
+    steps
+        Steps that are to be done.
+    trial
+        Measures a way.
+    say
+        Told what was chosen by measurement, and of a network that cannot be compiled.
+
+    Raises
+    ------
+    ConfigError
+        For a precision that the device does not have.
+    """
+    default = choose_precision(config.precision, device)
+    if config.compile == "on":
+        return _compiled(Way(default, compiled=True), trial, say)
+    if device.type != "cuda" or not config.tune:
+        return Way(default)
+    open_ones = precisions_of(device) if config.precision == "auto" else (default,)
+    costs = {Way(each): trial(Way(each)) for each in open_ones} if steps else {}
+    works = {way: cost for way, cost in costs.items() if cost is not None}
+    if not works:
+        return Way(default)
+    best = min(works, key=lambda way: works[way].step)
+    if config.compile == "auto" and works[best].of(steps) > WORTH_SECONDS:
+        compiled = Way(best.precision, compiled=True)
+        cost = trial(compiled)
+        if cost is not None and cost.of(steps) < works[best].of(steps):
+            best = compiled
+    if len(open_ones) > 1 or best.compiled:
+        say(f"Steps are computed in {best}: the quickest here by measurement (--no-tune: without).")
+    return best
+
+
+def _compiled(way: Way, trial: Trial, say: Callable[[str], None]) -> Way:
+    cost = trial(way)
+    if cost is None:
+        say("The network cannot be compiled here; it runs as it is.")
+        return Way(way.precision)
+    say(f"The network is compiled; the first step took {cost.warm_up:.0f} s for that.")
+    return way
+
+
+def step_trial(network: nn.Module, bands: int, config: Config, device: torch.device) -> Trial:
+    """Return what measures a step of a network on a batch of random patches; the network is left alone.
+
+    Parameters
+    ----------
+    network
+        On `device`; copies of it are trained.
+    bands
+        Features of its input.
+    config
+        Patch width, batch, and what the network is.
+    device
+        Where it trains.
+    """
+
+    def measure(way: Way) -> dict[str, float] | None:
+        trained = copy.deepcopy(network).train()
+        called = way.of(trained)
+        optimiser = torch.optim.Adam(trained.parameters(), lr=config.lr, fused=True)
+        patches = torch.randn(config.batch, config.patch, config.patch, bands, device=device)
+        wanted = torch.zeros(config.batch, dtype=torch.int64, device=device)
+
+        def step() -> None:
+            trained.zero_grad(set_to_none=True)
+            with autocast(device, way.precision):
+                logits = called(patches.permute(0, 3, 1, 2))
+                loss = functional.cross_entropy(logits.float(), wanted)
+            loss.backward()
+            optimiser.step()
+
+        started = time.perf_counter()
+        try:
+            step()
+            synchronise(device)
+            warm_up = time.perf_counter() - started
+            return {"step": seconds_of(step, device, TRIES), "warm_up": warm_up}
+        except Exception as error:  # whatever a compiler says, the plain network does its work
+            if way.compiled or out_of_memory(error):
+                return None
+            raise
+
+    def trial(way: Way) -> Cost | None:
+        facts = {
+            "what": "training step",
+            "model": config.model,
+            "model_options": config.model_options,
+            "weights": sum(weights.numel() for weights in network.parameters()),
+            "bands": bands,
+            "patch": config.patch,
+            "batch": config.batch,
+            "way": str(way),
+        }
+        numbers = measured_once(facts, device, lambda: measure(way))
+        return None if numbers is None else Cost(**numbers)
+
+    return trial
