@@ -6,7 +6,16 @@ import copy
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+
+def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
+    operations: int = sdpa_flop_count(query, key, value)
+    return operations
+
+
+# PyTorch counts the fused attention of a GPU, but not that of a CPU.
+_MISSING = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
 
 
 def count_macs(model: nn.Module, bands: int, patch: int) -> int:
@@ -30,7 +39,7 @@ def count_macs(model: nn.Module, bands: int, patch: int) -> int:
         Half of what ``torch.utils.flop_counter`` counts.
     """
     twin = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=_MISSING)
     with counter, torch.no_grad():
         twin(torch.zeros(1, bands, patch, patch))
     return int(counter.get_total_flops()) // 2

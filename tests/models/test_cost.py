@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hsi.models.attention import attend
 from hsi.models.cost import cost_of, count_macs
 from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D
 
@@ -75,3 +76,15 @@ def test_a_model_without_parameters_has_no_cost() -> None:
     assert cost_of(nn.Flatten(), 8, 7) == {"params": None, "macs": None}
     model = nn.Sequential(nn.Flatten(), nn.Linear(8 * 49, 3))
     assert cost_of(model, 8, 7) == {"params": 8 * 49 * 3 + 3, "macs": 8 * 49 * 3}
+
+
+class _Attention(nn.Module):
+    """Attention along the columns of a patch, its bands as queries, keys and values of 4 channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return attend(x.permute(0, 2, 3, 1), heads=2, axis=2)
+
+
+def test_attention_counts_its_two_products() -> None:
+    lines, length, width = 9, 9, 4
+    assert count_macs(_Attention(), 3 * width, 9) == 2 * lines * length**2 * width
