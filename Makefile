@@ -41,7 +41,8 @@ torture: setup
 bench-table: setup
 	$(BIN)/python benchmarks/readme_table.py
 
-# Rewrites experiments/RESULTS.md and its figures from experiments/results/*.csv, which hsi sweep writes.
+# Rewrites the pages of experiments/ and their figures from experiments/results: RESULTS.md (hsi sweep), GROWTH.md
+# (hsi bench --growth), COST.md (hsi bench, and archive_cost.toml).
 tables: setup
 	$(BIN)/python experiments/tables.py
 

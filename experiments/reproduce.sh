@@ -10,7 +10,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 if [[ $# -lt 1 || ! -f "experiments/$1.toml" ]]; then
     echo "usage: experiments/reproduce.sh NAME [options of hsi sweep]; NAME is one of:" >&2
-    for file in experiments/*.toml; do echo "  $(basename "$file" .toml)" >&2; done
+    for file in experiments/*.toml; do
+        [[ $file == */archive_cost.toml ]] || echo "  $(basename "$file" .toml)" >&2
+    done
     exit 2
 fi
 name=$1

@@ -23,6 +23,11 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="experiments are onl
 NAMES = ("paper_tables", "real_small", "real_full")
 
 
+@pytest.fixture(autouse=True)
+def own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))  # as for a script that is started there
+
+
 def load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -171,3 +176,4 @@ def test_reproduce_names_the_experiments():
     done = subprocess.run([FOLDER / "reproduce.sh", "none"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert all(name in done.stderr for name in NAMES)
+    assert "archive_cost" not in done.stderr  # no experiment

@@ -47,15 +47,15 @@ def busy_sentence(machine: dict[str, Any]) -> str | None:
     return f"The machine was busy (load {load:.1f} on {cores} cores): these times are no measure of it."
 
 
-def file_name(machine: dict[str, Any]) -> str:
-    """Return a file name with hardware, threads, precision and versions in it."""
+def file_name(machine: dict[str, Any], kind: str = "bench", ending: str = "json") -> str:
+    """Return a file name with the kind of result, hardware, threads, precision and versions in it."""
     hardware = machine["processor"] if machine["device"] == "cpu" else machine["device"]
     words = [
-        "bench",
+        kind,
         hardware,
         f"{machine['threads']}-threads",
         machine["precision"],
         f"torch-{machine['torch']}",
         f"hsi-{machine['hsi']}",
     ]
-    return re.sub(r"[^a-z0-9.]+", "-", " ".join(words).lower()).strip("-") + ".json"
+    return re.sub(r"[^a-z0-9.]+", "-", " ".join(words).lower()).strip("-") + f".{ending}"

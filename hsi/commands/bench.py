@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hsi.commands import options as o
 
+if TYPE_CHECKING:
+    from hsi.bench import Setting
+
 
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="Small batches and few repeats: a minute.")] = False,
+    growth: Annotated[
+        bool, typer.Option("--growth", help="Measure how time and memory grow, and fit exponents.")
+    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes and few repeats: a minute.")] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Measure this alone; may be given several times.", show_default=False),
@@ -25,16 +31,22 @@ def bench(
     precision: Annotated[str, typer.Option(help="float32, tf32 (GPU) or bf16.")] = "float32",
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the JSON here; in a folder its name tells hardware and versions."),
+        typer.Option(
+            help="Write the JSON (of --growth: a CSV) here; in a folder its name tells hardware and versions."
+        ),
     ] = None,
     json: o.Json = False,
 ) -> None:
     """Measure the operators beside straightforward references, the networks, the input pipeline, and maps.
 
+    With --growth it is measured how time and memory grow instead, with the exponent of each: along bands,
+    patch, pixels (labelled ones), area (of the scene) and ranks (processes); --only takes these words then.
+
     \b
       hsi bench
       hsi bench --quick --only kan --only kanet
       hsi bench --json --out results/
+      hsi bench --growth --out experiments/results/
     """
     import json as writer
 
@@ -50,6 +62,11 @@ def bench(
     setting = make_setting(
         device=device or "auto", threads=threads, precision=precision, references=references
     )
+    if growth:
+        if references is not None:
+            raise ConfigError("--references has no part in --growth; leave one of them out.")
+        _growth(setting, quick, only or [], out, json)
+        return
     with screen.err().status("measuring") as status:
         result = run_bench(
             setting,
@@ -71,3 +88,35 @@ def bench(
         console.print(screen.table(rows.title, rows.columns, rows.cells))
     sentences = [pipeline_sentence(result), conditions(result)]
     console.print(" ".join(filter(None, sentences)), highlight=False, soft_wrap=True)
+
+
+def _growth(setting: Setting, quick: bool, only: list[str], out: Path | None, json: bool) -> None:
+    from hsi.bench import growth_scale
+    from hsi.bench.growth import run_growth
+    from hsi.bench.growth_fit import fit_growth
+    from hsi.bench.growth_points import points_csv
+    from hsi.bench.growth_report import METHOD, as_json, findings, growth_conditions, growth_tables
+    from hsi.bench.machine import file_name
+    from hsi.commands import screen
+    from hsi.runs.atomic import write_text
+
+    scale = growth_scale.QUICK_GROWTH if quick else growth_scale.FULL_GROWTH
+    with screen.err().status("measuring") as status:
+        result = run_growth(setting, scale, only=only, say=lambda what: status.update(f"measuring {what}"))
+    fitted = fit_growth(result.points)
+    if out is not None:
+        path = out / file_name(result.machine, "growth", "csv") if out.is_dir() else out
+        write_text(path, points_csv(result))
+        screen.note(f"The points are in '{path}'.")
+    if json:
+        points = [vars(point) for point in result.points]
+        series = [as_json(growth) for growth in fitted]
+        screen.print_json(
+            {"machine": result.machine, "quick": result.quick, "points": points, "series": series}
+        )
+        return
+    console = screen.out()
+    for rows in growth_tables(fitted):
+        console.print(screen.table(rows.title, rows.columns, rows.cells))
+    for sentence in (*findings(fitted), METHOD, growth_conditions(result.machine, result.quick)):
+        console.print(sentence, highlight=False, soft_wrap=True)

@@ -153,10 +153,12 @@ def _run(
     from hsi.sweep.results import write_results
     from hsi.sweep.stopping import stopped_like_ctrl_c
 
+    rows: dict[str, dict[str, str]] = {}  # of folders that were read already
+
     class Display(SweepProgress):
         def finished(self, child: Going) -> None:
             super().finished(child)
-            write_results(plan, table)
+            write_results(plan, table, rows)
 
     count, threads = seen.workers.count, seen.workers.threads
     with (

@@ -33,6 +33,9 @@ STYLE: Any = {
     "text.parse_math": False,  # names of classes and scenes come from files and may hold dollar signs
 }
 
+# Text stays text, and the same figure gives the same bytes.
+SVG_STYLE: Any = {**STYLE, "svg.fonttype": "none", "svg.hashsalt": "hsi"}
+
 _PIXELS_PER_INCH = 300
 _PIXELS_PER_INCH_ON_SCREEN = 110
 
@@ -55,3 +58,12 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
         for path in paths:
             figure.savefig(path, dpi=_PIXELS_PER_INCH)
     return paths
+
+
+def save_svg(figure: Figure, path: Path, about: str) -> None:
+    """Write a figure as SVG, the same bytes for the same figure; `about` is kept as its description.
+
+    What draws such a figure does so under `SVG_STYLE`.
+    """
+    with rc_context(SVG_STYLE):
+        figure.savefig(path, format="svg", metadata={"Date": None, "Description": about})

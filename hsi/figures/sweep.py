@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
@@ -12,12 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hsi.errors import InputError
-from hsi.figures.style import COLORS, COLUMN_INCHES, MARKERS, STYLE, Picture
+from hsi.figures.style import COLORS, COLUMN_INCHES, MARKERS, SVG_STYLE, Picture
 from hsi.sweep.table import Cell
 
 _PANELS_A_ROW = 2
 _LINE_INCHES, _AROUND_INCHES = 0.17, 0.75  # height of a model's line; of title, axis and legend of a panel
-_SVG = {**STYLE, "svg.fonttype": "none", "svg.hashsalt": "hsi"}  # text as text; the same bytes each time
 
 
 def draw_sweep(cells: Sequence[Cell]) -> Figure:
@@ -35,7 +33,7 @@ def draw_sweep(cells: Sequence[Cell]) -> Figure:
     columns = min(_PANELS_A_ROW, len(scenes))
     rows = math.ceil(len(scenes) / columns)
     most = max(len(_labels(cells, scene)) for scene in scenes)
-    with rc_context(_SVG):
+    with rc_context(SVG_STYLE):
         height = rows * (most * _LINE_INCHES + _AROUND_INCHES) + 0.3
         figure = Picture(figsize=(COLUMN_INCHES * columns, height), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -84,9 +82,3 @@ def _draw_scene(panel: Axes, cells: Sequence[Cell], scene: str, protocols: Seque
     panel.set_axisbelow(True)
     panel.set_title(scene, loc="left")
     panel.set_xlabel("OA (%)")
-
-
-def save_svg(figure: Figure, path: Path, about: str) -> None:
-    """Write a figure as SVG, the same bytes for the same figure; `about` is kept as its description."""
-    with rc_context(_SVG):
-        figure.savefig(path, format="svg", metadata={"Date": None, "Description": about})

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 
 from hsi.datasets import is_on_disk, scene_entry
@@ -59,7 +60,7 @@ class PlannedRun:
         """``SCENE/PROTOCOL/MODEL``: equal for repetitions."""
         return f"{self.scene}/{self.protocol}/{self.model}"
 
-    @property
+    @cached_property  # the table of results asks for it after each run
     def fingerprint(self) -> str:
         """Hash of the options that are not at their defaults, wherever the scene's file and the device are.
 

@@ -92,7 +92,11 @@ COLUMNS: dict[str, Callable[[Facts], str]] = {
 Row = dict[str, str]
 
 
-def results_csv(plan: Iterable[PlannedRun], recorded: Mapping[str, Row] | None = None) -> str:
+def results_csv(
+    plan: Iterable[PlannedRun],
+    recorded: Mapping[str, Row] | None = None,
+    finished: dict[str, Row] | None = None,
+) -> str:
     """Return the table of the finished runs of a plan, with a header.
 
     Parameters
@@ -101,6 +105,8 @@ def results_csv(plan: Iterable[PlannedRun], recorded: Mapping[str, Row] | None =
         The runs; those with a finished folder are read from it.
     recorded
         Rows of runs that have none here, by the run's key.
+    finished
+        Rows that were made of finished folders before, by the run's key; new ones are added.
 
     Raises
     ------
@@ -108,13 +114,16 @@ def results_csv(plan: Iterable[PlannedRun], recorded: Mapping[str, Row] | None =
         When a file of a finished run is damaged.
     """
     elsewhere = recorded or {}
+    rows = {} if finished is None else finished
     text = io.StringIO()
     writer = csv.DictWriter(text, list(COLUMNS), restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for run in sorted(plan, key=_order):
-        if run.state is RunState.DONE:
+        if run.key not in rows and run.state is RunState.DONE:
             facts = read_facts(run)
-            writer.writerow({name: take(facts) for name, take in COLUMNS.items()})
+            rows[run.key] = {name: take(facts) for name, take in COLUMNS.items()}
+        if run.key in rows:
+            writer.writerow(rows[run.key])
         elif run.key in elsewhere:
             writer.writerow(elsewhere[run.key])
     return text.getvalue()
@@ -144,10 +153,11 @@ def recorded_rows(plan: Iterable[PlannedRun], path: Path) -> dict[str, Row]:
     return {key: known[facts] for key, facts in wanted.items() if facts in known}
 
 
-def write_results(plan: Iterable[PlannedRun], path: Path) -> None:
+def write_results(plan: Iterable[PlannedRun], path: Path, finished: dict[str, Row] | None = None) -> None:
     """Write `results_csv` into a file, whole or not at all; nothing where no run is finished.
 
-    Rows that the file has of runs that were made elsewhere are kept.
+    Rows that the file has of runs that were made elsewhere are kept. Whoever writes after each run passes the
+    same dictionary `finished` each time, so that each folder is read once, not once for every later run.
 
     Raises
     ------
@@ -155,7 +165,7 @@ def write_results(plan: Iterable[PlannedRun], path: Path) -> None:
         When the file is there but is no such table; it is left as it is.
     """
     runs = list(plan)
-    table = results_csv(runs, recorded_rows(runs, path))
+    table = results_csv(runs, recorded_rows(runs, path), finished)
     if table.count("\n") > 1:
         make_folder(path.parent)
         write_text(path, table)

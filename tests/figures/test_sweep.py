@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hsi.errors import InputError
-from hsi.figures.sweep import draw_sweep, save_svg
+from hsi.figures.style import save_svg
+from hsi.figures.sweep import draw_sweep
 from hsi.sweep.table import Cell
 
 

@@ -13,7 +13,7 @@ import pytest
 from hsi.errors import FileFormatError, RunError
 from hsi.sweep.experiment import read_experiment
 from hsi.sweep.plan import make_plan
-from hsi.sweep.results import COLUMNS, recorded_rows, results_csv, write_results
+from hsi.sweep.results import COLUMNS, read_facts, recorded_rows, results_csv, write_results
 from hsi.sweep.table import best, read_cells
 
 
@@ -47,6 +47,23 @@ def test_nothing_is_written_without_a_finished_run(plan, finish, tmp_path):
     finish(plan[0])
     write_results(plan, path)
     assert path.read_text().count("\n") == 2
+
+
+def test_a_table_that_grows_reads_each_folder_once(plan, finish, tmp_path, monkeypatch):
+    path, read, rows = tmp_path / "two.csv", [], {}
+
+    def reading(run):
+        read.append(run.key)
+        return read_facts(run)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hsi.sweep.results.read_facts", reading)
+        for number, run in enumerate(plan, start=1):
+            finish(run, oa=number / 10)
+            write_results(plan, path, rows)
+            assert len(read) == number
+    assert sorted(read) == sorted(run.key for run in plan)
+    assert path.read_text() == results_csv(plan)
 
 
 def test_rows_of_another_machine_stay_while_their_options_do(plan, finish, tmp_path, experiment_file):

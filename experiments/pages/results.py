@@ -1,0 +1,212 @@
+"""RESULTS.md and its figures, from the results of `hsi sweep`.
+
+Each file ``results/NAME.csv`` gives a chapter, titled as ``NAME.toml`` says; every number and every sentence
+on the page is computed from these files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from hsi.datasets.toml_files import read_toml
+from hsi.figures.sweep import draw_sweep
+from hsi.sweep.significance import Verdict, against
+from hsi.sweep.table import Cell, best, read_cells
+from pages import cost, growth
+from pages.output import Page, Picture
+
+BASELINES = ("baseline", "classical")
+ALPHA = 0.05
+HEAD = """# Results
+
+Written by `make tables` from `results/*.csv`, which `hsi sweep` writes; not edited by hand.
+
+OA, AA and kappa are x100, on test pixels: mean ± sample standard deviation (n - 1) over the runs, in
+points. The same seed gives every model of a table the same split. Leakage: share of test pixels whose
+centre lies in a training patch, and share whose patch has a pixel in common with one. Seconds: median
+time of one training. *vs rival*: difference of OA to the rival, the best baseline of the table, with the
+p value of the corrected resampled t-test (Nadeau and Bengio 2003) after Holm's correction over the
+networks of the table. What is called best is chosen by the same test scores, which flatters it. The test
+is strict where there are few runs and far more test than training pixels: "no difference is shown" is not
+"equal".
+"""
+
+
+def outputs(root: Path) -> list[Page | Picture]:
+    """Return the page and its figures, made from the folder of experiments `root`."""
+    measured = set(growth.files(root))
+    files = {path.stem: path for path in sorted((root / "results").glob("*.csv")) if path not in measured}
+    chapters = {name: read_cells(path) for name, path in files.items()}
+    figures = [
+        Picture(root / "figures" / f"{name}.svg", files[name], partial(draw_sweep, cells))
+        for name, cells in chapters.items()
+        if cells
+    ]
+    return [Page(root / "RESULTS.md", page(chapters, root)), *figures]
+
+
+def page(chapters: dict[str, list[Cell]], root: Path) -> str:
+    """Return the page; `chapters` are the cells of each experiment in the folder `root`, by its name."""
+    if not any(chapters.values()):
+        files = ", ".join(
+            f"`{path.name}`" for path in sorted(root.glob("*.toml")) if path.name != cost.ASSUMPTIONS
+        )
+        return (
+            f"{HEAD}\nNothing has been measured yet: there is no CSV in `results/`. The experiments are "
+            f"{files}; run one with `hsi sweep`, then `make tables`.\n"
+        )
+    return HEAD + "".join(_chapter(name, cells, root) for name, cells in chapters.items() if cells)
+
+
+def _chapter(name: str, cells: list[Cell], root: Path) -> str:
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.scene, cell.protocol), []).append(cell)
+    title = _title(root / f"{name}.toml")
+    lines = [f"\n## {title}\n", _conditions(cells), ""]
+    lines += [f"- {sentence}" for sentence in _findings(groups)]
+    lines += ["", f"![Overall accuracy by scene, model and protocol](figures/{name}.svg)", ""]
+    for (scene, protocol), members in groups.items():
+        lines += _table(scene, protocol, members)
+    return "\n".join(lines)
+
+
+def _title(path: Path) -> str:
+    return str(read_toml(path).get("title", path.stem)) if path.is_file() else path.stem
+
+
+def _conditions(cells: Sequence[Cell]) -> str:
+    """Say how many runs there are and what they were made with."""
+    rows = [row for cell in cells for row in cell.rows]
+
+    def all_of(column: str) -> str:
+        return ", ".join(sorted({row[column] for row in rows if row[column]}))
+
+    where = all_of("cpu") if {row["device"] for row in rows} == {"cpu"} else all_of("device")
+    synthetic = " Generated scenes are among them." if any(row["synthetic"] == "true" for row in rows) else ""
+    return (
+        f"Runs: {len(rows)}, on {where} (threads of a run: {all_of('threads')}), hsi {all_of('hsi')}, torch "
+        f"{all_of('torch')}, scikit-learn {all_of('scikit_learn')}, Python {all_of('python')}.{synthetic}"
+    )
+
+
+def _findings(groups: dict[tuple[str, str], list[Cell]]) -> list[str]:
+    """Say in words what the tables say together."""
+    sentences = []
+    compared = [(best(group, ("network",)), best(group, BASELINES), group) for group in groups.values()]
+    both = [(network, rival, group) for network, rival, group in compared if network and rival]
+    if both:
+        ahead = sum(network.mean("oa") > rival.mean("oa") for network, rival, _ in both)
+        verdicts = [_verdict_of_best(network, rival, group) for network, rival, group in both]
+        better = sum(verdict.shown(ALPHA) and verdict.difference > 0 for verdict in verdicts)
+        worse = sum(verdict.shown(ALPHA) and verdict.difference < 0 for verdict in verdicts)
+        sentences.append(
+            f"The best network has a higher mean OA than the best baseline in {ahead} of {len(both)} tables; "
+            f"the test shows it better in {better}, worse in {worse}, and no difference in "
+            f"{len(both) - better - worse}."
+        )
+    classical = [(best(group, ("network",)), best(group, ("classical",))) for group in groups.values()]
+    pairs = [(network, rival) for network, rival in classical if network and rival]
+    if pairs:
+        ahead = sum(network.mean("oa") > rival.mean("oa") for network, rival in pairs)
+        sentences.append(
+            "The best network has a higher mean OA than the best classical baseline (no network) in "
+            f"{ahead} of {len(pairs)}."
+        )
+    return sentences + _leakage_findings(groups)
+
+
+def _leakage_findings(groups: dict[tuple[str, str], list[Cell]]) -> list[str]:
+    """Say for each scene how the networks fare as less of the test part was seen in training."""
+    sentences = []
+    for scene in dict.fromkeys(scene for scene, _ in groups):
+        parts = []
+        for (here, protocol), group in groups.items():
+            networks = [cell for cell in group if cell.kind == "network"]
+            if here == scene and networks:
+                leakage = networks[0].mean("leakage_centre")
+                means = [cell.mean("oa") for cell in networks]
+                parts.append((leakage, protocol, min(means), max(means)))
+        if len(parts) > 1:
+            said = [
+                f"{_range(low, high)} under {protocol} ({100 * leakage:.0f} % leakage)"
+                for leakage, protocol, low, high in sorted(parts, reverse=True)
+            ]
+            sentences.append(f"{scene}: the networks' mean OA is {'; '.join(said)}.")
+    return sentences
+
+
+def _range(low: float, high: float) -> str:
+    return f"{100 * low:.1f}" if f"{low:.3f}" == f"{high:.3f}" else f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def _verdict_of_best(network: Cell, rival: Cell, group: Sequence[Cell]) -> Verdict:
+    networks = [cell for cell in group if cell.kind == "network"]
+    return against(rival, networks)[networks.index(network)]
+
+
+def _table(scene: str, protocol: str, cells: list[Cell]) -> list[str]:
+    rival = best(cells, BASELINES)
+    networks = [cell for cell in cells if cell.kind == "network"]
+    results = against(rival, networks) if rival else []
+    verdicts = {cell.label: verdict for cell, verdict in zip(networks, results, strict=False)}
+    counts = {
+        part: _span([int(row[f"{part}_pixels"]) for cell in cells for row in cell.rows])
+        for part in ("train", "val", "test")
+    }
+    lines = [
+        f"### {scene}, {protocol}\n",
+        f"{counts['train']} training, {counts['val']} validation and {counts['test']} test pixels; patch "
+        f"{_span([int(row['patch']) for cell in cells for row in cell.rows])}.\n",
+        "| model | kind | runs | OA | AA | kappa | leakage: centre, overlap, % | seconds | vs rival |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    top = max(cell.mean("oa") for cell in cells)
+    for cell in sorted(cells, key=lambda cell: (-cell.mean("oa"), cell.label)):
+        name = f"**{cell.label}**" if cell.mean("oa") == top else cell.label
+        scores = " | ".join(_spread(cell, column) for column in ("oa", "aa", "kappa"))
+        leakage = ", ".join(f"{100 * cell.mean(f'leakage_{kind}'):.1f}" for kind in ("centre", "overlap"))
+        versus = "rival" if cell is rival else _versus(verdicts.get(cell.label))
+        lines.append(
+            f"| {name} | {cell.kind} | {len(cell.rows)} | {scores} | {leakage} "
+            f"| {cell.median('train_seconds'):.0f} | {versus} |"
+        )
+    network = best(cells, ("network",))
+    lines += ["", _sentence(network, rival, verdicts), ""] if network and rival else [""]
+    return lines
+
+
+def _sentence(network: Cell, rival: Cell, verdicts: dict[str, Verdict]) -> str:
+    verdict = verdicts[network.label]
+    said = (
+        f"Best network {network.label}, OA {_spread(network, 'oa')}; "
+        f"best baseline {rival.label}, OA {_spread(rival, 'oa')}"
+    )
+    if verdict.p != verdict.p:
+        return f"{said}. Too few common runs for a test."
+    direction = "better" if verdict.difference > 0 else "worse"
+    what = f"The network is {direction}" if verdict.shown(ALPHA) else "No difference is shown"
+    return f"{said}. {what} (p {_p(verdict.p)}, {verdict.splits} splits)."
+
+
+def _spread(cell: Cell, column: str) -> str:
+    mean, std = cell.mean_and_std(column)
+    return f"{100 * mean:.2f}" if std is None else f"{100 * mean:.2f} ± {100 * std:.2f}"
+
+
+def _versus(verdict: Verdict | None) -> str:
+    if verdict is None or verdict.difference != verdict.difference:
+        return ""
+    p = "" if verdict.p != verdict.p else f" (p {_p(verdict.p)})"
+    return f"{100 * verdict.difference:+.2f}{p}"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
