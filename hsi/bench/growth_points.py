@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hsi.errors import FileFormatError
+from hsi.files.tables import read_rows
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,9 @@ def read_points(path: Path) -> GrowthFile:
     FileFormatError
         When the file cannot be read, lacks a column or a row, or holds something that is no number.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileFormatError(f"'{path}' cannot be read: {error}.") from None
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if missing or not rows:
-        lack = f"the column '{missing[0]}'" if missing else "any row"
-        raise FileFormatError(f"'{path}' lacks {lack}; write it anew with 'hsi bench --growth'.")
+    rows = read_rows(path, COLUMNS, "hsi bench --growth")
+    if not rows:
+        raise FileFormatError(f"'{path}' lacks any row; write it anew with 'hsi bench --growth'.")
     try:
         points = tuple(_point(row) for row in rows)
         machine: dict[str, Any] = {name: rows[0][name] for name in PLACE}

@@ -18,12 +18,12 @@ from hsi.datasets.preprocess import Preprocess
 from hsi.datasets.scene import Scene
 from hsi.datasets.split import Split, hash_labels
 from hsi.errors import RunError
-from hsi.mapping.at_once import choose_at_once
 from hsi.mapping.blocks import SceneBlocks
 from hsi.mapping.cells import TILE_BYTES, Window
 from hsi.mapping.predict import predict_labels
 from hsi.models import build_model
 from hsi.models.symmetry import SymmetryAverage
+from hsi.runs.at_once import choose_at_once
 from hsi.runs.bands import fit_bands
 from hsi.runs.checkpoint import BEST, load_weights
 from hsi.runs.config import Config, load_config

@@ -30,7 +30,7 @@ class TileClassifier:
     device, precision
         See `hsi.runs.device`.
     at_once
-        Patches that go through the network together, see `hsi.mapping.at_once`.
+        Patches that go through the network together, see `hsi.runs.at_once`.
     """
 
     model: nn.Module

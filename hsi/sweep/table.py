@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsi.errors import FileFormatError
+from hsi.files.tables import read_rows
 from hsi.runs.spread import mean_and_std
 from hsi.sweep.results import COLUMNS
 
@@ -70,17 +69,8 @@ def read_cells(path: Path) -> list[Cell]:
     FileFormatError
         When it cannot be read, or has other columns.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileFormatError(f"{path} cannot be read: {error}.") from None
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise FileFormatError(f"{path} lacks the column '{missing[0]}'; write it anew with hsi sweep.")
     cells: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
+    for row in read_rows(path, COLUMNS, "hsi sweep"):
         cells.setdefault((row["scene"], row["protocol"], row["label"]), []).append(row)
     return [Cell(*key, tuple(members)) for key, members in cells.items()]
 

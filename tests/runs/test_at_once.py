@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import hsi
-from hsi.mapping.at_once import WORTH_PIXELS, choose_at_once
 from hsi.mapping.predict import BATCH
+from hsi.runs.at_once import WORTH_PIXELS, choose_at_once
 
 CPU = torch.device("cpu")
 
@@ -37,13 +37,13 @@ def speeds(monkeypatch, model, by_size):
         return sum(seen) / by_size[seen[0]]
 
     model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
-    monkeypatch.setattr("hsi.mapping.at_once.seconds_of", seconds_of)
+    monkeypatch.setattr("hsi.runs.at_once.seconds_of", seconds_of)
 
 
 def test_the_quickest_is_taken_and_remembered(monkeypatch, network):
     speeds(monkeypatch, network, {32: 100.0, 64: 300.0, 128: 200.0, 256: 150.0})
     assert choose(network) == 64
-    monkeypatch.setattr("hsi.mapping.at_once.seconds_of", None)
+    monkeypatch.setattr("hsi.runs.at_once.seconds_of", None)
     assert choose(network) == 64
 
 
@@ -53,7 +53,7 @@ def test_a_small_gain_may_be_noise(monkeypatch, network):
 
 
 def test_nothing_is_measured_where_it_is_not_worth_it(monkeypatch, network):
-    monkeypatch.setattr("hsi.mapping.at_once.seconds_of", None)
+    monkeypatch.setattr("hsi.runs.at_once.seconds_of", None)
     assert choose(network, pixels=WORTH_PIXELS - 1) == BATCH
     shares = hsi.build_model("cnn1d", bands=8, classes=3, patch=7).eval()
     assert choose(shares) == BATCH
@@ -80,7 +80,7 @@ def test_a_real_measurement(network):
 def test_a_map_is_made_with_what_was_chosen(tmp_path, monkeypatch):
     run = hsi.train("cnn1d", "demo", patch=7, epochs=1, tta=True, device="cpu", out=tmp_path / "run")
     scene = hsi.load_scene("demo")
-    monkeypatch.setattr("hsi.mapping.at_once.WORTH_PIXELS", 0)
+    monkeypatch.setattr("hsi.runs.at_once.WORTH_PIXELS", 0)
     asked = []
     monkeypatch.setattr("hsi.runs.folder.choose_at_once", lambda *given: asked.append(given[2]) or 32)
     tuned = run.tile_classifier(scene, device="cpu")
