@@ -270,7 +270,7 @@ class Run:
 
     def _precision(self, device: torch.device) -> torch.dtype:
         """Return the precision that the run was tested in; a CPU has float32 alone."""
-        name = self.metrics.get("precision", self.config.precision)
+        name = self.metrics.get("precision") or self.config.precision
         return choose_precision("auto" if device.type == "cpu" else name, device)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from typing import Any, cast
 
 from hsi.training.watcher import EpochRow
 
@@ -16,6 +17,25 @@ def history_csv(history: Sequence[EpochRow]) -> str:
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue()
+
+
+def history_of(rows: Any) -> list[EpochRow]:
+    """Return the history that a checkpoint holds, checked.
+
+    Raises
+    ------
+    ValueError
+        When it is none.
+    """
+    history = []
+    for place, row in enumerate(rows if isinstance(rows, list) else [None]):
+        numbers = {"overflows": 0, **row} if isinstance(row, dict) else {}  # older runs did not count
+        if numbers.keys() != EpochRow.__annotations__.keys() or numbers["epoch"] != place:
+            raise ValueError("its history is none")
+        if not all(type(value) in (int, float) for value in numbers.values()):
+            raise ValueError("its history holds something that is no number")
+        history.append(cast(EpochRow, numbers))
+    return history
 
 
 def quality(row: EpochRow) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hsi.errors import TrainingError
+from hsi.errors import RunError, TrainingError
 from hsi.mapping.memory import out_of_memory
 from hsi.mapping.predict import predict_logits
 from hsi.runs.atomic import write_text
@@ -30,7 +30,7 @@ from hsi.training.average import RunningMean
 from hsi.training.batches import cut_batches
 from hsi.training.failures import name_batch, no_memory, not_finite
 from hsi.training.gradient import BatchGradient
-from hsi.training.history import history_csv, out_of_patience, quality
+from hsi.training.history import history_csv, history_of, out_of_patience, quality
 from hsi.training.job import Job
 from hsi.training.schedule import learning_rate
 from hsi.training.tally import NotFiniteError, Tally, Totals, gradient_norm, look_every
@@ -226,10 +226,13 @@ class Trainer(Job):
     def _restore(self) -> None:
         path = self.folder / "checkpoint" / LAST
         facts = load_state(path, self.model, self.optimiser, self.generators, self.average)
-        self.history = facts["history"]
-        for row in self.history:
-            row.setdefault("overflows", 0)  # older runs did not count
-        self.scaler.load_state_dict(facts["scaler"])
-        self.gradient.portion.size = facts.get("patches_at_once", self.config.batch)
+        try:
+            self.history = history_of(facts["history"])
+            self.scaler.load_state_dict(facts["scaler"])
+            self.gradient.portion.size = int(facts.get("patches_at_once", self.config.batch))
+            if not 0 < self.gradient.portion.size <= self.config.batch:
+                raise ValueError(f"it takes {self.gradient.portion.size} patches at once")
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RunError(f"The checkpoint '{path}' is damaged: {error}.") from None
         # Whoever was killed after the checkpoint had not written down its last epoch yet.
         self.ranks.once(self._write_history)
