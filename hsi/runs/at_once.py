@@ -1,4 +1,4 @@
-"""How many patches go through a network at once when a scene is mapped: measured, since it depends on both.
+"""How many patches go through a network at once when a scene is mapped: measured, by network and machine.
 
 A batch too large spills out of a processor's cache: STNet classified 221 patches/s at 64 at once and 135 at
 256 (one core of an AMD EPYC). A batch too small leaves a GPU idle.

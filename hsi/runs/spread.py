@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-SPREAD = ("oa", "aa", "kappa", "mean_precision", "f1_macro")
+# What is told of a run as single numbers, here and by trackers; a fraction each.
+SCORES = ("oa", "aa", "kappa", "mean_precision", "f1_macro")
 
 
 def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
@@ -26,7 +27,7 @@ def spread_of(metrics: Iterable[Mapping[str, Any]], part: str = "test") -> dict[
     """Return ``{"oa": {"mean": ..., "std": ...}, ...}`` over the metrics of several runs; fractions."""
     scores = [one[part] for one in metrics]
     made: dict[str, dict[str, float | None]] = {}
-    for name in SPREAD:
+    for name in SCORES:
         mean, std = mean_and_std([score[name] for score in scores])
         made[name] = {"mean": mean, "std": std}
     return made

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from hsi.runs.config import Config
+from hsi.runs.spread import SCORES
 
-SCORES = ("oa", "aa", "kappa", "mean_precision", "f1_macro")
 PARTS = ("train", "val", "test")
 
 Values = Mapping[str, float]

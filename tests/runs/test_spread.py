@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsi.runs.spread import SPREAD, mean_and_std, spread_of
+from hsi.runs.spread import SCORES, mean_and_std, spread_of
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
@@ -21,10 +21,10 @@ def test_they_are_numpys_with_n_minus_1(values):
 
 def test_each_score_of_the_wanted_part():
     metrics = [
-        {"test": dict.fromkeys(SPREAD, value), "val": dict.fromkeys(SPREAD, 9.0)} for value in (0.2, 0.4)
+        {"test": dict.fromkeys(SCORES, value), "val": dict.fromkeys(SCORES, 9.0)} for value in (0.2, 0.4)
     ]
     spread = spread_of(metrics)
-    assert set(spread) == set(SPREAD)
+    assert set(spread) == set(SCORES)
     assert spread["aa"] == {"mean": pytest.approx(0.3), "std": pytest.approx(0.02**0.5)}
     with pytest.raises(ValueError, match="no value"):
         mean_and_std([])
