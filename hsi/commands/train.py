@@ -66,6 +66,10 @@ def train(
     spectral_jitter: Annotated[
         float | None, option(PATCHES, "Random gain and shift of spectra in training, in standard deviations.")
     ] = None,
+    field_shift: Annotated[
+        float | None,
+        option(PATCHES, "Random shift of spectra in training, as between fields of a class; 1: as measured."),
+    ] = None,
     band_drop: Annotated[
         float | None, option(PATCHES, "Largest share of bands, side by side, zeroed in a training patch.")
     ] = None,

@@ -1,4 +1,4 @@
-"""Random changes of patches' spectra: another light or sensor state, and missing bands.
+"""Random changes of patches' spectra: another light or sensor state, another field, and missing bands.
 
 Each works on patches ``(N, bands, P, P)`` as a network gets them (standardised, components or not) and draws
 from its generator on the generator's device. Pixels that hold only zeros are padding and stay so.
@@ -36,6 +36,31 @@ def jitter_spectra(patches: Tensor, strength: float, generator: torch.Generator)
     gain, shift = (1 + strength * gain).to(patches.device), (strength * shift).to(patches.device)
     seen = (patches != 0).any(dim=1, keepdim=True)
     return torch.where(seen, patches * gain + shift, patches)
+
+
+def shift_spectra(patches: Tensor, differences: Tensor, generator: torch.Generator) -> Tensor:
+    """Add to all spectra of a patch one sum of `differences`, each times a standard normal number.
+
+    With the differences between fields of one class (`hsi.training.field_differences`), a patch looks as if
+    it lay on another field of its class, in the directions and by the amounts that such fields differ in.
+    Our decision.
+
+    Parameters
+    ----------
+    patches
+        ``(N, bands, P, P)``; its values are not changed.
+    differences
+        ``(fields, bands)`` in the units of the patches, on their device.
+
+    Returns
+    -------
+    Tensor
+        ``(N, bands, P, P)``, new.
+    """
+    draws = torch.randn(len(patches), len(differences), generator=generator, device=generator.device)
+    shift = draws.to(differences) @ differences
+    seen = (patches != 0).any(dim=1, keepdim=True)
+    return torch.where(seen, patches + shift[:, :, None, None], patches)
 
 
 def drop_bands(patches: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -114,6 +114,16 @@ class PatchCutter:
             _zero_rows(patches, ~kept.view(-1))
         return patches.view(-1, self.patch, self.patch, self.bands).permute(0, 3, 1, 2)
 
+    def spectra(self, pixels: ArrayLike | Tensor) -> Tensor:
+        """Return the spectra ``(N, bands)`` of `pixels` alone, in their order, on the cutter's device.
+
+        Raises
+        ------
+        SceneError
+            When `pixels` are not a list of whole numbers within the scene.
+        """
+        return self._spectra.index_select(0, self._check_pixels(pixels))
+
     def _check_pixels(self, pixels: ArrayLike | Tensor) -> Tensor:
         index = _as_tensor(pixels)
         if index.ndim != 1 or (index.numel() and (index.is_floating_point() or index.dtype == torch.bool)):

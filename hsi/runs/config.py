@@ -54,8 +54,10 @@ class Config:
         ``tta`` (test-time augmentation: when the finished network classifies, its answer is averaged over
         those 8 symmetries). In training only, each patch anew: ``spectral_jitter`` (spread of a random gain,
         and of a random shift of each band, in units of the features: standard deviations of a band, where
-        each is scaled), ``band_drop`` (largest share of the bands that a run of adjacent ones set to zero
-        takes), ``pixel_drop`` (largest share of the pixels round the centre that are set to zero).
+        each is scaled), ``field_shift`` (a random shift as between two fields of one class; 1: by as much as
+        the training pixels' fields differ), ``band_drop`` (largest share of the bands that a run of adjacent
+        ones set to zero takes), ``pixel_drop`` (largest share of the pixels round the centre that are set to
+        zero).
     How it learns
         Adam with ``lr`` on ``schedule`` for ``epochs``, ``batch`` patches a step, ``fit_memory`` (a batch
         that does not fit into memory is taken in pieces whose gradients add up to its own; ``batch = "auto"``
@@ -67,7 +69,8 @@ class Config:
     What it runs on
         ``device``; ``precision`` of matrix products (auto: the quickest that the device trains in),
         ``compile`` (auto: where that saves more time than it takes, which is never on a CPU), ``tune``
-        (whether auto measures; without, it takes bf16 where a GPU has it, and compiles nothing).
+        (whether auto measures, and the memory format with it; without, it takes bf16 where a GPU has it and
+        the format that the network is built in, and compiles nothing).
     """
 
     model: str
@@ -101,6 +104,7 @@ class Config:
     augment: bool = False
     tta: bool = False
     spectral_jitter: float = 0.0
+    field_shift: float = 0.0
     band_drop: float = 0.0
     pixel_drop: float = 0.0
 
@@ -131,8 +135,9 @@ class Config:
             raise ConfigError(f"lr must be a positive number, not {self.lr}.")
         if not 0 <= self.weight_decay < math.inf:
             raise ConfigError(f"weight_decay must not be negative; got {self.weight_decay}.")
-        if not 0 <= self.spectral_jitter < math.inf:
-            raise ConfigError(f"spectral_jitter must not be negative; got {self.spectral_jitter}.")
+        for name in ("spectral_jitter", "field_shift"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} must not be negative; got {getattr(self, name)}.")
         for name in ("band_drop", "pixel_drop", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is a share, from 0 to below 1; got {getattr(self, name)}.")

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hsi.datasets.augment import flip_rotate
 from hsi.datasets.augment_pixels import drop_pixels
-from hsi.datasets.augment_spectra import drop_bands, jitter_spectra
+from hsi.datasets.augment_spectra import drop_bands, jitter_spectra, shift_spectra
 from hsi.runs.config import Config
 
 Change = Callable[[Tensor, torch.Generator], Tensor]
+PLACES = {"symmetry": 1, "jitter": 2, "bands": 3, "pixels": 4, "fields": 5}
+"""How far the seed of each change lies from the run's own, which the order of pixels has."""
 
 
 class Augmentation:
-    """Changes training patches by what a config asks for: symmetries, jitter, lost bands, lost pixels.
+    """Changes training patches by what a config asks for: symmetries, jitter, shift, lost bands, lost pixels.
+
+    Parameters
+    ----------
+    config
+        The run's options.
+    differences
+        ``(fields, bands)`` by which `shift_spectra` changes patches, or None: not at all.
 
     Attributes
     ----------
@@ -25,17 +35,18 @@ class Augmentation:
         the draws of the others as they were; their states belong into a checkpoint.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, differences: Tensor | None = None) -> None:
         changes: dict[str, tuple[bool, Change]] = {
             "symmetry": (config.augment, flip_rotate),
             "jitter": (config.spectral_jitter > 0, _with(jitter_spectra, config.spectral_jitter)),
+            "fields": (differences is not None, _with(shift_spectra, differences)),
             "bands": (config.band_drop > 0, _with(drop_bands, config.band_drop)),
             "pixels": (config.pixel_drop > 0, _with(drop_pixels, config.pixel_drop)),
         }
         self._changes = {name: change for name, (wanted, change) in changes.items() if wanted}
         self.generators = {
             name: torch.Generator().manual_seed(config.seed + place)
-            for place, name in enumerate(changes, start=1)  # the order of pixels has the seed itself
+            for name, place in PLACES.items()
             if name in self._changes
         }
 
@@ -46,5 +57,5 @@ class Augmentation:
         return patches
 
 
-def _with(change: Callable[[Tensor, float, torch.Generator], Tensor], strength: float) -> Change:
-    return lambda patches, generator: change(patches, strength, generator)
+def _with(change: Callable[[Tensor, Any, torch.Generator], Tensor], amount: float | Tensor | None) -> Change:
+    return lambda patches, generator: change(patches, amount, generator)

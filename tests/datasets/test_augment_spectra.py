@@ -1,11 +1,11 @@
-"""Jittered spectra and lost bands, against their definitions."""
+"""Jittered and shifted spectra and lost bands, against their definitions."""
 
 import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsi.datasets.augment_spectra import drop_bands, jitter_spectra
+from hsi.datasets.augment_spectra import drop_bands, jitter_spectra, shift_spectra
 
 SIZES = {"count": st.integers(0, 5), "bands": st.integers(1, 9), "width": st.sampled_from([1, 3, 5])}
 
@@ -48,9 +48,33 @@ def test_padding_stays_padding():
     patches = torch.randn(4, 6, 5, 5)
     patches[:, :, 0] = 0
     patches[:, 2] = 0  # a band of zeros alone is no padding
-    jittered = jitter_spectra(patches, 0.5, seeded(0))
-    assert not jittered[:, :, 0].any()
-    assert jittered[:, 2, 1:].all()
+    shifted = shift_spectra(patches, torch.ones(2, 6), seeded(0))
+    for changed in (jitter_spectra(patches, 0.5, seeded(0)), shifted):
+        assert not changed[:, :, 0].any()
+        assert changed[:, 2, 1:].all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(**SIZES, fields=st.integers(0, 4), seed=st.integers(0, 99))
+def test_a_patch_is_shifted_as_a_whole_along_the_differences(count, bands, width, fields, seed):
+    patches = torch.randn(count, bands, width, width, generator=seeded(seed))
+    before = patches.clone()
+    differences = torch.randn(fields, bands, generator=seeded(seed + 1))
+    shifted = shift_spectra(patches, differences, seeded(seed))
+    assert torch.equal(patches, before)
+    assert torch.equal(shifted, shift_spectra(patches, differences, seeded(seed)))
+    moved = (shifted - patches).numpy()
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :, :1, :1], moved.shape), atol=1e-5)
+    for shift in moved[:, :, 0, 0]:  # nothing outside the space that the differences span
+        weights = np.linalg.lstsq(differences.numpy().T, shift, rcond=None)[0]
+        np.testing.assert_allclose(weights @ differences.numpy(), shift, atol=1e-4)
+
+
+def test_shifts_have_the_covariance_of_the_differences():
+    differences = torch.tensor([[1.0, 2.0, 0.0], [0.5, -1.0, 3.0]])
+    shifts = shift_spectra(torch.ones(40000, 3, 1, 1), differences, seeded(3))[:, :, 0, 0] - 1
+    assert shifts.mean(dim=0).abs().max() < 0.05
+    torch.testing.assert_close(torch.cov(shifts.T), differences.T @ differences, atol=0.15, rtol=0.03)
 
 
 @settings(max_examples=40, deadline=None)

@@ -78,6 +78,14 @@ def test_memory_order_is_bands_last_so_that_channels_last_is_free() -> None:
     assert patches.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_spectra_are_the_centres_of_patches() -> None:
+    cutter = PatchCutter(random_cube(7, 6, 4), 5)
+    pixels = [41, 0, 3, 3]
+    assert torch.equal(cutter.spectra(pixels), cutter(pixels)[:, :, 2, 2])
+    with pytest.raises(SceneError, match="Pixel 42 lies outside"):
+        cutter.spectra([42])
+
+
 def test_areas_hide_everything_outside_the_own_area() -> None:
     regions = np.zeros((12, 12), np.int64)
     regions[:, 6:] = 1

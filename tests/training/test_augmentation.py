@@ -7,11 +7,13 @@ from hsi.datasets.augment import flip_rotate
 from hsi.runs.config import Config
 from hsi.training.augmentation import Augmentation
 
-EACH = {"augment": True, "spectral_jitter": 0.3, "band_drop": 0.4, "pixel_drop": 0.5}
+EACH = {"augment": True, "spectral_jitter": 0.3, "field_shift": 1.0, "band_drop": 0.4, "pixel_drop": 0.5}
+DIFFERENCES = torch.linspace(-1, 1, 16).view(2, 8)
 
 
 def made(**said):
-    return Augmentation(Config(model="densenet3d", dataset="IN", **said))
+    config = Config(model="densenet3d", dataset="IN", **said)
+    return Augmentation(config, DIFFERENCES if config.field_shift else None)
 
 
 def test_nothing_asked_for_changes_nothing():

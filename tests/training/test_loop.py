@@ -28,6 +28,7 @@ SAID = {
 EVERYTHING = {
     "augment": True,
     "spectral_jitter": 0.2,
+    "field_shift": 1.0,
     "band_drop": 0.3,
     "pixel_drop": 0.4,
     "label_smoothing": 0.1,
@@ -125,6 +126,7 @@ def test_smoothed_targets_are_those_of_their_definition(settings, tmp_path):
         (["--band-drop", "-0.1"], "band_drop is a share, from 0 to below 1; got -0.1."),
         (["--pixel-drop", "nan"], "pixel_drop is a share, from 0 to below 1; got nan."),
         (["--spectral-jitter", "-1"], "spectral_jitter must not be negative; got -1.0."),
+        (["--field-shift", "-0.5"], "field_shift must not be negative; got -0.5."),
         (["--spectral-jitter", "inf"], "spectral_jitter must not be negative; got inf."),
     ],
 )

@@ -32,6 +32,7 @@ NETWORKS = {
 EVERYTHING = {
     "augment": True,
     "spectral_jitter": 0.2,
+    "field_shift": 1.0,
     "band_drop": 0.3,
     "pixel_drop": 0.4,
     "label_smoothing": 0.1,
