@@ -16,7 +16,8 @@ from hsi.explain.layers import layers_of
 from hsi.figures.splines import draw_knots, draw_splines
 from hsi.models.bspline import bspline_basis
 from hsi.models.kanet import KANConv3d
-from hsi.runs.folder import Run, build_network
+from hsi.runs.building import build_network
+from hsi.runs.folder import Run
 
 EDGES = 12
 """Edges that are shown where the user names none."""

@@ -14,7 +14,8 @@ from hsi.errors import ExportError
 from hsi.export.patches import raw_patches
 from hsi.mapping.predict import predict_logits
 from hsi.runs.bands import fit_bands
-from hsi.runs.folder import Run, as_classifier, make_cutter
+from hsi.runs.building import as_classifier, make_cutter
+from hsi.runs.folder import Run
 
 Floats = NDArray[np.float32]
 

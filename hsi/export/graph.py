@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from hsi import __version__
 from hsi.errors import RunError
 from hsi.export.features import Features
-from hsi.runs.folder import Run, as_classifier
+from hsi.runs.building import as_classifier
+from hsi.runs.folder import Run
 from hsi.training.at_once import FitsAtOnce
 
 INPUT, OUTPUT = "patches", "probabilities"

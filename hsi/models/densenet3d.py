@@ -25,6 +25,7 @@ from hsi.errors import ModelError
 from hsi.models.average_pool import halve
 from hsi.models.dense_block import LayerModules, dense_block
 from hsi.models.fused import has_hooks, is_conv, is_norm, is_relu, runs_fused
+from hsi.models.memory_format import lay_out
 from hsi.models.norm_conv import norm_relu_conv
 from hsi.models.registry import register_model
 from hsi.models.sizes import check_sizes
@@ -145,7 +146,11 @@ class DenseNet3D(nn.Module):
     -----
     Input ``(N, bands, P, P)``, output logits ``(N, classes)``. The transition only pools: features of all
     earlier blocks reach all later ones, which is what "fully dense" means here.
+
+    Maps and kernels are channels-last in memory until `hsi.models.memory_format.lay_out` says otherwise.
     """
+
+    memory_format: torch.memory_format
 
     def __init__(
         self,
@@ -196,11 +201,11 @@ class DenseNet3D(nn.Module):
         self.head = nn.Linear(channels, classes)
         nn.init.zeros_(self.head.bias)
         initialise(self, init)
-        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        lay_out(self, "channels_last_3d")
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
-        x = x.unsqueeze(1).contiguous(memory_format=torch.channels_last_3d)  # (N, 1, D, H, W)
+        x = x.unsqueeze(1).contiguous(memory_format=self.memory_format)  # (N, 1, D, H, W)
         x = self.stem(x)
         for i, block in enumerate(self.blocks):
             x = block(x if i == 0 else self.pool(x))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
@@ -120,8 +120,15 @@ def build_model(name: str, *, bands: int, classes: int, patch: int, **options: A
     Raises
     ------
     ModelError
-        For an unknown network or option, or a size it cannot take.
+        For an unknown network or option, or a size it cannot take; also where given options end in a
+        TypeError, ValueError, OverflowError, RuntimeError or MemoryError of the network's own code, which
+        the message names and ``__cause__`` holds. What no option explains is raised as it is.
     """
+    return build_with(name, bands, classes, patch, options)
+
+
+def build_with(name: str, bands: int, classes: int, patch: int, options: Mapping[str, Any]) -> nn.Module:
+    """Do what `build_model` does with options from a file or command line, which may have any names."""
     entry = model_entry(name)
     for option in options:
         if option not in entry.options:
@@ -133,7 +140,13 @@ def build_model(name: str, *, bands: int, classes: int, patch: int, **options: A
     try:
         return entry.build(bands, classes, patch, **options)
     except (TypeError, ValueError, OverflowError, RuntimeError, MemoryError) as error:
-        if not options:
-            raise
+        if not options or isinstance(error, NotImplementedError | RecursionError):
+            raise  # both are RuntimeErrors by type, and faults of the code
         given = ", ".join(f"{option} = {value!r:.60}" for option, value in options.items())
-        raise ModelError(f"Model '{entry.name}' cannot be built with {given} ({error}).") from error
+        raise ModelError(f"Model '{entry.name}' cannot be built with {given} ({_words(error)}).") from error
+
+
+def _words(error: BaseException) -> str:
+    """Return the type of an error and what it says, on one line."""
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

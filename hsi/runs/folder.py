@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hsi.datasets import load_scene
-from hsi.datasets.patches import PatchCutter
 from hsi.datasets.preprocess import Preprocess
 from hsi.datasets.scene import Scene
 from hsi.datasets.split import Split, hash_labels
@@ -21,10 +20,10 @@ from hsi.errors import RunError
 from hsi.mapping.blocks import SceneBlocks
 from hsi.mapping.cells import TILE_BYTES, Window
 from hsi.mapping.predict import predict_labels
-from hsi.models import build_model
-from hsi.models.symmetry import SymmetryAverage
+from hsi.models.memory_format import lay_out, other_formats
 from hsi.runs.at_once import choose_at_once
 from hsi.runs.bands import fit_bands
+from hsi.runs.building import as_classifier, build_network, make_cutter
 from hsi.runs.checkpoint import BEST, load_weights
 from hsi.runs.config import Config, load_config
 from hsi.runs.device import autocast, choose_device, choose_precision
@@ -152,10 +151,14 @@ class Run:
         return scene
 
     def load_model(self, device: str = "auto") -> nn.Module:
-        """Return the network with its best weights, in evaluation mode."""
+        """Return the network with its best weights, in evaluation mode; on a GPU as it was tested there."""
         network = build_network(self.config, self.preprocess.bands, len(self.metrics["class_names"]))
         load_weights(self.path / "checkpoint" / BEST, network)
-        return network.to(choose_device(device)).eval()
+        where = choose_device(device)
+        memory_format = self._memory_format(where)
+        if memory_format in other_formats(network):
+            lay_out(network, memory_format)
+        return network.to(where).eval()
 
     def predict(self, scene: Scene, *, device: str = "auto") -> NDArray[np.int64]:
         """Return the label map ``(rows, cols)``, 1..C: every pixel, borders too; 0 for pixels without data.
@@ -222,6 +225,9 @@ class Run:
         if at_once is None:
             shape = (self.preprocess.bands, self.config.patch)
             facts = {name: getattr(self.config, name) for name in ("model", "model_options", "tta")}
+            memory_format = self._memory_format(where)
+            if memory_format is not None:
+                facts["memory_format"] = memory_format
             at_once = choose_at_once(model, shape, scene.rows * scene.cols, where, precision, facts)
         classes = len(self.metrics["class_names"])
         return TileClassifier(model, blocks, classes, where, precision, at_once)
@@ -273,29 +279,10 @@ class Run:
         name = self.metrics.get("precision") or self.config.precision
         return choose_precision("auto" if device.type == "cpu" else name, device)
 
-
-def build_network(config: Config, bands: int, classes: int) -> nn.Module:
-    """Build the network of a run, its random start fixed by the run's seed."""
-    torch.manual_seed(config.seed)
-    return build_model(config.model, bands=bands, classes=classes, patch=config.patch, **config.model_options)
-
-
-def as_classifier(network: nn.Module, config: Config) -> nn.Module:
-    """Return what classifies pixels once the network is trained: itself, or its average over symmetries."""
-    return SymmetryAverage(network) if config.tta else network
-
-
-def make_cutter(
-    scene: Scene, preprocess: Preprocess, split: Split | None, config: Config, device: str | torch.device
-) -> PatchCutter:
-    """Cut patches from the preprocessed scene; under guard "mask" a patch sees only its own area."""
-    return PatchCutter(
-        preprocess.transform(scene.cube),
-        config.patch,
-        regions=None if split is None else split.patch_regions,
-        padding=config.padding,
-        device=device,
-    )
+    def _memory_format(self, device: torch.device) -> str | None:
+        """Return the memory format that the run was tested in; None, as it is built, but on a GPU."""
+        name: str | None = self.metrics.get("memory_format")
+        return name if device.type == "cuda" else None
 
 
 def open_run(path: str | Path) -> Run:

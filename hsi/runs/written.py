@@ -13,6 +13,7 @@ from typing import Any
 from hsi.datasets.json_files import read_json
 from hsi.datasets.size_limits import check_length
 from hsi.errors import FileFormatError, RunError
+from hsi.models.memory_format import FORMATS
 from hsi.runs.device import PRECISIONS
 
 _TEXTS = ("model", "dataset", "scheme", "device")
@@ -120,6 +121,8 @@ def _check_metrics(metrics: Mapping[str, Any]) -> None:
         _want(values is None or (isinstance(values, list) and all(map(_is_number, values))), name)
     precision = metrics.get("precision")
     _want(precision is None or precision in tuple(PRECISIONS), "'precision' is none that there is")
+    memory_format = metrics.get("memory_format")
+    _want(memory_format is None or memory_format in tuple(FORMATS), "'memory_format' is none that there is")
     for part in _PARTS:
         if metrics.get(part) or part != "val":
             _check_scores(metrics[part], len(names), part)

@@ -10,7 +10,8 @@ import numpy as np
 from hsi.datasets import Scene, load_scene
 from hsi.datasets.bands import parse_bands
 from hsi.datasets.catalogue import find_entry
-from hsi.models import build_model, cost_of
+from hsi.models import cost_of
+from hsi.models.registry import build_with
 from hsi.runs.config import Config
 from hsi.sweep.plan import PlannedRun
 from hsi.training.split import split_of
@@ -125,9 +126,7 @@ class Sizes:
         options = config.model_options
         key = (config.model, repr(sorted(options.items())), features, classes, config.patch)
         if key not in self.macs:
-            network = build_model(
-                config.model, bands=features, classes=classes, patch=config.patch, **options
-            )
+            network = build_with(config.model, features, classes, config.patch, options)
             self.macs[key] = cost_of(network, features, config.patch)["macs"]
         return self.macs[key]
 

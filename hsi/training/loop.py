@@ -22,6 +22,7 @@ from torch.nn import functional
 from hsi.errors import RunError, TrainingError
 from hsi.mapping.memory import out_of_memory
 from hsi.mapping.predict import predict_logits
+from hsi.models.memory_format import other_formats
 from hsi.runs.atomic import write_text
 from hsi.runs.checkpoint import BEST, LAST, load_state, save_state, save_weights
 from hsi.runs.device import autocast
@@ -58,6 +59,7 @@ class Trainer(Job):
     def __post_init__(self) -> None:
         self.device = self.targets.device
         self.way = self.ranks.once(self._choose_way)
+        called = self.way.of(self.model)
         self.scaler = torch.amp.GradScaler(enabled=self.way.precision == torch.float16)
         self.optimiser = torch.optim.Adam(
             self.model.parameters(),
@@ -70,7 +72,6 @@ class Trainer(Job):
         self.augmentation = Augmentation(self.config, self._differences())
         self.generators = {"order": self.order, **self.augmentation.generators}
         weight = self._inverse_frequencies() if self.config.class_weights else None
-        called = self.way.of(self.model)
         self.gradient = BatchGradient(
             called, weight, self.scaler, self.way.precision, self.config, self.watcher.say, self.ranks
         )
@@ -189,7 +190,8 @@ class Trainer(Job):
     def _choose_way(self) -> Way:
         steps = self.config.epochs * len(cut_batches(self.split.train, self.config.batch))
         trial = step_trial(self.model, self.cutter.bands, self.config, self.device)
-        return choose_way(self.config, self.device, steps, trial, self.watcher.say)
+        formats = other_formats(self.model)
+        return choose_way(self.config, self.device, formats, steps, trial, self.watcher.say)
 
     def _differences(self) -> Tensor | None:
         """Return what `field_shift` changes the patches by, measured on the training pixels."""

@@ -18,12 +18,14 @@ from hsi.datasets.split import Split
 from hsi.errors import ConfigError
 from hsi.mapping.predict import likeliest, predict_logits
 from hsi.models import cost_of, model_entry
+from hsi.models.memory_format import format_of
 from hsi.runs.atomic import write_text
+from hsi.runs.building import as_classifier, make_cutter
 from hsi.runs.checkpoint import BEST, LAST, load_weights
 from hsi.runs.config import Config
 from hsi.runs.device import autocast, name_of
 from hsi.runs.environment import device_name
-from hsi.runs.folder import PARTS, Run, as_classifier, make_cutter
+from hsi.runs.folder import PARTS, Run
 from hsi.runs.predictions import save_predictions
 from hsi.scoring import score
 from hsi.training.at_once import AtOnce, FitsAtOnce
@@ -104,6 +106,7 @@ def fit_and_score(
         "patches_at_once": trainer.gradient.portion.size if isinstance(trainer, Trainer) else None,
         "precision": name_of(trainer.way.precision),
         "compiled": trainer.way.compiled,
+        "memory_format": format_of(network),
         "chosen": network.chosen if isinstance(network, FitsAtOnce) else None,
         "counts": split.counts,
         "leakage": _leakage(split, config.patch),

@@ -22,10 +22,11 @@ from hsi.files.atomic import make_folder
 from hsi.files.signals import signals_wait
 from hsi.models import model_entry
 from hsi.runs.atomic import write_text, written_whole
+from hsi.runs.building import build_network
 from hsi.runs.config import Config
 from hsi.runs.device import choose_device, choose_precision
 from hsi.runs.environment import describe_environment
-from hsi.runs.folder import Run, build_network
+from hsi.runs.folder import Run
 from hsi.runs.run_format import RUN_FORMAT
 from hsi.runs.state import clear_stillborn, is_stillborn
 from hsi.runs.work import at_work, tidy

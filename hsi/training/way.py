@@ -1,15 +1,16 @@
-"""How a step of the training is computed: in which precision, compiled or not; measured where it may pay.
+"""How a step is computed: precision, memory format, compiled or not; measured where it may pay.
 
-Only a GPU has something to choose. On a CPU precision is float32, and compiling does not pay: a step of the
-backbone took as long as before, and compiling it a minute and a half (measured with torch 2.13, 2 cores).
+Only a GPU has something to choose. On a CPU precision is float32, the memory format that of the network as it
+is built, and compiling does not pay: a step of the backbone took as long as before, and compiling it a minute
+and a half (measured with torch 2.13, 2 cores).
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from hsi.mapping.memory import out_of_memory
+from hsi.models.memory_format import lay_out
 from hsi.runs.config import Config
 from hsi.runs.device import autocast, choose_precision, precisions_of, synchronise
 from hsi.runs.measured import measured_once, seconds_of
@@ -30,21 +32,32 @@ TRIES = 5
 
 @dataclass(frozen=True)
 class Way:
-    """How a step is computed: what matrix products run in, and whether the network is compiled."""
+    """How a step is computed.
+
+    `precision` is what matrix products run in; `compiled` says whether the network is compiled;
+    `memory_format` names one of `hsi.models.memory_format.FORMATS`, or is None: as the network is built.
+    """
 
     precision: torch.dtype
     compiled: bool = False
+    memory_format: str | None = None
 
     def of(self, network: nn.Module) -> nn.Module:
-        """Return what is called for a step: the network, or its compiled form with the same parameters."""
+        """Bring a network to its memory format and return what is called for a step.
+
+        That is the network, or its compiled form with the same parameters.
+        """
+        if self.memory_format is not None:
+            lay_out(network, self.memory_format)
         if not self.compiled:
             return network
         return cast(nn.Module, torch.compile(network, dynamic=False))
 
     def __str__(self) -> str:
-        """Return it in words, such as "bfloat16, compiled"."""
+        """Return it in words, such as "bfloat16, contiguous, compiled"; measurements are kept under it."""
         name = str(self.precision).removeprefix("torch.")
-        return f"{name}, compiled" if self.compiled else name
+        parts = (name, self.memory_format, "compiled" if self.compiled else None)
+        return ", ".join(part for part in parts if part is not None)
 
 
 @dataclass(frozen=True)
@@ -64,12 +77,17 @@ Trial = Callable[[Way], Cost | None]
 
 
 def choose_way(
-    config: Config, device: torch.device, steps: int, trial: Trial, say: Callable[[str], None]
+    config: Config,
+    device: torch.device,
+    formats: Sequence[str],
+    steps: int,
+    trial: Trial,
+    say: Callable[[str], None],
 ) -> Way:
     """Choose how steps are computed.
 
-    What the config leaves open is measured, unless ``config.tune`` is off: on a GPU, which precision makes a
-    step quickest, then whether compiling takes less time than it saves in all `steps`.
+    What the config leaves open is measured, unless ``config.tune`` is off: on a GPU, which precision and
+    memory format make a step quickest, then whether compiling takes less time than it saves in all `steps`.
 
     Parameters
     ----------
@@ -77,6 +95,8 @@ def choose_way(
         ``precision``, ``compile`` and ``tune`` say what is open.
     device
         Where the training runs.
+    formats
+        Memory formats that the network could run in beside its present one.
     steps
         Steps that are to be done.
     trial
@@ -94,14 +114,15 @@ def choose_way(
         return _compiled(Way(default, compiled=True), trial, say)
     if device.type != "cuda" or not config.tune:
         return Way(default)
-    open_ones = precisions_of(device) if config.precision == "auto" else (default,)
-    costs = {Way(each): trial(Way(each)) for each in open_ones} if steps else {}
+    precisions = precisions_of(device) if config.precision == "auto" else (default,)
+    open_ones = [Way(each, memory_format=name) for each in precisions for name in (None, *formats)]
+    costs = {way: trial(way) for way in open_ones} if steps else {}
     works = {way: cost for way, cost in costs.items() if cost is not None}
     if not works:
         return Way(default)
     best = min(works, key=lambda way: works[way].step)
     if config.compile == "auto" and works[best].of(steps) > WORTH_SECONDS:
-        compiled = Way(best.precision, compiled=True)
+        compiled = replace(best, compiled=True)
         cost = trial(compiled)
         if cost is not None and cost.of(steps) < works[best].of(steps):
             best = compiled
@@ -155,8 +176,8 @@ def step_trial(network: nn.Module, bands: int, config: Config, device: torch.dev
             synchronise(device)
             warm_up = time.perf_counter() - started
             return {"step": seconds_of(step, device, TRIES), "warm_up": warm_up}
-        except Exception as error:  # whatever a compiler says, the plain network does its work
-            if way.compiled or out_of_memory(error):
+        except Exception as error:  # whatever goes wrong in another way, the plain network does its work
+            if way.compiled or way.memory_format is not None or out_of_memory(error):
                 return None
             raise
 

@@ -68,6 +68,8 @@ CASES = {
         ],
         "Soil",
     ),
+    "size as an option": (["--dataset", "scene.toml", "--option", "bands=3"], "no option 'bands'"),
+    "a word of ours as an option": (["--dataset", "scene.toml", "--option", "name=x"], "no option 'name'"),
     "unknown model": (["--dataset", "scene.toml", "--model", "wcnte"], "Did you mean 'wcnet'?"),
     "unknown scene": (["--dataset", "PaviaUni"], "PaviaUni"),
     "scene not on disk": (["--dataset", "KSC"], "hsi download KSC"),

@@ -1,9 +1,17 @@
-"""Writers of files for the tests of reading: as MATLAB makes them, ENVI byte by byte, GeoTIFF by rasterio."""
+"""Writers of files for the tests of reading: as MATLAB makes them, ENVI byte by byte, GeoTIFF by rasterio.
+
+And a real HTTP server on this machine that can do what bad servers do, for the tests of downloads.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +20,12 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
+from scipy.io import savemat
+
+from hsi.datasets import catalogue, download
+from hsi.datasets.catalogue import SceneEntry, SceneFile, list_scenes
+
+HTML = b"<!DOCTYPE html><html><body>This page has moved</body></html>"
 
 _MATLAB_CLASS = {"float64": "double", "float32": "single", "bool": "logical"}
 
@@ -97,3 +111,122 @@ def write_geotiff() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@dataclass
+class Server:
+    """A server whose behaviour is set by path: ``/whole/x``, ``/cut/x``, ``/forbidden/x`` and so on."""
+
+    url: str
+    files: dict[str, bytes]
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
+    away: str = ""
+
+
+def _make_handler(server: Server) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            server.requests.append((self.path, wanted))
+            _, mode, name = self.path.split("/")
+            body = server.files[name]
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+            if mode == "forbidden":
+                self._answer(403, HTML, {"Content-Type": "text/html; charset=utf-8"})
+            elif mode == "page":
+                self._answer(200, HTML, {"Content-Type": "text/html"})
+            elif mode == "wrong":
+                self._answer(200, body[::-1], {})
+            elif mode == "away":
+                self._answer(302, b"", {"Location": server.away})
+            elif mode == "endless":
+                self.close_connection = True
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while True:
+                        self.wfile.write(body)
+            elif mode == "norange":
+                self._answer(200, body, {})
+            elif mode == "misplaced" and wanted:
+                self._answer(206, body, {"Content-Range": f"bytes 0-{len(body) - 1}/{len(body)}"})
+            elif mode == "nolength":
+                self.close_connection = True
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(body[: len(body) // 2])
+            elif start >= len(body):
+                self._answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
+            else:
+                step = len(body) // 3 + 1 if mode in ("cut", "misplaced") else len(body)
+                if mode == "stuck" and start:
+                    step = 0
+                status = 206 if wanted else 200
+                headers = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if wanted else {}
+                if mode == "stuck" and not start:
+                    step = len(body) // 2
+                self._answer(status, body[start:], headers, sent=step)
+
+        def _answer(
+            self, status: int, body: bytes, headers: dict[str, str], *, sent: int | None = None
+        ) -> None:
+            self.close_connection = True
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.end_headers()
+            self.wfile.write(body[:sent])
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep the test's output clean."""
+
+    return Handler
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running server with a small cube and its labels."""
+    folder = tmp_path_factory.mktemp("served")
+    random = np.random.default_rng(0)
+    savemat(folder / "cube.mat", {"cube": random.integers(0, 9000, (60, 60, 20)).astype(np.uint16)})
+    savemat(folder / "gt.mat", {"gt": random.integers(0, 3, (60, 60)).astype(np.uint8)})
+    files = {name: (folder / name).read_bytes() for name in ("cube.mat", "gt.mat")}
+    state = Server("", files)
+    http = ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(state))
+    state.url = f"http://127.0.0.1:{http.server_address[1]}"
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield state
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.fixture
+def make_scene(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SceneEntry]:
+    """A function that puts a scene into the table whose cube comes from the given kinds of mirror."""
+
+    def make(*modes: str, verified: bool = True) -> SceneEntry:
+        def file(name: str, kinds: tuple[str, ...]) -> SceneFile:
+            body = server.files[name]
+            return SceneFile(
+                name,
+                (name[:-4],),
+                sha256=hashlib.sha256(body).hexdigest() if verified else "",
+                size=len(body) if verified else None,
+                urls=tuple(kind if "://" in kind else f"{server.url}/{kind}/{name}" for kind in kinds),
+            )
+
+        entry = SceneEntry(
+            "toy",
+            "Toy",
+            source="https://example.org/toy",
+            cube=file("cube.mat", modes),
+            labels=file("gt.mat", ("whole",)),
+        )
+        table = {known.name: known for known in list_scenes() if known.name != "toy"}
+        monkeypatch.setattr(catalogue, "_entries", {**table, "toy": entry})
+        monkeypatch.setattr(download, "_TIMEOUT_S", (2.0, 5.0))
+        return entry
+
+    return make

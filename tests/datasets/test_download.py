@@ -1,146 +1,22 @@
-"""Downloads from a real HTTP server on this machine that can do what bad servers do."""
+"""Downloads from a real HTTP server on this machine that can do what bad servers do; see conftest.py."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-from scipy.io import savemat
 
-from hsi.datasets import catalogue, download
-from hsi.datasets.catalogue import SceneEntry, SceneFile, list_scenes
+from hsi.datasets import catalogue
+from hsi.datasets.catalogue import SceneEntry
 from hsi.datasets.download import download_scene, missing_files_message
 from hsi.errors import DownloadError, SceneNotFoundError
 
 HTML = b"<!DOCTYPE html><html><body>This page has moved</body></html>"
 
-
-@dataclass
-class Server:
-    """A server whose behaviour is set by path: ``/whole/x``, ``/cut/x``, ``/forbidden/x`` and so on."""
-
-    url: str
-    files: dict[str, bytes]
-    requests: list[tuple[str, str | None]] = field(default_factory=list)
-    away: str = ""
-
-
-def _make_handler(server: Server) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            wanted = self.headers.get("Range")
-            server.requests.append((self.path, wanted))
-            _, mode, name = self.path.split("/")
-            body = server.files[name]
-            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
-            if mode == "forbidden":
-                self._answer(403, HTML, {"Content-Type": "text/html; charset=utf-8"})
-            elif mode == "page":
-                self._answer(200, HTML, {"Content-Type": "text/html"})
-            elif mode == "wrong":
-                self._answer(200, body[::-1], {})
-            elif mode == "away":
-                self._answer(302, b"", {"Location": server.away})
-            elif mode == "endless":
-                self.close_connection = True
-                self.send_response(200)
-                self.end_headers()
-                with contextlib.suppress(OSError):
-                    while True:
-                        self.wfile.write(body)
-            elif mode == "norange":
-                self._answer(200, body, {})
-            elif mode == "misplaced" and wanted:
-                self._answer(206, body, {"Content-Range": f"bytes 0-{len(body) - 1}/{len(body)}"})
-            elif mode == "nolength":
-                self.close_connection = True
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(body[: len(body) // 2])
-            elif start >= len(body):
-                self._answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
-            else:
-                step = len(body) // 3 + 1 if mode in ("cut", "misplaced") else len(body)
-                if mode == "stuck" and start:
-                    step = 0
-                status = 206 if wanted else 200
-                headers = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if wanted else {}
-                if mode == "stuck" and not start:
-                    step = len(body) // 2
-                self._answer(status, body[start:], headers, sent=step)
-
-        def _answer(
-            self, status: int, body: bytes, headers: dict[str, str], *, sent: int | None = None
-        ) -> None:
-            self.close_connection = True
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            for key, value in headers.items():
-                self.send_header(key, value)
-            self.end_headers()
-            self.wfile.write(body[:sent])
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Keep the test's output clean."""
-
-    return Handler
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("served")
-    random = np.random.default_rng(0)
-    savemat(folder / "cube.mat", {"cube": random.integers(0, 9000, (60, 60, 20)).astype(np.uint16)})
-    savemat(folder / "gt.mat", {"gt": random.integers(0, 3, (60, 60)).astype(np.uint8)})
-    files = {name: (folder / name).read_bytes() for name in ("cube.mat", "gt.mat")}
-    state = Server("", files)
-    http = ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(state))
-    state.url = f"http://127.0.0.1:{http.server_address[1]}"
-    thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield state
-    http.shutdown()
-    http.server_close()
-
-
 MakeScene = Callable[..., SceneEntry]
-
-
-@pytest.fixture
-def make_scene(server: Server, monkeypatch: pytest.MonkeyPatch) -> MakeScene:
-    """A function that puts a scene into the table whose cube comes from the given kinds of mirror."""
-
-    def make(*modes: str, verified: bool = True) -> SceneEntry:
-        def file(name: str, kinds: tuple[str, ...]) -> SceneFile:
-            body = server.files[name]
-            return SceneFile(
-                name,
-                (name[:-4],),
-                sha256=hashlib.sha256(body).hexdigest() if verified else "",
-                size=len(body) if verified else None,
-                urls=tuple(kind if "://" in kind else f"{server.url}/{kind}/{name}" for kind in kinds),
-            )
-
-        entry = SceneEntry(
-            "toy",
-            "Toy",
-            source="https://example.org/toy",
-            cube=file("cube.mat", modes),
-            labels=file("gt.mat", ("whole",)),
-        )
-        table = {known.name: known for known in list_scenes() if known.name != "toy"}
-        monkeypatch.setattr(catalogue, "_entries", {**table, "toy": entry})
-        monkeypatch.setattr(download, "_TIMEOUT_S", (2.0, 5.0))
-        return entry
-
-    return make
 
 
 def _names(folder: Path) -> list[str]:
@@ -148,7 +24,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def test_whole_files_arrive_with_progress_and_are_not_fetched_twice(
-    server: Server, make_scene: MakeScene, tmp_path: Path
+    server: Any, make_scene: MakeScene, tmp_path: Path
 ) -> None:
     make_scene("whole")
     seen: list[tuple[str, int, int | None]] = []
@@ -165,7 +41,7 @@ def test_whole_files_arrive_with_progress_and_are_not_fetched_twice(
     assert len(server.requests) == before + 2
 
 
-def test_a_cut_connection_is_continued(server: Server, make_scene: MakeScene, tmp_path: Path) -> None:
+def test_a_cut_connection_is_continued(server: Any, make_scene: MakeScene, tmp_path: Path) -> None:
     make_scene("cut")
     path = download_scene("toy", data_root=tmp_path)[0]
     assert path.read_bytes() == server.files["cube.mat"]
@@ -176,7 +52,7 @@ def test_a_cut_connection_is_continued(server: Server, make_scene: MakeScene, tm
 
 
 def test_the_next_call_continues_where_the_last_one_stopped(
-    server: Server, make_scene: MakeScene, tmp_path: Path
+    server: Any, make_scene: MakeScene, tmp_path: Path
 ) -> None:
     make_scene("stuck")
     size = len(server.files["cube.mat"])
@@ -191,7 +67,7 @@ def test_the_next_call_continues_where_the_last_one_stopped(
     assert path.read_bytes() == server.files["cube.mat"]
 
 
-def test_a_complete_part_is_taken_as_it_is(server: Server, make_scene: MakeScene, tmp_path: Path) -> None:
+def test_a_complete_part_is_taken_as_it_is(server: Any, make_scene: MakeScene, tmp_path: Path) -> None:
     make_scene("whole")
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "cube.mat.part").write_bytes(server.files["cube.mat"])
@@ -201,7 +77,7 @@ def test_a_complete_part_is_taken_as_it_is(server: Server, make_scene: MakeScene
 @pytest.mark.parametrize("mode", ["whole", "norange"])
 @pytest.mark.parametrize("length", [500, 1_000_000])
 def test_a_part_of_another_file_is_thrown_away(
-    server: Server, make_scene: MakeScene, tmp_path: Path, mode: str, length: int
+    server: Any, make_scene: MakeScene, tmp_path: Path, mode: str, length: int
 ) -> None:
     make_scene(mode)
     (tmp_path / "toy").mkdir()
@@ -222,7 +98,7 @@ def test_a_part_of_another_file_is_thrown_away(
     ],
 )
 def test_bad_mirrors_are_named_and_the_next_one_is_tried(
-    server: Server, make_scene: MakeScene, tmp_path: Path, mode: str, words: str
+    server: Any, make_scene: MakeScene, tmp_path: Path, mode: str, words: str
 ) -> None:
     entry = make_scene(mode)
     with pytest.raises(DownloadError, match=words) as caught:
@@ -246,9 +122,7 @@ def test_wrong_hash_keeps_nothing_and_spares_what_was_there(make_scene: MakeScen
     assert _names(tmp_path / "toy") == []
 
 
-def test_a_damaged_file_of_ours_is_fetched_again(
-    server: Server, make_scene: MakeScene, tmp_path: Path
-) -> None:
+def test_a_damaged_file_of_ours_is_fetched_again(server: Any, make_scene: MakeScene, tmp_path: Path) -> None:
     make_scene("whole")
     path = download_scene("toy", data_root=tmp_path)[0]
     path.write_bytes(HTML)
@@ -256,7 +130,7 @@ def test_a_damaged_file_of_ours_is_fetched_again(
 
 
 def test_files_that_people_have_elsewhere_are_used(
-    server: Server, make_scene: MakeScene, tmp_path: Path
+    server: Any, make_scene: MakeScene, tmp_path: Path
 ) -> None:
     make_scene("whole")
     own = tmp_path / "My Data"
@@ -275,7 +149,7 @@ def test_offline_says_which_file_to_put_where(make_scene: MakeScene, tmp_path: P
 
 
 def test_a_file_without_a_known_hash_is_never_fetched(
-    server: Server, make_scene: MakeScene, tmp_path: Path
+    server: Any, make_scene: MakeScene, tmp_path: Path
 ) -> None:
     make_scene("whole", verified=False)
     with pytest.raises(DownloadError, match="no hash of it is known"):
@@ -285,9 +159,7 @@ def test_a_file_without_a_known_hash_is_never_fetched(
 
 
 @pytest.mark.parametrize("away", ["file:///etc/passwd", "ftp://127.0.0.1/x", "/whole/gt.mat"])
-def test_no_mirror_sends_us_elsewhere(
-    server: Server, make_scene: MakeScene, tmp_path: Path, away: str
-) -> None:
+def test_no_mirror_sends_us_elsewhere(server: Any, make_scene: MakeScene, tmp_path: Path, away: str) -> None:
     server.away = away
     make_scene("away")
     with pytest.raises(DownloadError):
@@ -295,7 +167,7 @@ def test_no_mirror_sends_us_elsewhere(
     assert "cube.mat" not in _names(tmp_path / "toy")
 
 
-def test_a_mirror_that_never_ends_is_left(server: Server, make_scene: MakeScene, tmp_path: Path) -> None:
+def test_a_mirror_that_never_ends_is_left(server: Any, make_scene: MakeScene, tmp_path: Path) -> None:
     make_scene("endless")
     with pytest.raises(DownloadError, match="another file"):
         download_scene("toy", data_root=tmp_path)
@@ -304,7 +176,7 @@ def test_a_mirror_that_never_ends_is_left(server: Server, make_scene: MakeScene,
 
 @pytest.mark.parametrize("name", ["../cube.mat", "a/cube.mat", "/tmp/cube.mat"])
 def test_no_file_leaves_its_folder(
-    server: Server, make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+    server: Any, make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     entry = make_scene("whole")
     assert entry.cube is not None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
-from functools import partial
 
 import pytest
 import torch
@@ -13,10 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hsi.errors import ModelError
 from hsi.models import densenet3d as module
-from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D, PointwiseMixer
-from hsi.models.registry import build_model
+from hsi.models.densenet3d import DenseNet3D, PointwiseMixer
 
 
 def conv_mixer(in_channels: int, out_channels: int) -> nn.Module:
@@ -186,52 +182,6 @@ def test_exports(small: DenseNet3D) -> None:
     torch.testing.assert_close(program.module()(x), small(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("bands", "classes", "count"), [(200, 16, 585_184), (103, 9, 582_377), (176, 13, 583_981)]
-)
-def test_parameters_of_the_published_layout(bands: int, classes: int, count: int) -> None:
-    model = build_model("densenet3d", bands=bands, classes=classes, patch=11)
-    assert sum(p.numel() for p in model.parameters()) == count
-
-
-@pytest.mark.parametrize(("classes", "count"), [(16, 1_795_088), (9, 1_789_481), (13, 1_792_685)])
-def test_parameters_of_the_large_variant(classes: int, count: int) -> None:
-    model = DenseNet3D(200, classes, 11, layers=(14, 14, 14))
-    assert sum(p.numel() for p in model.parameters()) == count
-
-
-def test_names_of_parameters_are_fixed() -> None:
-    model = DenseNet3D(8, 2, 7, layers=(1,), growth=(4,))
-    assert {name: tuple(p.shape) for name, p in model.named_parameters()} == {
-        "stem.weight": (8, 1, 3, 3, 3),
-        "blocks.0.0.mixer.0.weight": (8,),
-        "blocks.0.0.mixer.0.bias": (8,),
-        "blocks.0.0.mixer.2.weight": (16, 8, 1, 1, 1),
-        "blocks.0.0.norm.weight": (16,),
-        "blocks.0.0.norm.bias": (16,),
-        "blocks.0.0.conv.weight": (4, 4, 3, 3, 3),
-        "norm.weight": (12,),
-        "norm.bias": (12,),
-        "head.weight": (2, 12),
-        "head.bias": (2,),
-    }
-
-
-def test_initialisation_leaves_out_the_third_dimension() -> None:
-    torch.manual_seed(0)
-    model = DenseNet3D(8, 2, 7)
-    for part in model.modules():
-        if isinstance(part, nn.Conv3d):
-            expected = math.sqrt(2 / (part.kernel_size[0] * part.kernel_size[1] * part.out_channels))
-            assert abs(float(part.weight.detach().std()) / expected - 1) < 5 / math.sqrt(
-                2 * part.weight.numel()
-            )
-    assert not model.head.bias.any()
-    torch.manual_seed(0)
-    other = DenseNet3D(8, 2, 7, init="kaiming").stem.weight.detach()
-    assert abs(float(other.std()) / math.sqrt(2 / (27 * 16)) - 1) < 0.25
-
-
 def test_one_mixer_for_each_block() -> None:
     model = DenseNet3D(8, 2, 7, mixer=(PointwiseMixer, conv_mixer, PointwiseMixer))
     kinds = [{type(layer.mixer) for layer in block} for block in model.blocks]  # type: ignore[attr-defined]
@@ -239,46 +189,6 @@ def test_one_mixer_for_each_block() -> None:
     torch.testing.assert_close(
         model.eval()(torch.ones(1, 8, 7, 7)), reference(model, torch.ones(1, 8, 7, 7)), rtol=1e-4, atol=1e-5
     )
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        lambda i, o: nn.Conv3d(i, o + 1, 1),
-        lambda i, o: nn.Conv3d(i, o, 3),
-        lambda i, o: nn.Conv3d(i, o, 1, stride=(2, 1, 1)),
-        lambda i, o: nn.Flatten(),
-    ],
-)
-def test_bad_mixer_is_named(bad: module.Mixer) -> None:
-    model = DenseNet3D(16, 2, 9, mixer=bad)
-    with pytest.raises(ModelError, match="A mixer must keep N, D, H, W and return out_channels channels"):
-        model(torch.zeros(2, 16, 9, 9))
-
-
-@pytest.mark.parametrize(
-    ("sizes", "options", "message"),
-    [
-        ((8, 2, 8), {}, "must be odd"),
-        ((8, 2, 5), {}, "at least 7 pixels"),
-        ((7, 2, 7), {}, "at least 8 bands"),
-        ((8, 1, 7), {}, "at least 2 classes"),
-        ((8, 2, 7), {"growth": (8, 16)}, "one positive number for each dense block"),
-        ((8, 2, 7), {"layers": (), "growth": ()}, "one positive number for each dense block"),
-        ((8, 2, 7), {"layers": (0, 1, 1)}, "one positive number for each dense block"),
-        ((8, 2, 7), {"growth": (8, 16, 30)}, "multiple of 4"),
-        ((8, 2, 7), {"mixer": (PointwiseMixer,) * 2}, "give one mixer or 3; got 2"),
-        ((8, 2, 7), {"init": "xavier"}, "'released' or 'kaiming', not 'xavier'"),
-    ],
-)
-def test_bad_sizes_and_options(sizes: tuple[int, int, int], options: dict[str, object], message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        DenseNet3D(*sizes, **options)  # type: ignore[arg-type]
-
-
-def test_defaults_are_the_released_ones() -> None:
-    assert LAYERS == (4, 6, 8)
-    assert GROWTH == (8, 16, 32)
 
 
 def fused_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -342,13 +252,3 @@ def test_maps_wider_than_folding_pays() -> None:
     model = lively(DenseNet3D(8, 3, 35, layers=(1, 1, 1), growth=(4, 4, 4))).eval()
     x = torch.randn(2, 8, 35, 35)
     torch.testing.assert_close(model(x), reference(model, x), rtol=1e-4, atol=1e-5)
-
-
-def test_partial_builds_a_block() -> None:
-    """A block's options reach its mixers through functools.partial, as the five networks do it."""
-
-    def mixer(in_channels: int, out_channels: int, *, bias: bool) -> nn.Module:
-        return nn.Conv3d(in_channels, out_channels, 1, bias=bias)
-
-    model = DenseNet3D(8, 2, 7, mixer=partial(mixer, bias=True), layers=(1,), growth=(4,))
-    assert model(torch.zeros(2, 8, 7, 7)).shape == (2, 2)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hsi.models import build_model, list_models
+from hsi.models.memory_format import FORMATS, format_of, lay_out
 
 BANDS, CLASSES, PATCH = 25, 5, 9
 BATCH = 4
@@ -75,6 +76,47 @@ def test_memory_layout_of_the_weights(network: nn.Module) -> None:
     for parameter in network.parameters():
         parameter.data = parameter.data.contiguous()
     assert_same(network(x), expected)
+
+
+def test_memory_format(network: nn.Module) -> None:
+    """Logits, gradients and running averages in each format are those of the one it is built in."""
+    x, labels = patches().double(), torch.arange(BATCH) % CLASSES
+    network.double()
+    built = format_of(network)
+    assert built == "channels_last_3d"
+    found: list[dict[str, Tensor]] = []
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    for name in (built, *FORMATS, built):
+        lay_out(network, name)
+        network.load_state_dict(before)
+        network.zero_grad()
+        with torch.no_grad():
+            logits = network.eval()(x)
+        loss = F.cross_entropy(network.train()(x), labels)
+        loss.backward()
+        grads = {f"grad {key}": p.grad.clone() for key, p in network.named_parameters() if p.grad is not None}
+        after = {key: value.clone() for key, value in network.state_dict().items()}
+        found.append({"logits": logits, "loss": loss.detach(), **grads, **after})
+        assert format_of(network) == name
+        kernels = [p for p in network.parameters() if p.dim() == 5]
+        assert all(p.is_contiguous(memory_format=FORMATS[name]) for p in kernels)
+        assert not all(p.is_contiguous(memory_format=f) for p in kernels for f in FORMATS.values())
+    for other in found[1:]:
+        assert other.keys() == found[0].keys()
+        for key, value in found[0].items():
+            torch.testing.assert_close(other[key], value, rtol=1e-7, atol=1e-10, msg=key)
+
+
+@torch.no_grad()
+def test_memory_format_in_float32(network: nn.Module) -> None:
+    x, maps = patches(), []
+    network.stem.register_forward_hook(lambda module, args, y: maps.append(y))  # type: ignore[operator, union-attr]
+    expected = network(x)
+    lay_out(network, "contiguous")
+    assert_same(network(x), expected)
+    assert_same(network(x.contiguous(memory_format=torch.channels_last)), expected)
+    in_format = [[y.is_contiguous(memory_format=each) for each in FORMATS.values()] for y in maps]
+    assert in_format == [[True, False], [False, True], [False, True]]
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from torch import nn
 
 from hsi.errors import ModelError
 from hsi.models import registry
-from hsi.models.registry import build_model, list_models, model_entry, register_model
+from hsi.models.registry import build_model, build_with, list_models, model_entry, register_model
 
 
 class Net(nn.Module):
@@ -85,6 +85,88 @@ def test_unknown_option_names_the_nearest_and_all() -> None:
         build_model("f-1", bands=9, classes=2, patch=7, level=5)
     with pytest.raises(ModelError, match=r"Its options: none\."):
         build_model("second", bands=9, classes=2, patch=7, level=5)
+
+
+ERRORS = [
+    (TypeError("unsupported operand"), "(TypeError: unsupported operand)."),
+    (ValueError("two\n  lines"), "(ValueError: two lines)."),
+    (RuntimeError("negative dimension -1"), "(RuntimeError: negative dimension -1)."),
+    (OverflowError("too large"), "(OverflowError: too large)."),
+    (MemoryError(), "(MemoryError)."),
+]
+
+
+def register_broken(error: Exception) -> None:
+    @register_model("broken")
+    def broken(bands: int, classes: int, patch: int, *, width: int = 1, kind: str = "x") -> nn.Module:
+        raise error
+
+
+@pytest.mark.parametrize(("error", "words"), ERRORS)
+def test_an_error_of_the_networks_own_code_is_named_and_kept(error: Exception, words: str) -> None:
+    register_broken(error)
+    with pytest.raises(ModelError) as caught:
+        build_model("broken", bands=9, classes=2, patch=7, width=3, kind="wide")
+    assert str(caught.value) == f"Model 'broken' cannot be built with width = 3, kind = 'wide' {words}"
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [error for error, _ in ERRORS])
+def test_without_options_it_is_raised_as_it_is(error: Exception) -> None:
+    register_broken(error)
+    with pytest.raises(type(error)) as caught:
+        build_model("broken", bands=9, classes=2, patch=7)
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotImplementedError("later"),
+        RecursionError("maximum recursion depth exceeded"),
+        AttributeError("'Net' object has no attribute 'head'"),
+        NameError("name 'nn' is not defined"),
+        ModelError("width must be even"),
+    ],
+)
+def test_what_no_option_explains_is_raised_as_it_is(error: Exception) -> None:
+    register_broken(error)
+    with pytest.raises(type(error)) as caught:
+        build_model("broken", bands=9, classes=2, patch=7, width=3)
+    assert caught.value is error
+
+
+def test_an_option_may_have_any_name() -> None:
+    @register_model("third")
+    def third(bands: int, classes: int, patch: int, *, name: str = "", options: int = 0) -> nn.Module:
+        return Net(name=name, options=options)
+
+    net = build_with("third", 9, 2, 7, {"name": "x", "options": 5})
+    assert isinstance(net, Net)
+    assert net.values == {"name": "x", "options": 5}
+
+
+@pytest.mark.parametrize("word", ["name", "bands", "classes", "patch"])
+def test_a_word_of_ours_is_no_option(word: str) -> None:
+    with pytest.raises(ModelError, match=f"has no option '{word}'"):
+        build_with("f-1", 9, 2, 7, {word: 5})
+
+
+def test_a_mistake_in_a_users_own_init_shows_its_type_and_words() -> None:
+    class Mine(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.head = nn.Linear(width, 2, biass=False)  # type: ignore[call-arg]
+
+    @register_model("mine")
+    def mine(bands: int, classes: int, patch: int, *, width: int = 4) -> nn.Module:
+        return Mine(width)
+
+    with pytest.raises(
+        ModelError, match=r"built with width = 8 \(TypeError: .*unexpected keyword argument 'biass'"
+    ) as caught:
+        build_model("mine", bands=9, classes=2, patch=7, width=8)
+    assert isinstance(caught.value.__cause__, TypeError)
 
 
 @pytest.mark.parametrize("name", ["second", "SECOND", "f-1"])

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hsi.errors import ModelError
-from hsi.models.densenet3d import DenseNet3D
-from hsi.models.registry import build_model, model_entry
-from hsi.models.stnet import AxisAttention, SpatialSpectralTransformer, TransformerMixer, stnet
+from hsi.models.stnet import AxisAttention, SpatialSpectralTransformer, TransformerMixer
 
 GATES = ("token_channel", "token", "scalar")
 
@@ -227,18 +225,6 @@ def test_projections_are_xavier_uniform_one_by_one() -> None:
     assert all(bias.abs().max() == 0 for bias in biases)
 
 
-@pytest.mark.parametrize(
-    ("bands", "classes", "count"), [(200, 16, 3_168_736), (103, 9, 3_165_929), (176, 13, 3_167_533)]
-)
-def test_parameter_counts(bands: int, classes: int, count: int) -> None:
-    assert sum(p.numel() for p in stnet(bands, classes, 11).parameters()) == count
-
-
-def test_placement_before_the_expansion_costs_three_times_the_parameters() -> None:
-    count = sum(p.numel() for p in stnet(200, 16, 11, placement="before_expand").parameters())
-    assert 10_550_000 < count < 10_650_000
-
-
 def test_mixer_places_the_transformer_where_it_is_told() -> None:
     after = [type(m) for m in TransformerMixer(12, 16).modules()]
     before = [type(m) for m in TransformerMixer(12, 16, placement="before_expand").modules()]
@@ -247,40 +233,6 @@ def test_mixer_places_the_transformer_where_it_is_told() -> None:
     x = torch.randn(2, 12, 3, 2, 2)
     for placement in ("after_expand", "before_expand"):
         assert TransformerMixer(12, 16, placement=placement)(x).shape == (2, 16, 3, 2, 2)
-
-
-def small_net(bands: int, patch: int, **options: object) -> DenseNet3D:
-    torch.manual_seed(0)
-    net = build_model("STNet", bands=bands, classes=3, patch=patch, layers=(1, 1, 1), **options)
-    assert isinstance(net, DenseNet3D)
-    return net
-
-
-@pytest.mark.parametrize(("bands", "patch"), [(8, 7), (9, 9), (30, 11), (13, 17)])
-def test_trains_at_any_size(bands: int, patch: int) -> None:
-    net = small_net(bands, patch)
-    logits = net(torch.randn(3, bands, patch, patch))
-    F.cross_entropy(logits, torch.tensor([0, 1, 2])).backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-
-
-def test_eval_batch_equals_its_samples() -> None:
-    net = small_net(20, 9).double().eval()
-    x = torch.randn(4, 20, 9, 9, dtype=torch.float64)
-    torch.testing.assert_close(net(x), torch.cat([net(sample) for sample in x.split(1)]))
-
-
-def test_traced_and_half_precision_give_the_same_logits() -> None:
-    net = small_net(20, 9).eval()
-    x = torch.randn(2, 20, 9, 9)
-    expected = net(x)
-    traced = torch.compile(net, backend="aot_eager")
-    torch.testing.assert_close(traced(x), expected, rtol=1e-4, atol=1e-4)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = net(x)
-    torch.testing.assert_close(half.float(), expected, rtol=0.1, atol=0.1 * expected.abs().max().item())
 
 
 def test_block_traces_whole_with_gradients() -> None:
@@ -295,10 +247,6 @@ def test_block_traces_whole_with_gradients() -> None:
 def test_output_is_channels_last() -> None:
     x = torch.randn(2, 8, 3, 3, 2).contiguous(memory_format=torch.channels_last_3d)
     assert SpatialSpectralTransformer(8)(x).is_contiguous(memory_format=torch.channels_last_3d)
-
-
-def test_listed_as_re_implemented() -> None:
-    assert model_entry("stnet").provenance == "re-implemented from the description"
 
 
 @pytest.mark.parametrize(
@@ -316,8 +264,6 @@ def test_bad_options_are_named(options: dict[str, object], words: str) -> None:
         SpatialSpectralTransformer(8, **options)  # type: ignore[arg-type]
 
 
-def test_bad_placement_and_bad_input_are_named() -> None:
-    with pytest.raises(ModelError, match="placement must be one of"):
-        build_model("stnet", bands=20, classes=3, patch=7, placement="middle")
+def test_bad_input_is_named() -> None:
     with pytest.raises(ModelError, match=r"\(N, 8, D, H, W\)"):
         SpatialSpectralTransformer(8)(torch.randn(2, 4, 3, 3, 3))

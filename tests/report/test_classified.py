@@ -5,7 +5,7 @@ import torch
 from hsi.errors import SplitError
 from hsi.mapping.predict import predict_logits
 from hsi.report.classified import classify
-from hsi.runs.folder import make_cutter
+from hsi.runs.building import make_cutter
 
 
 def test_is_the_prediction_of_the_run_with_the_softmax_of_its_scores(runs):

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 import hsi
 from hsi.commands.app import run as command
 from hsi.datasets.augment import flip_rotate
-from hsi.runs.folder import make_cutter
+from hsi.runs.building import make_cutter
 from hsi.training import Watcher
 from hsi.training.schedule import learning_rate
 

@@ -13,8 +13,8 @@ import hsi
 from hsi.errors import InputError, InUseError, TrainingError
 from hsi.mapping.predict import predict_logits
 from hsi.models import build_model
+from hsi.runs.building import make_cutter
 from hsi.runs.config import Config
-from hsi.runs.folder import make_cutter
 from hsi.runs.work import at_work
 from hsi.training import Watcher
 from hsi.training.gradient import BatchGradient

@@ -6,7 +6,7 @@ import torch
 
 import hsi
 from hsi.mapping.predict import predict_labels
-from hsi.runs.folder import make_cutter
+from hsi.runs.building import make_cutter
 
 AGREEMENT = 0.9999  # share of the pixels that must have the same label
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from torch import nn
 
 import hsi
 from hsi.errors import ConfigError
+from hsi.models.memory_format import format_of
+from hsi.runs.measured import measured_once
 from hsi.training.settle import settle
 from hsi.training.way import Cost, Way, choose_way, step_trial
 
@@ -40,11 +43,13 @@ class Trials:
         return self.costs.get(way)
 
 
-def choose(config, device, costs, steps=1000):
+def choose(config, device, costs, steps=1000, formats=()):
     trials, said = Trials(costs), []
-    return choose_way(config, device, steps, trials, said.append), trials.asked, said
+    return choose_way(config, device, formats, steps, trials, said.append), trials.asked, said
 
 
+OTHER = ("contiguous",)
+CONTIGUOUS = Way(FLOAT, memory_format="contiguous")
 PLAIN = {Way(BF16): Cost(0.5, 1.0), Way(FLOAT): Cost(0.2, 1.0)}
 
 
@@ -79,10 +84,41 @@ class TestOnAGpu:
 
     def test_nothing_is_measured_for_no_steps(self, config):
         assert choose(config, GPU, PLAIN, steps=0)[:2] == (Way(BF16), [])
+        assert choose(config, GPU, PLAIN, steps=0, formats=OTHER)[:2] == (Way(BF16), [])
+
+    def test_the_quickest_memory_format_wins_with_each_precision(self, config):
+        every = [Way(BF16), Way(BF16, memory_format="contiguous"), Way(FLOAT), CONTIGUOUS]
+        for best in every:
+            costs = {way: Cost(0.09 if way == best else 0.1, 1.0) for way in every}
+            way, asked, said = choose(config, GPU, costs, formats=OTHER)
+            assert (way, asked) == (best, every)
+            assert said == [
+                f"Steps are computed in {best}: the quickest here by measurement (--no-tune: without)."
+            ]
+        assert choose(config, GPU, dict.fromkeys(every, Cost(0.1, 1.0)), formats=OTHER)[0] == Way(BF16)
+
+    def test_compiling_is_tried_in_the_format_that_was_quickest(self, config):
+        compiled = dataclasses.replace(CONTIGUOUS, compiled=True)
+        costs = {**PLAIN, CONTIGUOUS: Cost(0.15, 1.0), compiled: Cost(0.1, 20.0)}
+        way, asked, _ = choose(config, GPU, costs, formats=OTHER)
+        assert way == compiled
+        assert asked[-1] == compiled
+        assert len(asked) == 5
+
+    def test_a_format_that_does_not_work_is_not_chosen(self, config):
+        assert choose(config, GPU, PLAIN, formats=OTHER)[0] == Way(FLOAT)
+
+    def test_a_settled_precision_leaves_the_format_open_and_no_tune_settles_all(self, config):
+        settled = dataclasses.replace(config, precision="float32", compile="off")
+        costs = {**PLAIN, CONTIGUOUS: Cost(0.1, 1.0)}
+        assert choose(settled, GPU, costs, formats=OTHER)[:2] == (CONTIGUOUS, [Way(FLOAT), CONTIGUOUS])
+        still = dataclasses.replace(settled, tune=False)
+        assert choose(still, GPU, costs, formats=OTHER) == (Way(FLOAT), [], [])
 
 
 def test_a_cpu_measures_nothing_and_compiles_when_told_to(config):
     assert choose(config, CPU, {}) == (Way(FLOAT), [], [])
+    assert choose(config, CPU, {CONTIGUOUS: Cost(0.0, 0.0)}, formats=OTHER) == (Way(FLOAT), [], [])
     compiled = Way(FLOAT, compiled=True)
     told = dataclasses.replace(config, compile="on")
     way, asked, said = choose(told, CPU, {compiled: Cost(1.0, 83.4)})
@@ -97,12 +133,62 @@ def test_a_cpu_measures_nothing_and_compiles_when_told_to(config):
 
 
 def test_a_way_has_a_name():
-    assert [str(Way(BF16)), str(Way(FLOAT, compiled=True))] == ["bfloat16", "float32, compiled"]
+    ways = (Way(BF16), Way(FLOAT, compiled=True), CONTIGUOUS, Way(BF16, True, "channels_last_3d"))
+    assert list(map(str, ways)) == [
+        "bfloat16",
+        "float32, compiled",
+        "float32, contiguous",
+        "bfloat16, channels_last_3d, compiled",
+    ]
 
 
 @pytest.fixture
 def own_cache(monkeypatch, tmp_path):
     monkeypatch.setattr("hsi.runs.measured.default_cache", lambda: tmp_path / "cache")
+    return tmp_path / "cache" / "measured"
+
+
+@pytest.fixture
+def small_network():
+    return hsi.build_model("densenet3d", bands=8, classes=3, patch=7, layers=(1, 1, 1), growth=(4, 4, 4))
+
+
+def test_a_trial_of_a_format_is_kept_apart_and_an_older_one_without_is_still_read(
+    config, own_cache, small_network
+):
+    old = {
+        "what": "training step",
+        "model": "cnn1d",
+        "model_options": {},
+        "weights": sum(weights.numel() for weights in small_network.parameters()),
+        "bands": 8,
+        "patch": 7,
+        "batch": 4,
+        "way": "float32",
+    }
+    measured_once(old, CPU, lambda: {"step": 2.0, "warm_up": 3.0})
+    trial = step_trial(small_network, 8, config, CPU)
+    assert trial(Way(FLOAT)) == Cost(2.0, 3.0)
+    cost = trial(CONTIGUOUS)
+    assert cost not in (None, Cost(2.0, 3.0))
+    assert trial(CONTIGUOUS) == cost
+    facts = [json.loads(path.read_text())["facts"] for path in own_cache.iterdir()]
+    assert sorted(each["way"] for each in facts) == ["float32", "float32, contiguous"]
+    assert format_of(small_network) == "channels_last_3d"
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_network_that_fails_in_another_format_keeps_its_own(config, small_network):
+    class Picky(type(small_network)):
+        def forward(self, x):
+            if format_of(self) == "contiguous":
+                raise RuntimeError("view size is not compatible")
+            return super().forward(x)
+
+    small_network.__class__ = Picky
+    trial = step_trial(small_network, 8, config, CPU)
+    assert trial(CONTIGUOUS) is None
+    assert trial(Way(FLOAT)) is not None
 
 
 @pytest.mark.usefixtures("own_cache")
