@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -11,14 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hsi.datasets.augment_spectra import shift_spectra
 from hsi.mapping.predict import BATCH, predict_labels
 from hsi.runs.atomic import write_text
 from hsi.runs.checkpoint import BEST, save_weights
-from hsi.training.field_groups import field_groups
+from hsi.training.augmentation import PLACES
 from hsi.training.history import history_csv
 from hsi.training.job import Job
 from hsi.training.watcher import EpochRow
 from hsi.training.way import Way
+
+COPIES = 3
+"""Shifted copies of each training pixel that a model learns from beside the pixel itself: our decision."""
 
 
 @runtime_checkable
@@ -45,7 +50,8 @@ class AtOnce(Job):
     """A model that is fitted at once: made, used and watched as `hsi.training.loop.Trainer`.
 
     It writes the same files but for the last checkpoint, since there is nothing to go on from. The history
-    has one row; learning rate and losses are NaN there.
+    has one row; learning rate and losses are NaN there. Of the random changes of patches only ``field_shift``
+    means something here: it adds `COPIES` of each training pixel.
     """
 
     way = Way(torch.float32)
@@ -79,13 +85,17 @@ class AtOnce(Job):
 
     def _fit(self) -> None:
         assert isinstance(self.model, FitsAtOnce)
-        pixels = self.split.train
-        batches = (self.cutter(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH))
-        features = torch.cat([self.model.extract(patches) for patches in batches])
-        targets = self.wanted(pixels).cpu()
-        fields = field_groups(pixels, targets.numpy(), self.split.shape[1])
+        targets, fields = self.wanted(self.split.train).cpu(), self.fields()
+        features = self._features()
+        copies = len(features) // len(targets)
         balanced = self.config.class_weights
-        notes = self.model.fit(features, targets, fields.group, seed=self.config.seed, balanced=balanced)
+        notes = self.model.fit(
+            features,
+            targets.repeat(copies),
+            np.tile(fields.group, copies),
+            seed=self.config.seed,
+            balanced=balanced,
+        )
         if self.model.chosen and fields.cut:
             self.watcher.say(
                 "Cross-validation is less strict for classes with too few separate training fields, which "
@@ -93,6 +103,21 @@ class AtOnce(Job):
             )
         for note in notes:
             self.watcher.say(note)
+
+    def _features(self) -> Tensor:
+        """Return the training pixels' features, with `field_shift` behind them those of shifted copies."""
+        assert isinstance(self.model, FitsAtOnce)
+        pixels, differences = self.split.train, self.differences()
+        features = [self.model.extract(patches) for patches in self._patches(pixels)]
+        if differences is not None:
+            draws = torch.Generator().manual_seed(self.config.seed + PLACES["fields"])
+            for _ in range(COPIES):
+                for patches in self._patches(pixels):
+                    features.append(self.model.extract(shift_spectra(patches, differences, draws)))
+        return torch.cat(features)
+
+    def _patches(self, pixels: NDArray[np.int64]) -> Iterator[Tensor]:
+        return (self.cutter(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH))
 
     def _oa(self, pixels: NDArray[np.int64]) -> float:
         found = predict_labels(self.model, self.cutter, pixels) - 1

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from hsi.datasets.patches import PatchCutter
 from hsi.datasets.split import Split
 from hsi.runs.config import Config
+from hsi.training.field_differences import field_differences
+from hsi.training.field_groups import FieldGroups, field_groups
 from hsi.training.ranks import Ranks
 from hsi.training.watcher import Watcher
 
@@ -39,3 +41,17 @@ class Job:
     def wanted(self, pixels: NDArray[np.int64]) -> Tensor:
         """Return the classes 0..C-1 of some pixels, on the training device."""
         return self.targets[torch.tensor(pixels).to(self.targets.device)]
+
+    def fields(self) -> FieldGroups:
+        """Return the pieces of ground that the training pixels lie on, in their order."""
+        pixels = self.split.train
+        return field_groups(pixels, self.wanted(pixels).cpu().numpy(), self.split.shape[1])
+
+    def differences(self) -> Tensor | None:
+        """Return the ``(fields, bands)`` that `field_shift` changes patches by; None where it is off."""
+        if not self.config.field_shift:
+            return None
+        pixels = self.split.train
+        classes = self.wanted(pixels).cpu().numpy()
+        rows = field_differences(self.cutter.spectra(pixels), classes, self.fields().group)
+        return self.config.field_shift * rows

@@ -30,8 +30,6 @@ from hsi.training.augmentation import Augmentation
 from hsi.training.average import RunningMean
 from hsi.training.batches import cut_batches
 from hsi.training.failures import name_batch, no_memory, not_finite
-from hsi.training.field_differences import field_differences
-from hsi.training.field_groups import field_groups
 from hsi.training.gradient import BatchGradient
 from hsi.training.history import history_csv, history_of, out_of_patience, quality
 from hsi.training.job import Job
@@ -69,7 +67,7 @@ class Trainer(Job):
         )
         self.average = RunningMean(self.model, self.config.ema) if self.config.ema else None
         self.order = torch.Generator().manual_seed(self.config.seed)
-        self.augmentation = Augmentation(self.config, self._differences())
+        self.augmentation = Augmentation(self.config, self.differences())
         self.generators = {"order": self.order, **self.augmentation.generators}
         weight = self._inverse_frequencies() if self.config.class_weights else None
         self.gradient = BatchGradient(
@@ -192,16 +190,6 @@ class Trainer(Job):
         trial = step_trial(self.model, self.cutter.bands, self.config, self.device)
         formats = other_formats(self.model)
         return choose_way(self.config, self.device, formats, steps, trial, self.watcher.say)
-
-    def _differences(self) -> Tensor | None:
-        """Return what `field_shift` changes the patches by, measured on the training pixels."""
-        if not self.config.field_shift:
-            return None
-        pixels = self.split.train
-        wanted = self.wanted(pixels).cpu().numpy()
-        fields = field_groups(pixels, wanted, self.split.shape[1])
-        differences = field_differences(self.cutter.spectra(pixels), wanted, fields.group)
-        return self.config.field_shift * differences
 
     def _inverse_frequencies(self) -> Tensor:
         """Return class weights proportional to 1 / training pixels, with mean 1 over training pixels."""

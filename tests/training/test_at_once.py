@@ -205,3 +205,28 @@ def test_only_they_are_fitted_at_once_and_stay_on_the_cpu():
     network = build_model("densenet3d", **sizes, layers=[1], growth=[4])
     assert not isinstance(network, FitsAtOnce)
     assert device_of(network, gpu) == gpu
+
+
+def test_shifted_copies_stand_behind_the_pixels_themselves(settings, tmp_path):
+    options = {"model_options": {"features": "spatial"}}
+    run = hsi.train(model="knn", **settings, **options, field_shift=1.0, out=tmp_path / "run")
+    model, pixels = run.load_model("cpu"), run.split.train
+    rows, classes = model.train_features.double().numpy(), model.train_targets.numpy()
+    plain = by_hand(run, run.load_scene(), "spatial", pixels)
+    np.testing.assert_allclose(rows[: len(pixels)], plain, atol=1e-5)
+    assert len(rows) == 4 * len(pixels)
+    np.testing.assert_array_equal(classes, np.tile(classes[: len(pixels)], 4))
+    spectrum, mean = np.split(rows[len(pixels) :] - np.tile(plain, (3, 1)), 2, axis=1)
+    np.testing.assert_allclose(spectrum, mean, atol=1e-5)  # one shift for all of a patch
+    assert len(np.unique(spectrum, axis=0)) == len(spectrum)  # and another for each
+    again = hsi.train(model="knn", **settings, **options, field_shift=1.0, out=tmp_path / "again")
+    assert torch.equal(again.load_model("cpu").train_features, model.train_features)
+
+
+def test_shifts_of_copies_grow_with_the_strength(settings, tmp_path):
+    def moved(strength):
+        run = hsi.train(model="knn", **settings, field_shift=strength, out=tmp_path / str(strength))
+        rows, count = run.load_model("cpu").train_features, len(run.split.train)
+        return (rows[count:] - rows[:count].repeat(3, 1)).double()
+
+    torch.testing.assert_close(moved(2.0), 4 * moved(0.5), atol=1e-4, rtol=1e-4)
