@@ -80,12 +80,13 @@ def tables(tmp_path: Path) -> ModuleType:
     return load(tmp_path / "tables.py")
 
 
-def write(path: Path, scores: dict[tuple[str, str, str], list[float]]) -> None:
-    """Write a CSV of runs; keys are protocol, label and kind."""
+def write(path: Path, scores: dict[tuple[str, ...], list[float]]) -> None:
+    """Write a CSV of runs; keys are protocol, label, kind and, if not "here", scene."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        for (protocol, label, kind), values in scores.items():
+        for (protocol, label, kind, *elsewhere), values in scores.items():
+            (scene,) = elsewhere or ("here",)
             for seed, oa in enumerate(values):
                 row = {
                     **dict.fromkeys(("oa", "aa", "kappa"), oa),
@@ -93,8 +94,9 @@ def write(path: Path, scores: dict[tuple[str, str, str], list[float]]) -> None:
                     **dict.fromkeys(
                         ("leakage_centre", "leakage_overlap"), 0.9 if protocol == "random" else 0.0
                     ),
-                    "scene": "here",
+                    "scene": scene,
                     "protocol": protocol,
+                    "scheme": protocol,
                     "label": label,
                     "kind": kind,
                     "seed": seed,
@@ -142,6 +144,24 @@ def test_the_page_says_what_the_numbers_say(tables, tmp_path):
     )
     assert "No difference is shown" in page
     assert "nan" not in page
+
+
+def test_scenes_stand_side_by_side_and_models_beside_their_plain_selves(tables, tmp_path):
+    more = {
+        ("disjoint", "svm", "classical", "there"): [0.9, 0.9, 0.9],
+        ("disjoint", "wcnet", "network", "there"): [0.8, 0.8, 0.8],
+        ("disjoint", "wcnet-plain", "network", "there"): [0.5, 0.6, 0.4],
+    }
+    write(tmp_path / "results" / "x.csv", {**SCORES, **more})
+    assert tables.main([]) == 0
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "### Separate areas: OA of all models" in page
+    assert "| model | here, disjoint | there, disjoint | mean of all |" in page
+    assert "| svm | 70.00 ± 5.00 | 90.00 ± 0.00 | 80.00 |" in page
+    assert "| wcnet-plain |  | 50.00 ± 10.00 |  |" in page
+    assert "best network wcnet, 70.00; best classical model svm, 80.00; difference -10.00 points." in page
+    assert "### Random split" not in page  # on one scene only, so its table below says it all
+    assert "| wcnet | there | disjoint | 50.00 ± 10.00 | 80.00 ± 0.00 | +30.00 (p 0.122) |" in page
 
 
 def test_a_changed_result_makes_page_and_figure_stale(tables, tmp_path, capsys):

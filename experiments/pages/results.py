@@ -16,6 +16,8 @@ from hsi.sweep.significance import Verdict, against
 from hsi.sweep.table import Cell, best, read_cells
 from pages import cost, growth
 from pages.output import Page, Picture
+from pages.overview import overview, with_and_without
+from pages.words import p_words, spread
 
 BASELINES = ("baseline", "classical")
 ALPHA = 0.05
@@ -68,6 +70,7 @@ def _chapter(name: str, cells: list[Cell], root: Path) -> str:
     lines = [f"\n## {title}\n", _conditions(cells), ""]
     lines += [f"- {sentence}" for sentence in _findings(groups)]
     lines += ["", f"![Overall accuracy by scene, model and protocol](figures/{name}.svg)", ""]
+    lines += overview(cells) + with_and_without(cells)
     for (scene, protocol), members in groups.items():
         lines += _table(scene, protocol, members)
     return "\n".join(lines)
@@ -166,7 +169,7 @@ def _table(scene: str, protocol: str, cells: list[Cell]) -> list[str]:
     top = max(cell.mean("oa") for cell in cells)
     for cell in sorted(cells, key=lambda cell: (-cell.mean("oa"), cell.label)):
         name = f"**{cell.label}**" if cell.mean("oa") == top else cell.label
-        scores = " | ".join(_spread(cell, column) for column in ("oa", "aa", "kappa"))
+        scores = " | ".join(spread(cell, column) for column in ("oa", "aa", "kappa"))
         leakage = ", ".join(f"{100 * cell.mean(f'leakage_{kind}'):.1f}" for kind in ("centre", "overlap"))
         versus = "rival" if cell is rival else _versus(verdicts.get(cell.label))
         lines.append(
@@ -181,30 +184,21 @@ def _table(scene: str, protocol: str, cells: list[Cell]) -> list[str]:
 def _sentence(network: Cell, rival: Cell, verdicts: dict[str, Verdict]) -> str:
     verdict = verdicts[network.label]
     said = (
-        f"Best network {network.label}, OA {_spread(network, 'oa')}; "
-        f"best baseline {rival.label}, OA {_spread(rival, 'oa')}"
+        f"Best network {network.label}, OA {spread(network, 'oa')}; "
+        f"best baseline {rival.label}, OA {spread(rival, 'oa')}"
     )
     if verdict.p != verdict.p:
         return f"{said}. Too few common runs for a test."
     direction = "better" if verdict.difference > 0 else "worse"
     what = f"The network is {direction}" if verdict.shown(ALPHA) else "No difference is shown"
-    return f"{said}. {what} (p {_p(verdict.p)}, {verdict.splits} splits)."
-
-
-def _spread(cell: Cell, column: str) -> str:
-    mean, std = cell.mean_and_std(column)
-    return f"{100 * mean:.2f}" if std is None else f"{100 * mean:.2f} ± {100 * std:.2f}"
+    return f"{said}. {what} (p {p_words(verdict.p)}, {verdict.splits} splits)."
 
 
 def _versus(verdict: Verdict | None) -> str:
     if verdict is None or verdict.difference != verdict.difference:
         return ""
-    p = "" if verdict.p != verdict.p else f" (p {_p(verdict.p)})"
+    p = "" if verdict.p != verdict.p else f" (p {p_words(verdict.p)})"
     return f"{100 * verdict.difference:+.2f}{p}"
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _span(numbers: Sequence[int]) -> str:

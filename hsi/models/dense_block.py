@@ -25,6 +25,7 @@ from torch.autograd.function import once_differentiable
 
 from hsi.models.channel_norm import ChannelMoments, NormPass, uses_batch
 from hsi.models.grouped_conv import FoldedConv3d, fold, unfold
+from hsi.models.matrix_product import matrix_product
 from hsi.models.norm_conv import NormConvStage, chunks
 
 
@@ -101,9 +102,9 @@ class _Layer:
         a = scratch[: rows.numel()].view(rows.shape)
         return torch.addcmul(self.first.shift, rows, self.first.scale, out=a).clamp_min_(0)
 
-    def squeeze(self, rows: Tensor, out: Tensor, one: Tensor, two: Tensor) -> None:
+    def squeeze(self, rows: Tensor, out: Tensor, scratch: Tensor) -> None:
         """Write the bottleneck of rows ``(R, C)``, folded, into `out` ``(n, D, H, g, W, c)``."""
-        y = torch.mm(self.activate(rows, two), self.point.t(), out=one[: out.numel()].view(rows.shape[0], -1))
+        y = matrix_product(self.activate(rows, scratch), self.point.t())
         fold(_maps(y, out), out)
 
     def unsqueeze(
@@ -116,8 +117,8 @@ class _Layer:
         flat = one[: dy.numel()].view(rows.shape[0], -1)
         unfold(dy, _maps(flat, dy))
         a = self.activate(rows, two)
-        weight = torch.mm(flat.t(), a)
-        grad = torch.mm(flat, self.point)
+        weight = matrix_product(flat.t(), a)
+        grad = matrix_product(flat, self.point)
         torch.ops.aten.threshold_backward.grad_input(grad, a, 0, grad_input=grad)
         sums[0] += grad.sum(0)
         sums[1] += torch.mul(grad, rows, out=a).sum(0)
@@ -170,7 +171,7 @@ class _Run:
                 layer.settle(known)
                 for part in parts:
                     place = slice(part.start % room, part.start % room + part.stop - part.start)
-                    layer.squeeze(out[part][..., :stop].flatten(0, 3), bottleneck[place], one, two)
+                    layer.squeeze(out[part][..., :stop].flatten(0, 3), bottleneck[place], two)
                     layer.stage.collect(bottleneck[place], one)
                 layer.stage.settle()
                 new = out[..., stop : stop + layer.outputs]

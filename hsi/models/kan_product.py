@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from hsi.models.bspline import BasisPlanes
 from hsi.models.eager import runs_eagerly
+from hsi.models.matrix_product import matrix_product
 
 CPU_CHUNK, GPU_CHUNK = 1 << 16, 1 << 20
 """Elements expanded at a time: on a CPU a chunk stays in cache, yet calls are few."""
@@ -31,7 +32,7 @@ def runs_chunked(x: Tensor) -> bool:
 
 
 def row_product(x: Tensor, weight: Tensor, grid: Tensor, order: int) -> Tensor:
-    """Expand rows x ``(R, C)`` and multiply them by the weight ``((1 + G + p) * C, out)``, to ``(R, out)``.
+    """Expand rows x ``(R, C)`` and multiply them by the weight ``(out, (1 + G + p) * C)``, to ``(R, out)``.
 
     In the weight C is the faster index. The knots in `grid` ``(C, G + 2p + 1)`` must increase strictly.
     Differentiable once, in x and weight.
@@ -43,7 +44,7 @@ def row_product(x: Tensor, weight: Tensor, grid: Tensor, order: int) -> Tensor:
 def convolution(x: Tensor, weight: Tensor, grid: Tensor, order: int, stride: tuple[int, int, int]) -> Tensor:
     """Expand x ``(N, C, D, H, W)`` and convolve it without padding, to ``(N, out, D', H', W')``.
 
-    The weight is ``(out, (1 + G + p) * C, kD, kH, kW)``, else all is as in `row_product`.
+    The weight is ``(out, (1 + G + p) * C, kD, kH, kW)``; all else is as in `row_product`.
     """
     result: Tensor = _Convolution.apply(x, weight, grid, order, stride)
     return result
@@ -54,10 +55,10 @@ class _RowProduct(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, grid: Tensor, order: int) -> Tensor:
         ctx.save_for_backward(x, weight, grid)
         ctx.order = order
-        y = weight.new_empty(x.shape[0], weight.shape[1])
+        y = weight.new_empty(x.shape[0], weight.shape[0])
         for part, planes in _row_chunks(x, grid, order):
             values = planes.fill(x[part].t().unsqueeze(0)).flatten(0, 2).to(weight.dtype)
-            torch.mm(values.t(), weight, out=y[part])
+            y[part] = matrix_product(values.t(), weight.t())
         return y
 
     @staticmethod
@@ -65,17 +66,16 @@ class _RowProduct(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, weight, grid = ctx.saved_tensors
         grad = grad.contiguous()
+        turned = weight.t().contiguous()
         grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
-        grad_weight = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
+        # In half precision too, the sum over chunks is taken in float32.
+        grad_turned = torch.zeros_like(turned, dtype=torch.promote_types(weight.dtype, torch.float32))
         for part, planes in _row_chunks(x, grid, ctx.order):
             values = planes.fill(x[part].t().unsqueeze(0))
-            flat = values.flatten(0, 2)
-            _add_product(grad_weight, flat.to(weight.dtype), grad[part])
-            _product_into(
-                flat, weight, grad[part].t()
-            )  # the values are spent; their gradient takes their place
-            grad_x[part] = planes.backward(values)[0].t()
-        return grad_x, grad_weight.to(weight.dtype), None, None
+            grad_turned += matrix_product(values.flatten(0, 2).to(weight.dtype), grad[part])
+            grad_values = matrix_product(turned, grad[part].t()).to(values.dtype)
+            grad_x[part] = planes.backward(grad_values.view_as(values))[0].t()
+        return grad_x, grad_turned.t().to(weight.dtype), None, None
 
 
 class _Convolution(torch.autograd.Function):
@@ -118,20 +118,6 @@ class _Convolution(torch.autograd.Function):
                 x[part]
             )
         return grad_x, grad_weight.to(weight.dtype), None, None, None
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    if total.dtype == left.dtype:
-        torch.addmm(total, left, right, out=total)
-    else:  # half precision: products in it, their sum over chunks in float32
-        total += left @ right
-
-
-def _product_into(out: Tensor, left: Tensor, right: Tensor) -> None:
-    if out.dtype == left.dtype:
-        torch.mm(left, right, out=out)
-    else:
-        out.copy_(left @ right)
 
 
 def _row_chunks(x: Tensor, grid: Tensor, order: int) -> Iterator[tuple[slice, BasisPlanes]]:

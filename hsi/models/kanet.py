@@ -154,7 +154,7 @@ class KANConv3d(nn.Module):
         if self.stride != (1, 1, 1):
             x = x[:, :, :: self.stride[0], :: self.stride[1], :: self.stride[2]]
         last = x.permute(0, 2, 3, 4, 1)
-        weight = weight.permute(2, 1, 0).flatten(0, 1)
+        weight = weight.permute(0, 2, 1).flatten(1)
         y = row_product(last.reshape(-1, self.in_channels), weight, self.grid, self.order)
         return y.view(*last.shape[:-1], self.out_channels).permute(0, 4, 1, 2, 3)
 

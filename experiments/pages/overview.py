@@ -1,0 +1,92 @@
+"""Tables over all scenes of an experiment: each model by scheme of split, and what one option changes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from hsi.sweep.significance import against
+from hsi.sweep.table import Cell
+from pages.words import p_words, spread
+
+PLAIN = "-plain"
+"""Ends the label of a model that goes without the options which its protocol adds."""
+SCHEMES = {
+    "random": "Random split",
+    "paper": "The papers' random split",
+    "per-class": "So many pixels of each class",
+    "mask": "Published masks",
+    "disjoint": "Separate areas",
+}
+
+
+def overview(cells: Sequence[Cell]) -> list[str]:
+    """Return one table of mean OA for each scheme, models by scenes; nothing where a scheme has one scene."""
+    lines = []
+    for scheme, title in SCHEMES.items():
+        members = [cell for cell in cells if cell.rows[0]["scheme"] == scheme]
+        places = list(dict.fromkeys((cell.scene, cell.protocol) for cell in members))
+        if len(places) > 1:
+            lines += _table(title, members, places)
+    return lines
+
+
+def _table(title: str, cells: Sequence[Cell], places: list[tuple[str, str]]) -> list[str]:
+    labels = list(dict.fromkeys(cell.label for cell in cells))
+    at = {(cell.scene, cell.protocol, cell.label): cell for cell in cells}
+    rows = {label: [at.get((*place, label)) for place in places] for label in labels}
+    whole = {
+        label: statistics.fmean(cell.mean("oa") for cell in row if cell is not None)
+        for label, row in rows.items()
+        if None not in row
+    }
+    lines = [
+        f"### {title}: OA of all models\n",
+        "| model | " + " | ".join(", ".join(place) for place in places) + " | mean of all |",
+        "|---|" + "--:|" * (len(places) + 1),
+    ]
+    for label in sorted(labels, key=lambda label: (-whole.get(label, -1.0), labels.index(label))):
+        shown = [spread(cell, "oa") if cell else "" for cell in rows[label]]
+        mean = f"{100 * whole[label]:.2f}" if label in whole else ""
+        lines.append(f"| {label} | {' | '.join(shown)} | {mean} |")
+    return [*lines, "", *_together(cells, whole)]
+
+
+def _together(cells: Sequence[Cell], whole: dict[str, float]) -> list[str]:
+    """Say how the best network compares with the best classical model over all scenes."""
+    kinds = {cell.label: cell.kind for cell in cells}
+    networks = [label for label in whole if kinds[label] == "network"]
+    classical = [label for label in whole if kinds[label] == "classical"]
+    if not networks or not classical:
+        return []
+    ours, theirs = max(networks, key=whole.__getitem__), max(classical, key=whole.__getitem__)
+    return [
+        f"Of the models that were run on all scenes: best network {ours}, {100 * whole[ours]:.2f}; best "
+        f"classical model {theirs}, {100 * whole[theirs]:.2f}; difference "
+        f"{100 * (whole[ours] - whole[theirs]):+.2f} points.",
+        "",
+    ]
+
+
+def with_and_without(cells: Sequence[Cell]) -> list[str]:
+    """Return a table of each model beside itself without the options that its protocol adds."""
+    at = {(cell.scene, cell.protocol, cell.label): cell for cell in cells}
+    pairs = [(at.get((*place, label.removesuffix(PLAIN))), cell) for (*place, label), cell in at.items()]
+    both = [(full, plain) for full, plain in pairs if full and plain.label.endswith(PLAIN)]
+    if not both:
+        return []
+    lines = [
+        "### With and without\n",
+        f"A model labelled *{PLAIN.strip('-')}* goes without the options that its protocol adds; the p value "
+        "is of the corrected resampled t-test, not corrected for the number of lines.\n",
+        "| model | scene | protocol | OA without | OA with | difference |",
+        "|---|---|---|--:|--:|--:|",
+    ]
+    for full, plain in both:
+        (verdict,) = against(plain, [full])
+        p = "" if verdict.p != verdict.p else f" (p {p_words(verdict.p)})"
+        lines.append(
+            f"| {full.label} | {full.scene} | {full.protocol} | {spread(plain, 'oa')} | {spread(full, 'oa')} "
+            f"| {100 * verdict.difference:+.2f}{p} |"
+        )
+    return [*lines, ""]

@@ -1,0 +1,16 @@
+"""Scores and p values as the pages write them."""
+
+from __future__ import annotations
+
+from hsi.sweep.table import Cell
+
+
+def spread(cell: Cell, column: str) -> str:
+    """Return mean and sample standard deviation of a score over the runs, x100."""
+    mean, std = cell.mean_and_std(column)
+    return f"{100 * mean:.2f}" if std is None else f"{100 * mean:.2f} ± {100 * std:.2f}"
+
+
+def p_words(p: float) -> str:
+    """Return a p value to three digits."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

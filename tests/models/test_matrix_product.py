@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hsi.models import matrix_product as module
+from hsi.models.matrix_product import matrix_product
+
+LAYOUTS = {
+    "rows": lambda m: m,
+    "columns": lambda m: m.t().contiguous().t(),
+    "part of a larger one": lambda m: torch.cat([m, m], dim=1)[:, : m.shape[1]],
+}
+
+
+def normal(*shape, seed, dtype=torch.float32):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.tuples(*(st.integers(1, 70),) * 3),
+    left=st.sampled_from(sorted(LAYOUTS)),
+    right=st.sampled_from(sorted(LAYOUTS)),
+    seed=st.integers(0, 1000),
+)
+def test_equals_numpy_in_any_layout(sizes, left, right, seed):
+    rows, inner, columns = sizes
+    a, b = normal(rows, inner, seed=seed), normal(inner, columns, seed=seed + 1)
+    expected = a.double().numpy() @ b.double().numpy()
+    ours = matrix_product(LAYOUTS[left](a), LAYOUTS[right](b))
+    assert ours.dtype == torch.float32
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6 * inner)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_is_pytorchs_own_product_without_onednn(dtype, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    monkeypatch.setattr(module, "_onednn", None)
+    a, b = normal(40, 30, seed=1, dtype=dtype), normal(30, 20, seed=2, dtype=dtype)
+    assert torch.equal(matrix_product(a, b), a @ b)
+
+
+@pytest.mark.skipif(not module._has_both(), reason="this PyTorch has one library for products, or none")
+def test_takes_onednn_for_float32_alone(monkeypatch):
+    taken = []
+    monkeypatch.setattr(module, "_onednn", lambda rows, other: taken.append(rows.dtype) or rows @ other.t())
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        matrix_product(normal(4, 3, seed=1, dtype=dtype), normal(3, 2, seed=2, dtype=dtype))
+    assert taken == [torch.float32]
+
+
+def test_float64_keeps_its_digits():
+    a, b = normal(50, 60, seed=1, dtype=torch.float64), normal(60, 40, seed=2, dtype=torch.float64)
+    np.testing.assert_allclose(matrix_product(a, b), a.numpy() @ b.numpy(), rtol=0, atol=1e-12)
+
+
+def test_same_bits_twice():
+    a, b = normal(32, 252, seed=1), normal(2340, 252, seed=2).t()
+    assert torch.equal(matrix_product(a, b), matrix_product(a, b))
