@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from hsi.models.eager import runs_eagerly
 
 
 def matrix_product(left: Tensor, right: Tensor) -> Tensor:
@@ -28,7 +34,56 @@ def _has_both() -> bool:
     return there and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # private, so another PyTorch may drop it
 
 
-def _onednn(rows: Tensor, other: Tensor) -> Tensor:
-    """Return ``rows @ other.t()``; oneDNN packs `other`, so its strides matter little."""
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(rows, other, None, "none", [], "")
+def _onednn(rows: Tensor, other: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``rows @ other.t()``, plus `bias`. oneDNN is hundreds of times slower on rows with gaps."""
+    packed = other if other.is_contiguous() or other.t().is_contiguous() else other.contiguous()
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(rows.contiguous(), packed, bias, "none", [], "")
     return result
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``x @ weight.t() + bias`` as `torch.nn.functional.linear`, by the faster library where it can.
+
+    Differentiable once where it can: in x, weight and bias. Compilers, autocast, other dtypes and devices get
+    PyTorch's own. It is our decision.
+
+    Parameters
+    ----------
+    x
+        ``(..., in)``.
+    weight, bias
+        ``(out, in)`` and ``(out,)`` or None.
+    """
+    plain = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+    if not plain or not _has_both() or not runs_eagerly() or torch.is_autocast_enabled("cpu"):
+        return functional.linear(x, weight, bias)
+    result: Tensor = _Linear.apply(x, weight, bias)
+    return result
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        ctx.save_for_backward(rows, weight)
+        ctx.shape, ctx.biased = x.shape, bias is not None
+        return _onednn(rows, weight, bias).view(*x.shape[:-1], weight.shape[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        rows, weight = ctx.saved_tensors
+        flat = grad.reshape(-1, grad.shape[-1])
+        wants_x, wants_weight, _ = ctx.needs_input_grad
+        grad_x = matrix_product(flat, weight).view(ctx.shape) if wants_x else None
+        # Few numbers, each a sum over all rows: MKL is the faster one at that.
+        grad_weight = flat.t() @ rows if wants_weight else None
+        return grad_x, grad_weight, flat.sum(0) if ctx.biased else None
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` by `linear`: the same parameters and the same function."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``(..., in)`` to ``(..., out)``."""
+        return linear(input, self.weight, self.bias)

@@ -40,6 +40,7 @@ from hsi.errors import ModelError
 from hsi.models.attention import attend, attention_weights
 from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D, PointwiseMixer
 from hsi.models.eager import runs_eagerly
+from hsi.models.matrix_product import Linear, linear
 from hsi.models.registry import register_model
 
 Gate = Literal["token_channel", "token", "scalar"]
@@ -151,9 +152,7 @@ class SpatialSpectralTransformer(nn.Module):
         if self.gate_kind == "scalar":
             return torch.sigmoid(self.gate_logit)
         for_spatial, for_spectral = self.gate.weight.split(self.dim, dim=1)  # spares joining the two branches
-        return torch.sigmoid(
-            F.linear(spatial, for_spatial, self.gate.bias) + F.linear(spectral, for_spectral)
-        )
+        return torch.sigmoid(linear(spatial, for_spatial, self.gate.bias) + linear(spectral, for_spectral))
 
 
 class AxisAttention(nn.Module):
@@ -247,11 +246,11 @@ def _geglu(x: Tensor) -> Tensor:
 
 def _linear(inputs: int, outputs: int, stacked: int = 1) -> nn.Linear:
     """`stacked` linear maps that are computed as one; each is Xavier-uniform on its own, biases are zero."""
-    linear = nn.Linear(inputs, stacked * outputs)
-    for weight in linear.weight.chunk(stacked):
+    made = Linear(inputs, stacked * outputs)
+    for weight in made.weight.chunk(stacked):
         nn.init.xavier_uniform_(weight)
-    nn.init.zeros_(linear.bias)
-    return linear
+    nn.init.zeros_(made.bias)
+    return made
 
 
 def _grid(tokens: Tensor, like: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsi.models import matrix_product as module
-from hsi.models.matrix_product import matrix_product
+from hsi.models.matrix_product import Linear, linear, matrix_product
 
 LAYOUTS = {
     "rows": lambda m: m,
@@ -59,3 +59,43 @@ def test_float64_keeps_its_digits():
 def test_same_bits_twice():
     a, b = normal(32, 252, seed=1), normal(2340, 252, seed=2).t()
     assert torch.equal(matrix_product(a, b), matrix_product(a, b))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.lists(st.integers(0, 9), min_size=0, max_size=3),
+    sizes=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    layout=st.sampled_from(sorted(LAYOUTS)),
+    biased=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_linear_and_its_gradients_equal_numpy(shape, sizes, layout, biased, seed):
+    inputs, outputs = sizes
+    x = normal(*shape, inputs, seed=seed).requires_grad_()
+    weight = LAYOUTS[layout](normal(outputs, inputs, seed=seed + 1)).requires_grad_()
+    bias = normal(outputs, seed=seed + 2).requires_grad_() if biased else None
+    y = linear(x, weight, bias)
+    wanted = normal(*shape, outputs, seed=seed + 3)
+    y.backward(wanted)
+    a, w, g = (t.detach().double().numpy() for t in (x, weight, wanted))
+    near = {"rtol": 1e-5, "atol": 1e-4}
+    np.testing.assert_allclose(y.detach(), a @ w.T + (bias.detach().numpy() if biased else 0), **near)
+    np.testing.assert_allclose(x.grad, g @ w, **near)
+    rows, flat = a.reshape(-1, inputs), g.reshape(-1, outputs)
+    np.testing.assert_allclose(weight.grad, flat.T @ rows, **near)
+    if biased:
+        np.testing.assert_allclose(bias.grad, flat.sum(axis=0), **near)
+
+
+def test_linear_layer_is_pytorchs_under_a_compiler_autocast_and_float64(monkeypatch):
+    layer, x = Linear(6, 4), normal(5, 6, seed=1)
+    plain = torch.nn.Linear(6, 4)
+    plain.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(layer(x), plain(x))
+    monkeypatch.setattr(module, "_onednn", None)
+    assert torch.equal(layer.double()(x.double()), plain.double()(x.double()))
+    layer.float(), plain.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(x), plain(x))
+    with torch.no_grad():
+        assert torch.equal(torch.compile(layer, backend="eager")(x), plain(x))
