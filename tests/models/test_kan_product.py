@@ -1,4 +1,5 @@
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -154,3 +155,26 @@ def test_float32_is_close_to_float64(kernel, padding, make_layer, batch, gradien
     for ours, expected in zip(single, exact, strict=True):
         assert ours.dtype == torch.float32
         assert (ours - expected).norm() < 1e-5 * expected.norm()
+
+
+def test_layers_of_any_size_and_thread_share_memory_without_a_trace(make_layer, batch):
+    layers = [make_layer(2, 3, 1, seed=1), make_layer(3, 2, 3, 1, 1, seed=2), make_layer(2, 3, 1, seed=3)]
+    inputs = [batch(2, 2, 4, 3, 3, seed=1), batch(1, 3, 2, 3, 3, seed=2), batch(3, 2, 5, 2, 2, seed=3)]
+    layers[2].float()
+    inputs[2] = inputs[2].float()
+
+    def alone(number):
+        x = inputs[number].clone().requires_grad_()
+        y = layers[number](x)
+        return y.detach(), *torch.autograd.grad(y.square().sum(), x)
+
+    expected = [alone(number) for number in range(3)]
+    xs = [x.clone().requires_grad_() for x in inputs]
+    ys = [layer(x) for layer, x in zip(layers, xs, strict=True)]  # all forward, then all backward
+    grads = [torch.autograd.grad(y.square().sum(), x)[0] for y, x in reversed(list(zip(ys, xs, strict=True)))]
+    for (y, grad), ours, own in zip(expected, ys, reversed(grads), strict=True):
+        assert torch.equal(y, ours)
+        assert torch.equal(grad, own)
+    with ThreadPoolExecutor(3) as pool:
+        for number, found in enumerate(pool.map(alone, [0, 1, 2] * 4)):
+            assert all(map(torch.equal, found, expected[number % 3]))
