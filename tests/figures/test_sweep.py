@@ -38,6 +38,12 @@ def test_marks_are_where_the_means_are():
     assert [text.get_text() for text in legend.get_texts()] == ["random", "disjoint"]
 
 
+def test_no_axis_goes_far_beyond_all_pixels():
+    panel = draw_sweep([cell("a", "random", "x", 1.0)]).axes[0]
+    left, right = panel.get_xlim()
+    assert left < 100 < right < 100.5
+
+
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
     for name in ("a.svg", "b.svg"):
         save_svg(draw_sweep(CELLS), tmp_path / name, "drawn from x")
