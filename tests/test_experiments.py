@@ -182,6 +182,31 @@ def test_a_changed_result_makes_page_and_figure_stale(tables, tmp_path, capsys):
     assert tables.main(["--check"]) == 1
 
 
+def test_distances_are_counted_over_all_runs_and_shown(tables, tmp_path, small_scene, monkeypatch, capsys):
+    script = load(FOLDER / "distances.py")
+    monkeypatch.setattr(script, "RESULTS", tmp_path / "results")
+    assert script.main([str(tmp_path)]) == 2
+    assert "There is no finished run" in capsys.readouterr().err
+    said = {"dataset": str(small_scene), "scheme": "random", "train": 0.2, "val": 0.1, "patch": 3}
+    made = [
+        hsi.train(model="knn", **said, seed=seed, out=tmp_path / "x" / "random" / "knn" / f"seed{seed}")
+        for seed in (0, 1)
+    ]
+    assert script.main([str(tmp_path / "x")]) == 0
+    with (tmp_path / "results" / "distance-x.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["runs"] for row in rows} == {"2"}
+    assert sum(int(row["pixels"]) for row in rows) == sum(len(run.split.test) for run in made)
+    right = sum(run.metrics["test"]["oa"] * len(run.split.test) for run in made)
+    assert sum(int(row["right"]) for row in rows) == round(right)
+    assert tables.main([]) == 0
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "## Accuracy by distance: x" in page
+    assert "| knn, random | " in page
+    assert (tmp_path / "figures" / "distance-x.svg").is_file()
+    assert tables.main(["--check"]) == 0
+
+
 def test_missing_scenes_are_those_of_the_catalogue(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HSI_DATA", str(tmp_path))
     monkeypatch.setattr("hsi.datasets.locate.default_cache", lambda: tmp_path)

@@ -1,0 +1,56 @@
+"""Write how accurate runs are by the distance to the nearest training pixel, as data for RESULTS.md.
+
+    python experiments/distances.py runs/sweeps/NAME/SCENE [--data-root FOLDER]
+
+The folder is one of `hsi sweep`: SCENE/PROTOCOL/MODEL/seedN. Runs of one model under one protocol are added
+up, pixel by pixel. The result is ``results/distance-SCENE.csv``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+from pages.distance import COLUMNS
+
+import hsi
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the table; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data-root", type=Path)
+    said = parser.parse_args(arguments)
+    finished = sorted(path.parent for path in said.folder.glob("*/*/seed*/metrics.json"))
+    if not finished:
+        print(f"There is no finished run PROTOCOL/MODEL/seedN in '{said.folder}'.", file=sys.stderr)
+        return 2
+    scene = None
+    counted: dict[tuple[str, str, int, int, int | None], list[int]] = {}
+    runs: dict[tuple[str, str], int] = {}
+    for path in finished:
+        run = hsi.open_run(path)
+        scene = scene or run.load_scene(said.data_root)
+        protocol, label = path.parts[-3:-1]
+        runs[protocol, label] = runs.get((protocol, label), 0) + 1
+        for one in hsi.accuracy_by_distance(run, scene):
+            key = (protocol, label, run.config.patch, one.nearest, one.farthest)
+            total = counted.setdefault(key, [0, 0])
+            total[0] += one.pixels
+            total[1] += one.right
+    with (RESULTS / f"distance-{said.folder.name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for (protocol, label, patch, nearest, farthest), (pixels, right) in counted.items():
+            last = "" if farthest is None else farthest
+            writer.writerow((protocol, label, runs[protocol, label], patch, nearest, last, pixels, right))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""The chapter of RESULTS.md on accuracy by the distance to the nearest training pixel, and its figures."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from hsi.figures.distance import draw_distance
+from hsi.files.tables import read_rows
+from hsi.scoring.distance import DistanceBin
+from pages.output import Picture
+
+COLUMNS = ("protocol", "label", "runs", "patch", "nearest", "farthest", "pixels", "right")
+DRAWN = ("densenet3d", "svm")
+"""Models of the figure; the table has all."""
+
+Curves = dict[str, tuple[DistanceBin, ...]]
+
+
+def files(root: Path) -> list[Path]:
+    """Return the files of distances, in the order of their names."""
+    return sorted((root / "results").glob("distance-*.csv"))
+
+
+def figures(root: Path) -> list[Picture]:
+    """Return one figure for each file."""
+    made = []
+    for path in files(root):
+        curves, halves = _read(path)
+        shown = {name: bins for name, bins in curves.items() if name.split(", ")[0] in DRAWN}
+        picture = root / "figures" / f"{path.stem}.svg"
+        made.append(Picture(picture, path, partial(draw_distance, shown or curves, halves)))
+    return made
+
+
+def chapter(root: Path) -> str:
+    """Return the chapter, empty without measurements."""
+    lines = []
+    for path in files(root):
+        curves, _ = _read(path)
+        longest = max(curves.values(), key=len)
+        heads = [_range(one) for one in longest]
+        lines += [
+            f"\n## Accuracy by distance: {path.stem.removeprefix('distance-')}\n",
+            "OA of test pixels by their Chebyshev distance to the nearest training pixel, in pixels; all "
+            "runs of a model under a protocol together, behind each OA the number of pixels. The lines in "
+            "the figure are 95 % intervals (Wilson 1927) as if pixels were independent, which neighbours are "
+            "not.\n",
+            f"![OA against the distance to the nearest training pixel](figures/{path.stem}.svg)\n",
+            "| model, protocol | " + " | ".join(heads) + " |",
+            "|---|" + "--:|" * len(heads),
+        ]
+        for name, bins in sorted(curves.items(), key=lambda item: item[0].split(", ")[::-1]):
+            shown = [_cell(one) for one in bins] + [""] * (len(heads) - len(bins))
+            lines.append(f"| {name} | {' | '.join(shown)} |")
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _cell(one: DistanceBin) -> str:
+    return "" if one.oa is None else f"{100 * one.oa:.1f} ({one.pixels:,})"
+
+
+def _range(one: DistanceBin) -> str:
+    if one.farthest is None:
+        return f"≥ {one.nearest}"
+    return f"{one.nearest}" if one.nearest == one.farthest else f"{one.nearest} to {one.farthest}"
+
+
+def _read(path: Path) -> tuple[Curves, set[int]]:
+    """Return the bins of each model and protocol, and the half-widths of the patches."""
+    curves: dict[str, list[DistanceBin]] = {}
+    halves = set()
+    for row in read_rows(path, COLUMNS, "experiments/distances.py"):
+        last = int(row["farthest"]) if row["farthest"] else None
+        one = DistanceBin(int(row["nearest"]), last, int(row["pixels"]), int(row["right"]))
+        curves.setdefault(f"{row['label']}, {row['protocol']}", []).append(one)
+        halves.add(int(row["patch"]) // 2)
+    return {name: tuple(bins) for name, bins in curves.items()}, halves
