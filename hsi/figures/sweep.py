@@ -77,9 +77,8 @@ def _draw_scene(panel: Axes, cells: Sequence[Cell], scene: str, protocols: Seque
             label=protocol,
         )
     left, right = panel.get_xlim()
-    panel.set_xlim(
-        left, min(right, 100 + 0.03 * (100 - left))
-    )  # room for half a mark, none for more than all
+    # Room for half a mark at 100 %, none for more.
+    panel.set_xlim(left, min(right, 100 + 0.03 * (100 - left)))
     panel.set_yticks(range(len(labels)), labels)
     panel.set_ylim(-0.6, len(labels) - 0.4)
     panel.grid(axis="x", linewidth=0.3, color="0.85")

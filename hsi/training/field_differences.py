@@ -33,15 +33,14 @@ def field_differences(spectra: Tensor, targets: NDArray[np.int64], groups: NDArr
     """
     _, field = np.unique(groups, return_inverse=True)
     _, label = np.unique(targets, return_inverse=True)
-    of_field = torch.from_numpy(field).to(spectra.device)
-    of_class = torch.from_numpy(label).to(spectra.device)
-    class_of_field = torch.zeros(int(field.max()) + 1, dtype=torch.int64, device=spectra.device)
+    of_field, of_class = torch.from_numpy(field), torch.from_numpy(label)
+    class_of_field = torch.zeros(int(field.max()) + 1, dtype=torch.int64)
     class_of_field[of_field] = of_class
-    exact = spectra.double()
+    exact = spectra.cpu().double()  # the same sums on any device
     means, counts = _means(exact, of_field)
     class_means, _ = _means(exact, of_class)
     rows = (means - class_means[class_of_field]) * (counts / len(spectra)).sqrt()[:, None]
-    return rows.to(spectra.dtype)
+    return rows.to(spectra)
 
 
 def _means(spectra: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
