@@ -151,7 +151,8 @@ def _memory(like: Tensor, numbers: int) -> Tensor:
         return like.new_empty(numbers)
     room: Tensor | None = getattr(_kept, "room", None)
     if room is None or room.dtype != like.dtype or room.numel() < numbers:
-        room = _kept.room = like.new_empty(numbers)
+        with torch.inference_mode(False):  # what is made under it cannot be written to outside
+            room = _kept.room = torch.empty(numbers, dtype=like.dtype)
     return room[:numbers]
 
 

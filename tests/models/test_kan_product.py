@@ -178,3 +178,15 @@ def test_layers_of_any_size_and_thread_share_memory_without_a_trace(make_layer, 
     with ThreadPoolExecutor(3) as pool:
         for number, found in enumerate(pool.map(alone, [0, 1, 2] * 4)):
             assert all(map(torch.equal, found, expected[number % 3]))
+
+
+def test_memory_first_used_in_inference_mode_serves_a_training(make_layer, batch):
+    kan_product._kept.room = None
+    layer, x = make_layer(2, 3, 3, 1, 1, seed=1), batch(2, 2, 4, 3, 3, seed=1)
+    with torch.inference_mode():
+        looked = layer(x)
+    found = layer(x)
+    found.sum().backward()
+    with torch.inference_mode():
+        assert torch.equal(layer(x), looked)
+    assert torch.equal(found, looked)

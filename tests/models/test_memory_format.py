@@ -69,6 +69,7 @@ def test_copies_and_pickles_keep_the_format() -> None:
 
 @torch.no_grad()
 def test_compiled_in_one_graph() -> None:
+    torch._dynamo.reset()  # other tests of this process compile the same code, and there is a limit to that
     network = DenseNet3D(8, 3, 7, layers=(1, 1, 1), growth=(4, 4, 4)).eval()
     x = torch.randn(2, 8, 7, 7, generator=torch.Generator().manual_seed(1))
     expected = network(x)
