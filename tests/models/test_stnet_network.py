@@ -41,23 +41,6 @@ def test_trains_at_any_size(bands: int, patch: int) -> None:
         assert parameter.grad.isfinite().all(), name
 
 
-def test_eval_batch_equals_its_samples() -> None:
-    net = small_net(20, 9).double().eval()
-    x = torch.randn(4, 20, 9, 9, dtype=torch.float64)
-    torch.testing.assert_close(net(x), torch.cat([net(sample) for sample in x.split(1)]))
-
-
-def test_traced_and_half_precision_give_the_same_logits() -> None:
-    net = small_net(20, 9).eval()
-    x = torch.randn(2, 20, 9, 9)
-    expected = net(x)
-    traced = torch.compile(net, backend="aot_eager")
-    torch.testing.assert_close(traced(x), expected, rtol=1e-4, atol=1e-4)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = net(x)
-    torch.testing.assert_close(half.float(), expected, rtol=0.1, atol=0.1 * expected.abs().max().item())
-
-
 def test_listed_as_re_implemented() -> None:
     assert model_entry("stnet").provenance == "re-implemented from the description"
 
