@@ -165,7 +165,7 @@ from hsi.datasets.patches import PatchCutter
 
 peak = lambda: 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 rows, cols, bands, patch, batch, wanted = 610, 340, 103, 17, 80, int(sys.argv[1])
-imported = peak()  # of this program alone: Linux starts the count anew at exec
+imported = peak()  # the libraries alone: their size is not ours, and another on each build and machine
 cube = np.zeros((rows, cols, bands), np.float32)
 cube += np.arange(bands, dtype=np.float32)
 regions = np.zeros((rows, cols), np.int8)
@@ -183,12 +183,10 @@ print(imported, peak() - cube.nbytes)
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="the peak of a process is read from Linux's /proc"
 )
-def test_cutting_keeps_within_300_mb_above_the_cube() -> None:
+def test_cutting_needs_75_mb_above_the_cube_and_the_libraries() -> None:
     done = subprocess.run(
         [sys.executable, "-c", MEMORY_PROGRAM, "40000"], capture_output=True, text=True, check=True
     )
     imported, above = (int(n) for n in done.stdout.split())
     assert 40_000 * 17 * 17 * 103 * 4 > 4.7e9  # what all these patches together would need
     assert above - imported < 75e6, f"{(above - imported) / 1e6:.0f} MB beyond the cube and the libraries"
-    if torch.version.cuda is None:  # the libraries of a GPU build alone are larger
-        assert above < 300 * 2**20, f"{above / 1e6:.0f} MB above the cube, all libraries counted in"
