@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scipy import stats
 
 import hsi
 from hsi.sweep.experiment import read_experiment
@@ -20,7 +21,7 @@ from hsi.training.split import split_of
 
 FOLDER = Path(hsi.__file__).resolve().parent.parent / "experiments"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="experiments are only in a checkout")
-NAMES = ("paper_tables", "real_small", "real_full")
+NAMES = ("paper_tables", "real_small", "real_full", "small_scenes", "tuning")
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +90,7 @@ def write(path: Path, scores: dict[tuple[str, ...], list[float]]) -> None:
             (scene,) = elsewhere or ("here",)
             for seed, oa in enumerate(values):
                 row = {
-                    **dict.fromkeys(("oa", "aa", "kappa"), oa),
+                    **dict.fromkeys(("oa", "aa", "kappa", "val_oa"), oa),
                     **dict.fromkeys(("train_pixels", "val_pixels", "test_pixels"), 100),
                     **dict.fromkeys(
                         ("leakage_centre", "leakage_overlap"), 0.9 if protocol == "random" else 0.0
@@ -98,6 +99,7 @@ def write(path: Path, scores: dict[tuple[str, ...], list[float]]) -> None:
                     "protocol": protocol,
                     "scheme": protocol,
                     "label": label,
+                    "model": label.split("-")[0],
                     "kind": kind,
                     "seed": seed,
                     "patch": 7,
@@ -162,6 +164,41 @@ def test_scenes_stand_side_by_side_and_models_beside_their_plain_selves(tables, 
     assert "best network wcnet, 70.00; best classical model svm, 80.00; difference -10.00 points." in page
     assert "### Random split" not in page  # on one scene only, so its table below says it all
     assert "| wcnet | there | disjoint | 50.00 ± 10.00 | 80.00 ± 0.00 | +30.00 (p 0.122) |" in page
+    p, ranks = stats.ttest_rel([0.8, 0.8, 0.8], [0.5, 0.6, 0.4]).pvalue, 0.25  # 2 of 8 signs are so far out
+    assert f"| wcnet | 3 | +30.00 | {p:.3f} | {ranks:.3f} | +30.00 | {p:.3f} | +30.00 | {p:.3f} |" in page
+
+
+def trials(scores: dict[str, list[float]]) -> dict[tuple[str, ...], list[float]]:
+    return {("disjoint", label, "network"): oas for label, oas in scores.items()}
+
+
+def test_a_learning_rate_is_taken_where_every_split_speaks_for_it(tables, tmp_path):
+    (tmp_path / "tuning.toml").write_text(
+        'title = "Rates"\n[defaults]\nlr = 0.001\n[models.kanet]\n[models.kanet-low]\nlr = 0.0005\n'
+        "[models.kanet-high]\nlr = 0.002\n[models.wcnet]\n[models.wcnet-low]\nlr = 0.0005\n"
+    )
+    scores = {
+        "kanet": [0.6, 0.5],
+        "kanet-low": [0.9, 0.49],
+        "kanet-high": [0.61, 0.51],
+        "wcnet": [0.6, 0.5],
+        "wcnet-low": [0.9, 0.5],
+    }
+    write(tmp_path / "results" / "tuning.csv", trials(scores))
+    assert tables.main([]) == 0
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "learning rates 0.0005, 0.001, 0.002 on 2 splits of here" in page
+    assert "| kanet | 90.0, 49.0 | 60.0, 50.0 | 61.0, 51.0 | 0.002 |" in page
+    assert "| wcnet | 90.0, 50.0 | 60.0, 50.0 |  | 0.001 |" in page  # as good on one split is not better
+    assert not (tmp_path / "figures").exists()  # no chapter of test scores
+
+
+def test_the_small_experiment_takes_the_tuned_learning_rates():
+    tuning = load(FOLDER / "pages" / "tuning.py")
+    tried, usual = tuning.read_trials(FOLDER)
+    plan = make_plan(read_experiment(FOLDER / "real_small.toml"))
+    rates = {model: {run.config.lr for run in plan if run.config.model == model} for model in tried}
+    assert rates == {model: {tuning.chosen_rate(of_it, usual)} for model, of_it in tried.items()}
 
 
 def test_a_changed_result_makes_page_and_figure_stale(tables, tmp_path, capsys):

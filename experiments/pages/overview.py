@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from scipy import stats
+
 from hsi.sweep.significance import against
 from hsi.sweep.table import Cell
 from pages.words import p_words, spread
@@ -71,7 +73,7 @@ def _together(cells: Sequence[Cell], whole: dict[str, float]) -> list[str]:
 def with_and_without(cells: Sequence[Cell]) -> list[str]:
     """Return a table of each model beside itself without the options that its protocol adds."""
     at = {(cell.scene, cell.protocol, cell.label): cell for cell in cells}
-    pairs = [(at.get((*place, label.removesuffix(PLAIN))), cell) for (*place, label), cell in at.items()]
+    pairs = [(at.get((cell.scene, cell.protocol, cell.label.removesuffix(PLAIN))), cell) for cell in cells]
     both = [(full, plain) for full, plain in pairs if full and plain.label.endswith(PLAIN)]
     if not both:
         return []
@@ -89,4 +91,38 @@ def with_and_without(cells: Sequence[Cell]) -> list[str]:
             f"| {full.label} | {full.scene} | {full.protocol} | {spread(plain, 'oa')} | {spread(full, 'oa')} "
             f"| {100 * verdict.difference:+.2f}{p} |"
         )
+    return [*lines, "", *_over_all_pairs(both)]
+
+
+def _over_all_pairs(both: Sequence[tuple[Cell, Cell]]) -> list[str]:
+    """Return a table of each model's mean differences over all scenes and splits, with paired tests."""
+    lines = [
+        "All scenes and splits together; *p* is of the paired t-test, *p ranks* of the signed-rank test "
+        "(Wilcoxon 1945). Splits of one scene share pixels, so both overstate certainty.\n",
+        "| model | pairs | test OA | p | p ranks | test AA | p | validation OA | p |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for label in dict.fromkeys(full.label for full, _ in both):
+        pairs = [(full, plain) for full, plain in both if full.label == label]
+        oa, aa, val = (_differences(pairs, column) for column in ("oa", "aa", "val_oa"))
+        if len(oa) > 1:
+            lines.append(
+                f"| {label} | {len(oa)} | {100 * statistics.fmean(oa):+.2f} | {p_words(_paired_t(oa))} "
+                f"| {p_words(float(stats.wilcoxon(oa).pvalue))} "
+                f"| {100 * statistics.fmean(aa):+.2f} | {p_words(_paired_t(aa))} "
+                f"| {100 * statistics.fmean(val):+.2f} | {p_words(_paired_t(val))} |"
+            )
     return [*lines, ""]
+
+
+def _differences(pairs: Sequence[tuple[Cell, Cell]], column: str) -> list[float]:
+    """Return what the first of each pair has more than the second, on each split that both have."""
+    found = []
+    for full, plain in pairs:
+        more, less = full.by_split(column), plain.by_split(column)
+        found += [more[split] - less[split] for split in more if split in less]
+    return found
+
+
+def _paired_t(differences: Sequence[float]) -> float:
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)

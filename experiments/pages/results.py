@@ -14,7 +14,7 @@ from hsi.datasets.toml_files import read_toml
 from hsi.figures.sweep import draw_sweep
 from hsi.sweep.significance import Verdict, against
 from hsi.sweep.table import Cell, best, read_cells
-from pages import cost, distance, growth
+from pages import cost, distance, growth, tuning
 from pages.output import Page, Picture
 from pages.overview import overview, with_and_without
 from pages.words import p_words, spread
@@ -38,7 +38,7 @@ is strict where there are few runs and far more test than training pixels: "no d
 
 def outputs(root: Path) -> list[Page | Picture]:
     """Return the page and its figures, made from the folder of experiments `root`."""
-    measured = {*growth.files(root), *distance.files(root)}
+    measured = {*growth.files(root), *distance.files(root), *tuning.files(root)}
     files = {path.stem: path for path in sorted((root / "results").glob("*.csv")) if path not in measured}
     chapters = {name: read_cells(path) for name, path in files.items()}
     figures = [
@@ -53,7 +53,8 @@ def outputs(root: Path) -> list[Page | Picture]:
 def page(chapters: dict[str, list[Cell]], root: Path) -> str:
     """Return the page; `chapters` are the cells of each experiment in the folder `root`, by its name."""
     tables = "".join(_chapter(name, cells, root) for name, cells in chapters.items() if cells)
-    if not tables + distance.chapter(root):
+    measured = tables + tuning.chapter(root) + distance.chapter(root)
+    if not measured:
         files = ", ".join(
             f"`{path.name}`" for path in sorted(root.glob("*.toml")) if path.name != cost.ASSUMPTIONS
         )
@@ -61,7 +62,7 @@ def page(chapters: dict[str, list[Cell]], root: Path) -> str:
             f"{HEAD}\nNothing has been measured yet: there is no CSV in `results/`. The experiments are "
             f"{files}; run one with `hsi sweep`, then `make tables`.\n"
         )
-    return HEAD + tables + distance.chapter(root)
+    return HEAD + measured
 
 
 def _chapter(name: str, cells: list[Cell], root: Path) -> str:

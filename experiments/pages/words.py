@@ -12,5 +12,7 @@ def spread(cell: Cell, column: str) -> str:
 
 
 def p_words(p: float) -> str:
-    """Return a p value to three digits."""
+    """Return a p value to three digits, nothing where there is none."""
+    if p != p:
+        return ""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
