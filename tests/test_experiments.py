@@ -103,7 +103,8 @@ def write(path: Path, scores: dict[tuple[str, ...], list[float]]) -> None:
                     "kind": kind,
                     "seed": seed,
                     "patch": 7,
-                    "train_seconds": 60,
+                    "train_seconds": 1790,
+                    "test_seconds": 10,
                     "device": "cpu",
                     "cpu": "a CPU",
                 }
@@ -132,6 +133,7 @@ def test_the_page_says_what_the_numbers_say(tables, tmp_path):
     assert tables.main([]) == 0
     page = (tmp_path / "RESULTS.md").read_text()
     assert "## A title" in page
+    assert "Runs: 16, 8.0 hours of training and testing" in page
     assert "higher mean OA than the best baseline in 1 of 2 tables; the test shows it better in 1, " in page
     assert (
         "here: the networks' mean OA is 91.0 to 96.0 under random (90 % leakage); 60.0 under disjoint" in page

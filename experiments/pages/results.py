@@ -21,6 +21,7 @@ from pages.words import p_words, spread
 
 BASELINES = ("baseline", "classical")
 ALPHA = 0.05
+WORK = ("train_seconds", "test_seconds")
 HEAD = """# Results
 
 Written by `make tables` from `results/*.csv`, which `hsi sweep` writes; not edited by hand.
@@ -84,17 +85,19 @@ def _title(path: Path) -> str:
 
 
 def _conditions(cells: Sequence[Cell]) -> str:
-    """Say how many runs there are and what they were made with."""
+    """Say how many runs there are, how long they took by the median of each cell, and what they ran on."""
     rows = [row for cell in cells for row in cell.rows]
 
     def all_of(column: str) -> str:
         return ", ".join(sorted({row[column] for row in rows if row[column]}))
 
+    hours = sum(len(cell.rows) * cell.median(part) for cell in cells for part in WORK) / 3600
     where = all_of("cpu") if {row["device"] for row in rows} == {"cpu"} else all_of("device")
     synthetic = " Generated scenes are among them." if any(row["synthetic"] == "true" for row in rows) else ""
     return (
-        f"Runs: {len(rows)}, on {where} (threads of a run: {all_of('threads')}), hsi {all_of('hsi')}, torch "
-        f"{all_of('torch')}, scikit-learn {all_of('scikit_learn')}, Python {all_of('python')}.{synthetic}"
+        f"Runs: {len(rows)}, {hours:.1f} hours of training and testing one after another, on {where} "
+        f"(threads of a run: {all_of('threads')}), hsi {all_of('hsi')}, torch {all_of('torch')}, "
+        f"scikit-learn {all_of('scikit_learn')}, Python {all_of('python')}.{synthetic}"
     )
 
 
