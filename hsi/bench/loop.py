@@ -32,9 +32,9 @@ STEPS = 4
 def measure_loop(name: str, scale: Scale, setting: Setting) -> dict[str, Any]:
     """Measure an epoch of the real training loop, as many bare steps, and the preparing of batches alone.
 
-    The loop has the defaults of ``--protocol disjoint``: it cuts its patches from the cube, flips and turns
-    them, keeps a running mean of the weights and watches for numbers that are not finite. A bare step is
-    forward, cross-entropy, backward and Adam on one batch that is there already. ``ratio`` is the loop's
+    The loop has the defaults of ``--protocol disjoint``: it cuts its patches from the cube, flips, turns and
+    shifts them, keeps a running mean of the weights and watches for numbers that are not finite. A bare step
+    is forward, cross-entropy, backward and Adam on one batch that is there already. ``ratio`` is the loop's
     patches per second by the bare network's, and ``outside`` the share of the loop's time that goes into
     patches, augmentation and classes.
     """
