@@ -90,6 +90,9 @@ def train(
     label_smoothing: Annotated[
         float | None, option(TRAINING, "Share of each training target spread over all classes evenly.")
     ] = None,
+    dropout: Annotated[
+        float | None, option(TRAINING, "Chance of each feature before the last layer to be zero in training.")
+    ] = None,
     ema: Annotated[
         float | None, option(TRAINING, "Keep a running mean of the weights, with this decay a step; 0: none.")
     ] = None,

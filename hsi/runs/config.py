@@ -63,9 +63,10 @@ class Config:
         that does not fit into memory is taken in pieces whose gradients add up to its own; ``batch = "auto"``
         asks for it, with the batch of the config file, preset or protocol), ``weight_decay``,
         ``class_weights`` (inverse frequency), ``label_smoothing`` (share of each training target that is
-        spread over all classes evenly), ``ema`` (decay a step of the running mean of weights that is
-        validated, kept and tested, less in the first steps; 0: the weights themselves), ``patience`` (epochs
-        without a better validation OA before it stops; 0: never).
+        spread over all classes evenly), ``dropout`` (chance of each feature before the last layer to be zero
+        in a training step), ``ema`` (decay a step of the running mean of weights that is validated, kept and
+        tested, less in the first steps; 0: the weights themselves), ``patience`` (epochs without a better
+        validation OA before it stops; 0: never).
     What it runs on
         ``device``; ``precision`` of matrix products (auto: the quickest that the device trains in),
         ``compile`` (auto: where that saves more time than it takes, which is never on a CPU), ``tune``
@@ -116,6 +117,7 @@ class Config:
     weight_decay: float = 0.0
     class_weights: bool = False
     label_smoothing: float = 0.0
+    dropout: float = 0.0
     ema: float = 0.0
     patience: int = 0
 
@@ -138,7 +140,7 @@ class Config:
         for name in ("spectral_jitter", "field_shift"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} must not be negative; got {getattr(self, name)}.")
-        for name in ("band_drop", "pixel_drop", "label_smoothing"):
+        for name in ("band_drop", "pixel_drop", "label_smoothing", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is a share, from 0 to below 1; got {getattr(self, name)}.")
         if not 0 <= self.ema < 1:

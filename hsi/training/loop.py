@@ -29,6 +29,7 @@ from hsi.runs.device import autocast
 from hsi.training.augmentation import Augmentation
 from hsi.training.average import RunningMean
 from hsi.training.batches import cut_batches
+from hsi.training.dropout import drop_features
 from hsi.training.failures import name_batch, no_memory, not_finite
 from hsi.training.gradient import BatchGradient
 from hsi.training.history import history_csv, history_of, out_of_patience, quality
@@ -56,6 +57,8 @@ class Trainer(Job):
 
     def __post_init__(self) -> None:
         self.device = self.targets.device
+        if self.config.dropout:
+            drop_features(self.model, self.config.dropout)
         self.way = self.ranks.once(self._choose_way)
         called = self.way.of(self.model)
         self.scaler = torch.amp.GradScaler(enabled=self.way.precision == torch.float16)

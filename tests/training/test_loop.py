@@ -32,6 +32,7 @@ EVERYTHING = {
     "band_drop": 0.3,
     "pixel_drop": 0.4,
     "label_smoothing": 0.1,
+    "dropout": 0.3,
     "ema": 0.9,
 }
 
@@ -123,6 +124,7 @@ def test_smoothed_targets_are_those_of_their_definition(settings, tmp_path):
     ("said", "sentence"),
     [
         (["--label-smoothing", "1"], "label_smoothing is a share, from 0 to below 1; got 1.0."),
+        (["--dropout", "1.5"], "dropout is a share, from 0 to below 1; got 1.5."),
         (["--band-drop", "-0.1"], "band_drop is a share, from 0 to below 1; got -0.1."),
         (["--pixel-drop", "nan"], "pixel_drop is a share, from 0 to below 1; got nan."),
         (["--spectral-jitter", "-1"], "spectral_jitter must not be negative; got -1.0."),
