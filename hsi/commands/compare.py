@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -143,8 +144,8 @@ def _classes(comparison: Comparison, pair: Pair) -> Table:
 
 def _reading(comparison: Comparison) -> list[str]:
     """Say what the columns mean, as far as these runs have them."""
-    ratios = [pair.test_to_train for pair in comparison.pairs if pair.splits > 1]
-    starts = any(pair.splits == 1 and pair.runs > 1 for pair in comparison.pairs)
+    ratios = [pair.test_to_train for pair in comparison.pairs]  # NaN without several test parts
+    starts = any(math.isnan(pair.test_to_train) and pair.runs > 1 for pair in comparison.pairs)
     deciding = {pair.decided_by for pair in comparison.pairs}
     lines = []
     if any(ratio <= 1 for ratio in ratios):
@@ -158,7 +159,9 @@ def _reading(comparison: Comparison) -> list[str]:
             "scene; with its interval."
         )
     if starts:
-        lines.append("p runs, one split: paired t-test over random starts; with its interval.")
+        lines.append(
+            "p runs, one split or one test part: paired t-test over random starts; with its interval."
+        )
     lines += [
         "p fields: exact exchange test with connected fields as units, so that neighbours count once.",
         "p pixels: exact McNemar test of OA. Test pixels of one map are spatially correlated, so it "
@@ -174,7 +177,7 @@ def _reading(comparison: Comparison) -> list[str]:
 _BASIS = {
     "splits": "p runs (corrected)",
     "fields and splits": "the larger of p runs and p fields where test pixels outnumber training pixels",
-    "fields and starts": "the larger of p runs and p fields where there is one split",
+    "fields and starts": "the larger of p runs and p fields where there is one split or one test part",
     "fields": "p fields where there is no p runs",
 }
 

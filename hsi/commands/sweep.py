@@ -109,7 +109,7 @@ def sweep(
     with runs_on(engine if todo else "local") as place:
         seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders, engine=place)
         with locked(home) if todo or home.is_dir() else nullcontext() as lock, place.sharing(home):
-            check_options(plan, replace=replace)
+            check_options(plan, replace=replace, chosen=chosen)
             # Another sweep may have been at work until now.
             todo = [run for run in chosen if not is_done(run)]
             skipped = len(chosen) - len(todo)

@@ -110,7 +110,7 @@ def compare(
         alpha=alpha,
         contestants=tuple(contestants),
         pairs=pairs,
-        notes=_notes(pairs, alpha),
+        notes=(*_data_notes(contestants), *_notes(pairs, alpha)),
     )
 
 
@@ -118,6 +118,16 @@ def _verdict(pair: Pair, p: float, alpha: float) -> str:
     if not p <= alpha:  # also where p is NaN
         return "no difference shown"
     return f"{pair.first if pair.differences[pair.metric] > 0 else pair.second} better"
+
+
+def _data_notes(contestants: Sequence[Contestant]) -> list[str]:
+    """Say where contestants saw other data: one label map may go with several cubes."""
+    if len({contestant.dataset for contestant in contestants}) == 1:
+        return []
+    said = ", ".join(f"{contestant.letter} on {contestant.dataset}" for contestant in contestants)
+    return [
+        f"trained on other cubes of one label map ({said}): differences are of networks and data together."
+    ]
 
 
 def _notes(pairs: Sequence[Pair], alpha: float) -> tuple[str, ...]:
@@ -150,6 +160,8 @@ def _limits(pair: Pair, alpha: float) -> list[str]:
         notes.append("all runs differ by the same amount, so that no t-test can be made over them.")
     elif pair.splits == 1:
         notes.append("all runs share one split, so nothing is said about other training pixels.")
+    elif math.isnan(pair.test_to_train):
+        notes.append("all splits test the same pixels, so they count as random starts on one split.")
     if pair.decided_by == "fields and splits":
         notes.append(
             f"there are {pair.test_to_train:.1f} test pixels to a training pixel, for which the t-test "

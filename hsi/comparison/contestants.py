@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import string
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from hsi.datasets.scene import Scene
 from hsi.errors import ConfigError, RunError
+from hsi.runs.config import Config
 from hsi.runs.folder import Run
 from hsi.runs.group import open_runs
 from hsi.scoring import Scores, confusion_matrix
@@ -21,7 +23,12 @@ from hsi.scoring import Scores, confusion_matrix
 Ints = NDArray[np.int64]
 
 SHOWN = ("oa", "aa", "kappa")
-_SAME = ("model", "model_options", "patch")  # what the runs of one contestant must agree in
+# What the runs of one contestant need not agree in: chance, the split and where its files lie, the machine.
+_FREE = (
+    "seed", "fold", "dataset", "labels", "cube_key", "labels_key", "split", "train_mask", "test_mask",
+    "device", "precision", "compile", "tune", "fit_memory", "protocol", "preset",
+)  # fmt: skip
+_SAME = tuple(field.name for field in dataclasses.fields(Config) if field.name not in _FREE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +70,8 @@ class Contestant:
     ----------
     letter
         Short name in tables: "A", "B", ...
-    path, model
-        The folder as it was given; the network's name.
+    path, model, dataset
+        The folder as it was given; the names of the network and of the scene.
     results
         One entry for each run.
     """
@@ -72,6 +79,7 @@ class Contestant:
     letter: str
     path: str
     model: str
+    dataset: str
     results: tuple[Result, ...]
 
     def values(self, metric: str) -> NDArray[np.float64]:
@@ -96,6 +104,7 @@ class Contestant:
             "letter": self.letter,
             "path": self.path,
             "model": self.model,
+            "dataset": self.dataset,
             "runs": [result.path for result in self.results],
             **{metric: {"mean": self.mean(metric), "std": self.std(metric)} for metric in SHOWN},
             "leakage": {figure: self.leakage(figure) for figure in ("centre", "overlap")},
@@ -139,12 +148,11 @@ def open_contestants(
                     )
             _ = run.metrics  # says so now where a run is unfinished, before the scene is loaded
     scene = first.load_scene(data_root)
-    contestants = [
-        Contestant(
-            _letter(number), str(path), runs[0].metrics["model"], tuple(_result(r, scene) for r in runs)
-        )
-        for number, (path, runs) in enumerate(zip(paths, groups, strict=True))
-    ]
+    contestants = []
+    for number, (path, runs) in enumerate(zip(paths, groups, strict=True)):
+        names = {name: runs[0].metrics[name] for name in ("model", "dataset")}
+        results = tuple(_result(run, scene) for run in runs)
+        contestants.append(Contestant(_letter(number), str(path), **names, results=results))
     return contestants, scene
 
 

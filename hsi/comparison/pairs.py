@@ -38,10 +38,11 @@ class Pair:
         "oa", "aa", "kappa" -> mean difference, fractions. Each split counts the same.
     over_runs
         The t-test: over splits where there are several, corrected if `test_to_train` is at most 1; else over
-        the random starts on the one split. NaN where there is one run.
+        the random starts on the one split. Splits that all test the same pixels, as those of a published
+        mask do, count as starts. NaN where there is one run.
     test_to_train, p_corrected
-        With several splits: ``n_test / n_train``, and p of the corrected t-test whatever that ratio. Else
-        NaN.
+        With several splits of different test pixels: ``n_test / n_train``, and p of the corrected t-test
+        whatever that ratio. Else NaN.
     over_fields
         The field test.
     over_pixels, p_pixels
@@ -190,12 +191,18 @@ def _over_runs(matches: Matches, metric: str, alpha: float) -> tuple[TTest, floa
     than training pixels it blows up the interval beyond use; there the plain t-test stands, which speaks of
     other splits of this very scene (splits of other seeds are independent draws of those), and the verdict
     asks the field test as well (our decision).
+
+    Splits of one mask share all of their test pixels, and differ by the validation pixels that are drawn from
+    its training part: the correction, made for test pixels that are drawn anew, has nothing to go by there.
     """
     if len(matches) == 1:
         (of_split,) = matches.values()
         starts = corrected_t_test([_difference(pair, metric) for pair in of_split], alpha=alpha)
         return starts, math.nan, math.nan
     means = [np.mean([_difference(pair, metric) for pair in of_split]) for of_split in matches.values()]
+    tested = [pairs[0][0].pixels for pairs in matches.values()]
+    if all(np.array_equal(tested[0], others) for others in tested[1:]):
+        return corrected_t_test(means, alpha=alpha), math.nan, math.nan
     ratio = float(np.mean([len(pairs[0][0].pixels) / pairs[0][0].trained for pairs in matches.values()]))
     corrected = corrected_t_test(means, test_to_train=ratio, alpha=alpha)
     return corrected if ratio <= 1 else corrected_t_test(means, alpha=alpha), ratio, corrected.p

@@ -24,10 +24,14 @@ def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def spread_of(metrics: Iterable[Mapping[str, Any]], part: str = "test") -> dict[str, dict[str, float | None]]:
-    """Return ``{"oa": {"mean": ..., "std": ...}, ...}`` over the metrics of several runs; fractions."""
+    """Return ``{"oa": {"mean": ..., "std": ...}, ...}`` over the metrics of several runs; fractions.
+
+    A score that has no meaning in some run (kappa, where a fold has one class) has no mean: None.
+    """
     scores = [one[part] for one in metrics]
     made: dict[str, dict[str, float | None]] = {}
     for name in SCORES:
-        mean, std = mean_and_std([score[name] for score in scores])
+        values = [score[name] for score in scores]
+        mean, std = (None, None) if None in values else mean_and_std(values)
         made[name] = {"mean": mean, "std": std}
     return made

@@ -77,6 +77,7 @@ def newest_bench(folders: Iterable[Path], device: str) -> Path | None:
         for path in sorted(folder.glob("bench-*.json")):
             try:
                 machine = json.loads(path.read_text(encoding="utf-8"))["machine"]
+                read_rates(path)  # one that lacks them is as good as none
                 if str(machine["device"]).split()[0] == device:
                     found.append((machine["date"], path))
             except (OSError, ValueError, KeyError, TypeError):

@@ -164,15 +164,18 @@ def check_scenes(plan: Iterable[PlannedRun], data_root: str | Path | None = None
             read_description(Path(dataset), data_root)
 
 
-def check_options(plan: Iterable[PlannedRun], *, replace: bool = False) -> None:
+def check_options(
+    plan: Iterable[PlannedRun], *, replace: bool = False, chosen: Iterable[PlannedRun] | None = None
+) -> None:
     """Make sure that the runs that are there have the options that the experiment asks for now.
 
-    With `replace` those that have others are removed, so that they are trained anew.
+    With `replace` those that have others are removed, so that they are trained anew; but none is where one
+    of them is not among the `chosen` (default: all), since nothing would be trained in its place.
 
     Raises
     ------
     RunError
-        When one has others and `replace` is False.
+        When one has others, and `replace` is False or it is not among the `chosen`.
     """
     changed = []
     for run in plan:
@@ -186,6 +189,15 @@ def check_options(plan: Iterable[PlannedRun], *, replace: bool = False) -> None:
         raise RunError(
             f"'{run.folder}'{more} was trained with other options than the experiment asks for now "
             f"({difference}); --replace trains such runs anew."
+        )
+    anew = None if chosen is None else {run.key for run in chosen}
+    kept = [run for run, _ in changed if anew is not None and run.key not in anew]
+    if kept:
+        more = f" and {len(kept) - 1} more" if len(kept) > 1 else ""
+        raise RunError(
+            f"'{kept[0].folder}'{more} was trained with other options than the experiment asks for now, and "
+            "is not among the runs of --only, so --replace would remove it without training it anew; widen "
+            "--only, or move it away."
         )
     for run, _ in changed:
         shutil.rmtree(run.folder)

@@ -179,7 +179,11 @@ def read_facts(run: PlannedRun) -> Facts:
     RunError
         When a file is missing or damaged.
     """
-    facts: Facts = _read(run.folder / "metrics.json")
+    path = run.folder / "metrics.json"
+    facts: Facts = _read(path)
+    missing = [name for name, kind in _NEEDED.items() if not isinstance(facts.get(name), kind)]
+    if missing:
+        raise RunError(f"'{path}' is damaged (no {missing[0]}); remove its run folder and sweep again.")
     facts["run"] = {
         name: getattr(run, name) for name in ("scene", "protocol", "model", "name", "fingerprint")
     }
@@ -187,6 +191,9 @@ def read_facts(run: PlannedRun) -> Facts:
     facts["config"] = vars(run.config)
     facts["environment"] = _read(run.folder / "environment.json")
     return facts
+
+
+_NEEDED = {"model": str, "device": str, "seconds": dict, "test": dict}  # what is used beside the table
 
 
 def kind_of(facts: Facts) -> str:

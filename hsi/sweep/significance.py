@@ -45,7 +45,7 @@ def against(rival: Cell, networks: Sequence[Cell], column: str = "oa") -> list[V
     for network in networks:
         ours = network.by_split(column)
         common = [split for split in ours if split in theirs]
-        ratio = statistics.fmean(float(test) / float(train) for _, _, train, test in common) if common else 0
+        ratio = statistics.fmean(float(split[-1]) / float(split[-2]) for split in common) if common else 0
         differences = [ours[split] - theirs[split] for split in common]
         tests.append(corrected_t_test(differences, test_to_train=ratio) if common else None)
     nan = float("nan")

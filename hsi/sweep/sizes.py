@@ -56,8 +56,8 @@ class Sizes:
 
     def __init__(self, data_root: str | Path | None = None) -> None:
         self.data_root = data_root
-        self.known: dict[str, SceneSize] = {}
-        self.loaded: dict[str, Scene] = {}
+        self.known: dict[tuple[object, ...], SceneSize] = {}
+        self.loaded: dict[tuple[object, ...], Scene] = {}
         self.macs: dict[tuple[object, ...], int | None] = {}
         self.parts: dict[tuple[object, ...], tuple[int, int]] = {}
 
@@ -84,26 +84,28 @@ class Sizes:
         return min([bands, *(most for most in (config.select_bands, config.pca) if most)])
 
     def _scene(self, config: Config) -> SceneSize:
-        if config.dataset not in self.known:
+        key = _files(config)
+        if key not in self.known:
             entry = find_entry(config.dataset)
             if entry is not None and entry.shape is not None and entry.class_counts:
                 rows, cols, bands = entry.shape
-                self.known[config.dataset] = SceneSize(rows * cols, bands, entry.class_counts)
+                self.known[key] = SceneSize(rows * cols, bands, entry.class_counts)
             else:
                 scene = self._load(config)
-                self.known[config.dataset] = SceneSize(scene.rows * scene.cols, scene.bands, scene.counts)
-        return self.known[config.dataset]
+                self.known[key] = SceneSize(scene.rows * scene.cols, scene.bands, scene.counts)
+        return self.known[key]
 
     def _load(self, config: Config) -> Scene:
-        if config.dataset not in self.loaded:
-            self.loaded[config.dataset] = load_scene(
+        key = _files(config)
+        if key not in self.loaded:
+            self.loaded[key] = load_scene(
                 config.dataset,
                 labels=config.labels,
                 cube_key=config.cube_key,
                 labels_key=config.labels_key,
                 data_root=self.data_root,
             )
-        return self.loaded[config.dataset]
+        return self.loaded[key]
 
     def _parts(self, config: Config, scene: SceneSize) -> tuple[int, int]:
         """Return the training and validation pixels; those of areas and draws as their shares say."""
@@ -115,8 +117,8 @@ class Sizes:
         if config.per_class is not None:
             train = sum(min(config.per_class, count) for count in scene.counts)
             return train, round(scene.labelled * (config.val or 0))
-        names = ("dataset", "scheme", "split", "split_mask", "train_mask", "test_mask", "val")
-        key = tuple(getattr(config, name, None) for name in names)
+        names = ("scheme", "split", "split_mask", "train_mask", "test_mask", "val")
+        key = (*_files(config), *(getattr(config, name, None) for name in names))
         if key not in self.parts:
             split = split_of(config, self._load(config), self.data_root)
             self.parts[key] = (len(split.train), len(split.val))
@@ -129,6 +131,11 @@ class Sizes:
             network = build_with(config.model, features, classes, config.patch, options)
             self.macs[key] = cost_of(network, features, config.patch)["macs"]
         return self.macs[key]
+
+
+def _files(config: Config) -> tuple[object, ...]:
+    """Return what tells scenes apart: one cube may have several label maps."""
+    return config.dataset, config.labels, config.cube_key, config.labels_key
 
 
 def cube_megabytes(scene: SceneSize) -> float:

@@ -13,6 +13,8 @@ from hsi.runs.spread import mean_and_std
 from hsi.sweep.results import COLUMNS
 
 Row = dict[str, str]
+# A model may set split options of its own, and other schemes can come to as many pixels.
+SPLIT = ("scheme", "guard", "split_mask", "seed", "fold", "train_pixels", "test_pixels")
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,9 @@ class Cell:
         """Return the median of a column over the runs."""
         return statistics.median(self.values(column))
 
-    def by_split(self, column: str) -> dict[tuple[str, str, str, str], float]:
-        """Return a column by what fixes the split of a run: seed, fold, and its training and test pixels."""
-        keys = ("seed", "fold", "train_pixels", "test_pixels")
-        return {
-            (row[keys[0]], row[keys[1]], row[keys[2]], row[keys[3]]): number(row[column]) for row in self.rows
-        }
+    def by_split(self, column: str) -> dict[tuple[str, ...], float]:
+        """Return a column by what fixes the split of a run: `SPLIT`, the training and test pixels last."""
+        return {tuple(row[name] for name in SPLIT): number(row[column]) for row in self.rows}
 
 
 def read_cells(path: Path) -> list[Cell]:
@@ -76,9 +75,14 @@ def read_cells(path: Path) -> list[Cell]:
 
 
 def best(cells: Iterable[Cell], kinds: Sequence[str], column: str = "oa") -> Cell | None:
-    """Return the cell of these kinds with the highest mean of a column, or None."""
+    """Return the cell of these kinds with the highest mean of a column, or None.
+
+    Only those with the most runs stand for it: the mean of fewer may be a lucky seed, and has no test.
+    """
+    able = [cell for cell in cells if cell.kind in kinds]
+    most = max((len(cell.rows) for cell in able), default=0)
     return max(
-        (cell for cell in cells if cell.kind in kinds), key=lambda cell: cell.mean(column), default=None
+        (cell for cell in able if len(cell.rows) == most), key=lambda cell: cell.mean(column), default=None
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import ExitStack, suppress
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from hsi.errors import ConfigError, HsiError, InputError, InUseError, RunError
 from hsi.files.atomic import make_folder, write_text
 from hsi.files.signals import signals_wait
 from hsi.models import model_entry
-from hsi.runs.config import Config
+from hsi.runs.config import Config, load_config
 from hsi.runs.folder import Run
 from hsi.runs.repetitions import repetitions
 from hsi.runs.state import RunState, first_difference, run_state
@@ -123,12 +123,12 @@ def _train_group(
     watcher: Watcher,
     ranks: Ranks,
 ) -> list[Run]:
-    wanted = repetitions(settled, range(settled.seed, settled.seed + runs))
+    wanted = ranks.once(lambda: _named(folder, settled, runs))
     ranks.once(lambda: _check(folder, wanted))
     had_group = ranks.once(lambda: is_group(folder))
     where: dict[str, Any] = {"data_root": data_root, "watcher": watcher, "ranks": ranks}
     made = []
-    shared = {name: value for name, value in dataclasses.asdict(settled).items() if value is not None}
+    shared = {name: value for name, value in asdict(settled).items() if value is not None}
     with ExitStack() as stack:
 
         def begin() -> None:
@@ -160,6 +160,21 @@ def _train_group(
     return made
 
 
+def _named(folder: Path, settled: Config, runs: int) -> dict[str, Config]:
+    """Return the options of each run by the name of its folder.
+
+    One seed has ``fold0`` where several have ``seed0-fold0``: what is there keeps its name, since under both
+    names it would be trained twice and count twice.
+    """
+    made: dict[str, Config] = {}
+    for name, config in repetitions(settled, range(settled.seed, settled.seed + runs)).items():
+        fold, both = f"fold{config.fold}", f"seed{config.seed}-fold{config.fold}"
+        other = {fold: both, both: fold}.get(name, name)
+        there = run_state(folder / other) is not RunState.MISSING
+        made[other if there and first_difference(folder / other, config) is None else name] = config
+    return made
+
+
 def _remove_unused(folder: Path, had_group: bool) -> None:
     """Remove a new group in which no run was begun."""
     if not had_group and folder.is_dir() and not any(path.is_dir() for path in folder.iterdir()):
@@ -178,13 +193,18 @@ def _check(folder: Path, wanted: dict[str, Config]) -> None:
         raise RunError(f"'{folder}' holds a single run; choose another --out for a group of runs.")
     if folder.exists() and not is_group(folder) and not _is_empty(folder):
         raise RunError(f"'{folder}' is there already and is not a group of runs; choose another --out.")
-    for name, config in wanted.items():
-        if run_state(folder / name) is not RunState.MISSING:
-            difference = first_difference(folder / name, config)
-            if difference is not None:
-                raise RunError(
-                    f"'{folder / name}' was trained with other options ({difference}); choose another --out."
-                )
+    any_of_them = next(iter(wanted.values()))
+    for path in sorted(folder.glob("*/config.toml")):
+        config = wanted.get(path.parent.name)
+        if config is None:  # of another seed: `hsi compare` takes all that lie here for one network
+            there = load_config(path)
+            fold = there.fold if there.folds == any_of_them.folds else any_of_them.fold
+            config = replace(any_of_them, seed=there.seed, fold=fold)
+        difference = first_difference(path.parent, config)
+        if difference is not None:
+            raise RunError(
+                f"'{path.parent}' was trained with other options ({difference}); choose another --out."
+            )
 
 
 def _is_empty(folder: Path) -> bool:

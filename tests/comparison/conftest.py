@@ -15,15 +15,23 @@ def make_run(small_scene):
     """A function that writes a run folder in which a share of the test pixels is wrong."""
     scene = hsi.load_scene(small_scene)
 
-    def make(folder, *, wrong=0.2, seed=0, split_seed=None, draw=0, train=0.2, val=0.2, model="svm", patch=3):
-        split = hsi.make_split(
-            scene,
-            scheme="random",
-            train=train,
-            val=val,
-            patch=patch,
-            seed=seed if split_seed is None else split_seed,
-        )
+    def make(
+        folder,
+        *,
+        wrong=0.2,
+        seed=0,
+        split_seed=None,
+        draw=0,
+        train=0.2,
+        val=0.2,
+        model="svm",
+        patch=3,
+        masks=None,
+        **options,
+    ):
+        how = {"scheme": "random", "train": train} if masks is None else {"scheme": "mask", "masks": masks}
+        split_seed = seed if split_seed is None else split_seed
+        split = hsi.make_split(scene, **how, val=val, patch=patch, seed=split_seed)
         random = np.random.default_rng([draw, seed])
         predictions, metrics = {}, {}
         for part in ("train", "val", "test"):
@@ -38,7 +46,7 @@ def make_run(small_scene):
         metrics |= {
             "model": model,
             "dataset": scene.name,
-            "scheme": "random",
+            "scheme": how["scheme"],
             "device": "cpu",
             "seed": seed,
             "patch": patch,
@@ -50,7 +58,13 @@ def make_run(small_scene):
         }
         (folder / "metrics.json").write_text(json.dumps(metrics))
         config = Config(
-            model=model, dataset=str(small_scene), seed=seed, patch=patch, scheme="random", train=train
+            model=model,
+            dataset=str(small_scene),
+            seed=seed,
+            patch=patch,
+            scheme=how["scheme"],
+            train=train,
+            **options,
         )
         (folder / "config.toml").write_text(config.to_toml())
         return hsi.open_run(folder)

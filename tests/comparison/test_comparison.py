@@ -71,6 +71,16 @@ def test_limits_are_said_once_for_all_pairs_they_hold_for(make_run, tmp_path):
     assert [note.split(":")[0] for note in notes if "one run each" in note] == ["A - B, A - C, B - C"]
 
 
+def test_other_cubes_of_one_label_map_are_said(make_run, tmp_path):
+    for number, name in enumerate(("one", "two")):
+        make_run(tmp_path / name, draw=number)
+    path = tmp_path / "two" / "metrics.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dataset": "small-raw"}))
+    comparison = hsi.compare(tmp_path / "one", tmp_path / "two")
+    assert "A on small, B on small-raw" in comparison.notes[0]
+    assert [each["dataset"] for each in comparison.as_dict()["contestants"]] == ["small", "small-raw"]
+
+
 @pytest.mark.parametrize(
     ("splits", "words"),
     [

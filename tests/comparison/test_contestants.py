@@ -91,6 +91,16 @@ def test_a_contestant_is_one_network(make_run, tmp_path):
     refused(RunError, "mixes runs with model = 'svm' and 'forest'", tmp_path / "a", tmp_path / "mixed")
 
 
+def test_a_contestant_is_trained_in_one_way(make_run, tmp_path):
+    make_run(tmp_path / "a")
+    make_run(tmp_path / "mixed" / "seed0", lr=0.001, device="cpu")
+    make_run(tmp_path / "mixed" / "seed1", lr=0.01, seed=1)
+    refused(RunError, "mixes runs with lr = 0.001 and 0.01", tmp_path / "a", tmp_path / "mixed")
+    make_run(tmp_path / "moved" / "seed0", device="cpu")
+    make_run(tmp_path / "moved" / "seed1", seed=1)
+    assert len(open_contestants([tmp_path / "a", tmp_path / "moved"])[0][1].results) == 2
+
+
 def test_another_label_map(make_run, tmp_path):
     make_run(tmp_path / "a")
     make_run(tmp_path / "b")

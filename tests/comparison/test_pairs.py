@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import hsi
 from hsi.comparison import combine_by_rank, corrected_t_test, mcnemar, number_fields
 from hsi.comparison.contestants import open_contestants
 from hsi.comparison.pairs import compare_pair
@@ -69,6 +70,24 @@ def test_one_split_with_several_starts(make_run, tmp_path):
     assert np.isnan(pair.p_corrected)
     assert pair.over_runs.p == pytest.approx(corrected_t_test(first.values("oa") - second.values("oa")).p)
     assert (pair.decided_by, pair.p) == ("fields and starts", max(pair.over_runs.p, pair.over_fields.p))
+
+
+def test_splits_of_one_mask_are_starts_not_splits(make_run, small_scene, tmp_path):
+    """Seeds draw other validation pixels, and test the very same ones: no sample of test parts."""
+    labels = hsi.load_scene(small_scene).labels
+    odd = np.indices(labels.shape).sum(axis=0) % 3 == 0
+    masks = {"train": np.where(odd, 0, labels), "test": np.where(odd, labels, 0)}
+    for seed in range(3):
+        make_run(tmp_path / "one" / f"seed{seed}", seed=seed, masks=masks, wrong=0.1)
+        make_run(tmp_path / "two" / f"seed{seed}", seed=seed, masks=masks, wrong=0.3, draw=1)
+    pair, first, second = pair_of(tmp_path)
+    assert pair.splits == 3
+    assert len(first.results[0].pixels) < first.results[0].trained  # few enough for the correction
+    assert np.isnan(pair.test_to_train)
+    assert pair.over_runs.p == pytest.approx(corrected_t_test(first.values("oa") - second.values("oa")).p)
+    assert (pair.decided_by, pair.p) == ("fields and starts", max(pair.over_runs.p, pair.over_fields.p))
+    notes = hsi.compare(tmp_path / "one", tmp_path / "two").notes
+    assert any("test the same pixels" in note for note in notes)
 
 
 def test_a_split_counts_once_however_many_starts_it_has(make_run, tmp_path):

@@ -26,5 +26,8 @@ def test_each_score_of_the_wanted_part():
     spread = spread_of(metrics)
     assert set(spread) == set(SCORES)
     assert spread["aa"] == {"mean": pytest.approx(0.3), "std": pytest.approx(0.02**0.5)}
+    metrics[0]["test"]["kappa"] = None
+    assert spread_of(metrics)["kappa"] == {"mean": None, "std": None}
+    assert spread_of(metrics)["oa"] == spread["oa"]
     with pytest.raises(ValueError, match="no value"):
         mean_and_std([])

@@ -6,10 +6,12 @@ import dataclasses
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from hsi.errors import ConfigError
 from hsi.models import build_model, count_macs
+from hsi.runs.config import Config
 from hsi.sweep.estimate import (
     START_CORE_SECONDS,
     Estimator,
@@ -60,6 +62,7 @@ def test_the_newest_bench_of_the_device_counts(tmp_path):
         (tmp_path / f"bench-{name}.json").write_text(json.dumps(bench(date, device)))
     (tmp_path / "bench-broken.json").write_text("{")
     (tmp_path / "bench-list.json").write_text("[]")
+    (tmp_path / "bench-bare.json").write_text('{"machine": {"date": "2030-01-01", "device": "cpu"}}')
     assert newest_bench([tmp_path], "cpu") == tmp_path / "bench-a.json"
     assert newest_bench([tmp_path / "none"], "cpu") is None
 
@@ -84,6 +87,29 @@ def test_sizes_are_those_of_the_scene_and_the_network(plan):
     classes = len(size.scene.counts)
     assert size.macs == count_macs(build_model("densenet3d", bands=30, classes=classes, patch=7), 30, 7)
     assert Sizes().of(plan[1]).macs is None
+
+
+def test_one_cube_with_two_label_maps_is_two_scenes(plan, tmp_path):
+    """A mask that fits the labels of each, and not those of the other."""
+    labels = np.arange(1, 5).repeat(16).reshape(8, 8)
+    np.save(tmp_path / "cube.npy", np.random.default_rng(0).random((8, 8, 4)))
+    sizes = Sizes()
+    for name, truth in (("four", labels), ("two", (labels + 1) // 2)):
+        even = np.indices(truth.shape).sum(axis=0) % 2 == 0
+        files = {
+            "labels": truth,
+            "train_mask": np.where(even, truth, 0),
+            "test_mask": np.where(even, 0, truth),
+        }
+        for kind, content in files.items():
+            np.save(tmp_path / f"{name}-{kind}.npy", content)
+        said = {kind: str(tmp_path / f"{name}-{kind}.npy") for kind in files}
+        config = Config(
+            model="knn", dataset=str(tmp_path / "cube.npy"), scheme="mask", val=0.1, patch=3, **said
+        )
+        size = sizes.of(dataclasses.replace(plan[1], config=config))
+        assert len(size.scene.counts) == truth.max()
+        assert size.train + size.val == 32
 
 
 def test_finished_runs_are_the_better_source(plan, finish):

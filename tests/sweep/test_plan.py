@@ -122,7 +122,11 @@ def test_changed_options_are_refused_or_replaced(plan, begin, finish):
     with pytest.raises(RunError, match=r"seed0' and 1 more was .*epochs = 1 instead of 9.*--replace"):
         check_options(changed)
     assert plan[0].folder.exists()
-    check_options(changed, replace=True)
+    with pytest.raises(RunError, match=r"svm-spatial/seed0' was .* not among the runs of --only"):
+        check_options(changed, replace=True, chosen=changed[:1])
+    assert plan[0].folder.exists()
+    assert plan[1].folder.exists()
+    check_options(changed, replace=True, chosen=changed[:2])
     assert not plan[0].folder.exists()
     assert not plan[1].folder.exists()
 

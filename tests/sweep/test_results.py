@@ -108,6 +108,9 @@ def test_nan_is_an_empty_cell_and_damage_is_a_sentence(plan, finish):
     (plan[0].folder / "metrics.json").write_text("{")
     with pytest.raises(RunError, match=r"metrics\.json' is damaged"):
         results_csv(plan)
+    (plan[0].folder / "metrics.json").write_text('{"model": "svm"}')
+    with pytest.raises(RunError, match=r"metrics\.json' is damaged \(no device\)"):
+        results_csv(plan)
 
 
 def test_cells_read_back_what_was_written(plan, finish, tmp_path):
@@ -121,9 +124,23 @@ def test_cells_read_back_what_was_written(plan, finish, tmp_path):
     assert mean == pytest.approx(0.6)
     assert std == pytest.approx(0.1 * 2**0.5)
     assert cell.median("train_seconds") == 20
-    assert cell.by_split("oa") == {("0", "", "100", "850"): 0.5, ("1", "", "100", "850"): 0.7}
+    assert cell.by_split("oa") == {
+        ("random", "", "", "0", "", "100", "850"): 0.5,
+        ("random", "", "", "1", "", "100", "850"): 0.7,
+    }
     assert best(cells.values(), ("network",)).label == "densenet3d"
     assert best(cells.values(), ("baseline",)) is None
+
+
+def test_a_lucky_single_run_is_not_the_best(plan, finish, tmp_path):
+    for run in plan:
+        finish(run, oa=0.8)
+    path = tmp_path / "two.csv"
+    write_results(plan, path)
+    whole = [cell for cell in read_cells(path) if cell.label == "densenet3d"]
+    lucky = replace(whole[0], label="lucky", rows=({**whole[0].rows[0], "oa": "0.99"},))
+    assert best([lucky, *whole], ("network",)) is whole[0]
+    assert best([lucky], ("network",)) is lucky
 
 
 def test_another_csv_is_refused(tmp_path: Path):

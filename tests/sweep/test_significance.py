@@ -12,9 +12,12 @@ from hsi.sweep.significance import against
 from hsi.sweep.table import Cell
 
 
-def cell(label, values, seeds=None, train=100, test=300):
+def cell(label, values, seeds=None, train=100, test=300, scheme="random"):
     rows = [
         {
+            "scheme": scheme,
+            "guard": "",
+            "split_mask": "",
             "seed": str(seed),
             "fold": "",
             "train_pixels": str(train),
@@ -53,6 +56,7 @@ def test_only_common_splits_count():
     assert (verdict.splits, verdict.difference) == (1, pytest.approx(0.09))
     assert math.isnan(verdict.p)
     assert not verdict.shown()
-    (verdict,) = against(rival, [cell("a", [0.9, 0.9, 0.9], test=301)])
-    assert verdict.splits == 0
-    assert math.isnan(verdict.difference)
+    for other in ({"test": 301}, {"scheme": "disjoint"}):
+        (verdict,) = against(rival, [cell("a", [0.9, 0.9, 0.9], **other)])
+        assert verdict.splits == 0
+        assert math.isnan(verdict.difference)

@@ -88,6 +88,32 @@ def test_folds_test_every_pixel_once(settings, tmp_path):
     np.testing.assert_array_equal(np.sort(tested), np.flatnonzero(labels))
 
 
+def test_more_seeds_of_folds_keep_the_folds_that_are_there(settings, tmp_path):
+    plain = {name: value for name, value in settings.items() if name not in ("scheme", "train", "val")}
+    plain |= {"model": "knn", "model_options": {}, "scheme": "disjoint", "folds": 2}
+    one = hsi.train_runs(**plain, out=tmp_path / "group")
+    both = hsi.train_runs(**plain, runs=2, out=tmp_path / "group")
+    assert [each.path.name for each in both] == ["fold0", "fold1", "seed1-fold0", "seed1-fold1"]
+    assert [each.path for each in both[:2]] == [each.path for each in one]
+    assert len(open_runs(tmp_path / "group")) == 4  # none counts twice
+    last = hsi.train_runs(**plain, seed=1, out=tmp_path / "group")
+    assert [each.path.name for each in last] == ["seed1-fold0", "seed1-fold1"]
+    assert [each.path for each in resume_runs(tmp_path / "group")] == [each.path for each in last]
+
+
+def test_other_seeds_with_other_options_are_no_part_of_a_group(settings, tmp_path):
+    knn = {**settings, "model": "knn", "model_options": {}}
+    hsi.train_runs(**knn, out=tmp_path / "group")
+    with pytest.raises(RunError, match=r"seed0' was trained with other options \(pca = 0 instead of 2\)"):
+        hsi.train_runs(**knn, pca=2, seed=5, out=tmp_path / "group")
+    folds = {name: value for name, value in knn.items() if name not in ("scheme", "train", "val")}
+    with pytest.raises(RunError, match="seed0' was trained with other options"):
+        hsi.train_runs(**folds, scheme="disjoint", folds=2, out=tmp_path / "group")
+    made = hsi.train_runs(**knn, seed=5, out=tmp_path / "group")
+    assert [each.path.name for each in made] == ["seed5"]
+    assert len(open_runs(tmp_path / "group")) == 2
+
+
 def test_bad_input_is_refused_and_leaves_nothing(settings, tmp_path):
     out = tmp_path / "group"
     with pytest.raises(ConfigError, match="runs must be at least 1"):
