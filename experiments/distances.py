@@ -3,7 +3,8 @@
     python experiments/distances.py runs/sweeps/NAME/SCENE [--data-root FOLDER]
 
 The folder is one of `hsi sweep`: SCENE/PROTOCOL/MODEL/seedN. Runs of one model under one protocol are added
-up, pixel by pixel. The result is ``results/distance-SCENE.csv``.
+up, pixel by pixel. The result is ``results/distance-SCENE.csv``; rows that it has of models with more runs
+elsewhere stay in it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from pages.distance import COLUMNS
 
 import hsi
+from hsi.files.tables import read_rows
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -43,10 +45,17 @@ def main(arguments: list[str]) -> int:
             total = counted.setdefault(key, [0, 0])
             total[0] += one.pixels
             total[1] += one.right
-    with (RESULTS / f"distance-{said.folder.name}.csv").open("w", newline="", encoding="utf-8") as file:
+    table = RESULTS / f"distance-{said.folder.name}.csv"
+    before = read_rows(table, COLUMNS, "experiments/distances.py") if table.is_file() else []
+    kept = [row for row in before if int(row["runs"]) > runs.get((row["protocol"], row["label"]), 0)]
+    fuller = {(row["protocol"], row["label"]) for row in kept}
+    with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
+        writer.writerows([row[name] for name in COLUMNS] for row in kept)
         for (protocol, label, patch, nearest, farthest), (pixels, right) in counted.items():
+            if (protocol, label) in fuller:
+                continue
             last = "" if farthest is None else farthest
             writer.writerow((protocol, label, runs[protocol, label], patch, nearest, last, pixels, right))
     return 0

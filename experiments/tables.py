@@ -16,6 +16,8 @@ from pathlib import Path
 
 from pages import cost, growth, results
 
+from hsi.errors import HsiError
+
 ROOT = Path(__file__).resolve().parent
 
 
@@ -24,7 +26,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="only tell whether they are up to date")
     check = parser.parse_args(arguments).check
-    stale = [made for part in (results, growth, cost) for made in part.outputs(ROOT) if made.is_stale()]
+    try:
+        stale = [made for part in (results, growth, cost) for made in part.outputs(ROOT) if made.is_stale()]
+    except HsiError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
     if not check:
         for made in stale:
             made.write()

@@ -38,21 +38,24 @@ def chapter(root: Path) -> str:
     lines = []
     for path in files(root):
         curves, _ = _read(path)
+        rows = read_rows(path, COLUMNS, "experiments/distances.py")
+        runs = {f"{row['label']}, {row['protocol']}": row["runs"] for row in rows}
         longest = max(curves.values(), key=len)
         heads = [_range(one) for one in longest]
         lines += [
             f"\n## Accuracy by distance: {path.stem.removeprefix('distance-')}\n",
             "OA of test pixels by their Chebyshev distance to the nearest training pixel, in pixels; all "
-            "runs of a model under a protocol together, behind each OA the number of pixels. The lines in "
-            "the figure are 95 % intervals (Wilson 1927) as if pixels were independent, which neighbours are "
-            "not.\n",
+            "runs of a model under a protocol together, behind each OA the number of pixels, each counted in "
+            "every run that tests it; models with other numbers of runs are tested on other pixels. The "
+            "lines in the figure are 95 % intervals (Wilson 1927) as if these were independent, which "
+            "neighbours, and one pixel in several runs, are not: they are too short.\n",
             f"![OA against the distance to the nearest training pixel](figures/{path.stem}.svg)\n",
-            "| model, protocol | " + " | ".join(heads) + " |",
-            "|---|" + "--:|" * len(heads),
+            "| model, protocol | runs | " + " | ".join(heads) + " |",
+            "|---|" + "--:|" * (len(heads) + 1),
         ]
         for name, bins in sorted(curves.items(), key=lambda item: item[0].split(", ")[::-1]):
             shown = [_cell(one) for one in bins] + [""] * (len(heads) - len(bins))
-            lines.append(f"| {name} | {' | '.join(shown)} |")
+            lines.append(f"| {name} | {runs[name]} | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n" if lines else ""
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from scipy import stats
-
+from hsi.comparison import TTest, corrected_t_test, holm
 from hsi.sweep.significance import against
 from hsi.sweep.table import Cell
 from pages.words import p_words, spread
 
 PLAIN = "-plain"
 """Ends the label of a model that goes without the options which its protocol adds."""
+PLUS = "+"
+"""Stands in a label between that of another model and the name of what this one has more."""
 SCHEMES = {
     "random": "Random split",
     "paper": "The papers' random split",
@@ -37,10 +38,14 @@ def _table(title: str, cells: Sequence[Cell], places: list[tuple[str, str]]) -> 
     labels = list(dict.fromkeys(cell.label for cell in cells))
     at = {(cell.scene, cell.protocol, cell.label): cell for cell in cells}
     rows = {label: [at.get((*place, label)) for place in places] for label in labels}
+    most = {
+        place: max(len(cell.rows) for cell in cells if (cell.scene, cell.protocol) == place)
+        for place in places
+    }
     whole = {
         label: statistics.fmean(cell.mean("oa") for cell in row if cell is not None)
         for label, row in rows.items()
-        if None not in row
+        if all(cell and len(cell.rows) == most[place] for cell, place in zip(row, places, strict=True))
     }
     lines = [
         f"### {title}: OA of all models\n",
@@ -65,22 +70,27 @@ def _together(cells: Sequence[Cell], whole: dict[str, float]) -> list[str]:
     return [
         f"Of the models that were run on all scenes: best network {ours}, {100 * whole[ours]:.2f}; best "
         f"classical model {theirs}, {100 * whole[theirs]:.2f}; difference "
-        f"{100 * (whole[ours] - whole[theirs]):+.2f} points.",
+        f"{100 * (whole[ours] - whole[theirs]):+.2f} points, not tested.",
         "",
     ]
 
 
 def with_and_without(cells: Sequence[Cell]) -> list[str]:
-    """Return a table of each model beside itself without the options that its protocol adds."""
+    """Return a table of each model beside itself without an option, as their labels tell."""
     at = {(cell.scene, cell.protocol, cell.label): cell for cell in cells}
-    pairs = [(at.get((cell.scene, cell.protocol, cell.label.removesuffix(PLAIN))), cell) for cell in cells]
-    both = [(full, plain) for full, plain in pairs if full and plain.label.endswith(PLAIN)]
+    both = [
+        (at[place, protocol, full], at[place, protocol, plain])
+        for place, protocol, label in at
+        for full, plain in [_pair(label)]
+        if full and (place, protocol, full) in at and (place, protocol, plain) in at
+    ]
     if not both:
         return []
     lines = [
         "### With and without\n",
-        f"A model labelled *{PLAIN.strip('-')}* goes without the options that its protocol adds; the p value "
-        "is of the corrected resampled t-test, not corrected for the number of lines.\n",
+        f"A model labelled *{PLAIN.strip('-')}* goes without the options that its protocol adds; one "
+        f"labelled *A{PLUS}b* is A with option b. The p value is of the corrected resampled t-test, not "
+        "corrected for the number of lines.\n",
         "| model | scene | protocol | OA without | OA with | difference |",
         "|---|---|---|--:|--:|--:|",
     ]
@@ -94,35 +104,50 @@ def with_and_without(cells: Sequence[Cell]) -> list[str]:
     return [*lines, "", *_over_all_pairs(both)]
 
 
+def _pair(label: str) -> tuple[str, str]:
+    """Return the labels with and without the option that a label tells of; empty ones if it tells of none."""
+    if label.endswith(PLAIN):
+        return label.removesuffix(PLAIN), label
+    base, plus, _ = label.rpartition(PLUS)
+    return (label, base) if plus else ("", "")
+
+
 def _over_all_pairs(both: Sequence[tuple[Cell, Cell]]) -> list[str]:
-    """Return a table of each model's mean differences over all scenes and splits, with paired tests."""
+    """Return a table of each model's mean differences over all scenes, with a test over scenes."""
+    columns = ("oa", "aa", "val_oa")
+    labels = list(dict.fromkeys(full.label for full, _ in both))
+    found = {
+        (label, column): _by_scene([pair for pair in both if pair[0].label == label], column)
+        for label in labels
+        for column in columns
+    }
+    tests = {key: corrected_t_test(list(scenes.values())) for key, scenes in found.items() if scenes}
+    corrected: dict[tuple[str, str], float] = {}
+    for column in columns:
+        keys = [(label, column) for label in labels if (label, column) in tests]
+        corrected |= dict(zip(keys, holm([tests[key].p for key in keys]).tolist(), strict=True))
     lines = [
-        "All scenes and splits together; *p* is of the paired t-test, *p ranks* of the signed-rank test "
-        "(Wilcoxon 1945). Splits of one scene share pixels, so both overstate certainty.\n",
-        "| model | pairs | test OA | p | p ranks | test AA | p | validation OA | p |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "All scenes together: a scene counts once, with the mean over its splits, since splits of one scene "
+        "share pixels. *p* is of the t-test over scenes, after Holm's correction over the lines.\n",
+        "| model | scenes | test OA | p | test AA | p | validation OA | p |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for label in dict.fromkeys(full.label for full, _ in both):
-        pairs = [(full, plain) for full, plain in both if full.label == label]
-        oa, aa, val = (_differences(pairs, column) for column in ("oa", "aa", "val_oa"))
-        if len(oa) > 1:
-            lines.append(
-                f"| {label} | {len(oa)} | {100 * statistics.fmean(oa):+.2f} | {p_words(_paired_t(oa))} "
-                f"| {p_words(float(stats.wilcoxon(oa).pvalue))} "
-                f"| {100 * statistics.fmean(aa):+.2f} | {p_words(_paired_t(aa))} "
-                f"| {100 * statistics.fmean(val):+.2f} | {p_words(_paired_t(val))} |"
-            )
-    return [*lines, ""]
+    for label in labels:
+        cells = [_told(tests.get((label, column)), corrected.get((label, column))) for column in columns]
+        if len(found[label, "oa"]) > 1:
+            lines.append(f"| {label} | {len(found[label, 'oa'])} | {' | '.join(cells)} |")
+    return [*lines, ""] if len(lines) > 3 else []
 
 
-def _differences(pairs: Sequence[tuple[Cell, Cell]], column: str) -> list[float]:
-    """Return what the first of each pair has more than the second, on each split that both have."""
-    found = []
+def _told(test: TTest | None, p: float | None) -> str:
+    return " | " if test is None or p is None else f"{100 * test.mean:+.2f} | {p_words(p)}"
+
+
+def _by_scene(pairs: Sequence[tuple[Cell, Cell]], column: str) -> dict[str, float]:
+    """Return what the first of each pair has more than the second, by scene: the mean over common splits."""
+    found: dict[str, list[float]] = {}
     for full, plain in pairs:
         more, less = full.by_split(column), plain.by_split(column)
-        found += [more[split] - less[split] for split in more if split in less]
-    return found
-
-
-def _paired_t(differences: Sequence[float]) -> float:
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+        found.setdefault(full.scene, []).extend(more[split] - less[split] for split in more if split in less)
+    means = {scene: statistics.fmean(values) for scene, values in found.items() if values}
+    return {scene: mean for scene, mean in means.items() if mean == mean}

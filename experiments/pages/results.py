@@ -31,7 +31,8 @@ points. The same seed gives every model of a table the same split. Leakage: shar
 centre lies in a training patch, and share whose patch has a pixel in common with one. Seconds: median
 time of one training. *vs rival*: difference of OA to the rival, the best baseline of the table, with the
 p value of the corrected resampled t-test (Nadeau and Bengio 2003) after Holm's correction over the
-networks of the table. What is called best is chosen by the same test scores, which flatters it. The test
+networks of the table. What is called best is chosen by the same test scores, which flatters it; models
+with fewer runs than others are not called best, and *vs rival* is on the splits that both have. The test
 is strict where there are few runs and far more test than training pixels: "no difference is shown" is not
 "equal".
 """
@@ -93,10 +94,12 @@ def _conditions(cells: Sequence[Cell]) -> str:
 
     hours = sum(len(cell.rows) * cell.median(part) for cell in cells for part in WORK) / 3600
     where = all_of("cpu") if {row["device"] for row in rows} == {"cpu"} else all_of("device")
+    count = len({row["git_revision"].removesuffix("+changes") for row in rows if row["git_revision"]})
+    revisions = f" at {count} states of its code" if count > 1 else ""
     synthetic = " Generated scenes are among them." if any(row["synthetic"] == "true" for row in rows) else ""
     return (
         f"Runs: {len(rows)}, {hours:.1f} hours of training and testing one after another, on {where} "
-        f"(threads of a run: {all_of('threads')}), hsi {all_of('hsi')}, torch {all_of('torch')}, "
+        f"(threads of a run: {all_of('threads')}), hsi {all_of('hsi')}{revisions}, torch {all_of('torch')}, "
         f"scikit-learn {all_of('scikit_learn')}, Python {all_of('python')}.{synthetic}"
     )
 
@@ -109,12 +112,15 @@ def _findings(groups: dict[tuple[str, str], list[Cell]]) -> list[str]:
     if both:
         ahead = sum(network.mean("oa") > rival.mean("oa") for network, rival, _ in both)
         verdicts = [_verdict_of_best(network, rival, group) for network, rival, group in both]
+        untested = sum(verdict.p != verdict.p for verdict in verdicts)
+        tested = len(verdicts) - untested
         better = sum(verdict.shown(ALPHA) and verdict.difference > 0 for verdict in verdicts)
         worse = sum(verdict.shown(ALPHA) and verdict.difference < 0 for verdict in verdicts)
         sentences.append(
             f"The best network has a higher mean OA than the best baseline in {ahead} of {len(both)} tables; "
             f"the test shows it better in {better}, worse in {worse}, and no difference in "
-            f"{len(both) - better - worse}."
+            f"{tested - better - worse}"
+            + (f"; {untested} have too few runs for a test." if untested else ".")
         )
     classical = [(best(group, ("network",)), best(group, ("classical",))) for group in groups.values()]
     pairs = [(network, rival) for network, rival in classical if network and rival]
@@ -132,8 +138,15 @@ def _leakage_findings(groups: dict[tuple[str, str], list[Cell]]) -> list[str]:
     sentences = []
     for scene in dict.fromkeys(scene for scene, _ in groups):
         parts = []
+        labels = [
+            {cell.label for cell in group if cell.kind == "network"}
+            for (here, _), group in groups.items()
+            if here == scene
+        ]
+        with_networks = [found for found in labels if found]
+        everywhere = set.intersection(*with_networks) if with_networks else set()
         for (here, protocol), group in groups.items():
-            networks = [cell for cell in group if cell.kind == "network"]
+            networks = [cell for cell in group if cell.kind == "network" and cell.label in everywhere]
             if here == scene and networks:
                 leakage = networks[0].mean("leakage_centre")
                 means = [cell.mean("oa") for cell in networks]
@@ -143,7 +156,8 @@ def _leakage_findings(groups: dict[tuple[str, str], list[Cell]]) -> list[str]:
                 f"{_range(low, high)} under {protocol} ({100 * leakage:.0f} % leakage)"
                 for leakage, protocol, low, high in sorted(parts, reverse=True)
             ]
-            sentences.append(f"{scene}: the networks' mean OA is {'; '.join(said)}.")
+            who = "the one network run under all" if len(everywhere) == 1 else f"{len(everywhere)} networks"
+            sentences.append(f"{scene}: the mean OA of {who} is {'; '.join(said)}.")
     return sentences
 
 
@@ -168,13 +182,15 @@ def _table(scene: str, protocol: str, cells: list[Cell]) -> list[str]:
     lines = [
         f"### {scene}, {protocol}\n",
         f"{counts['train']} training, {counts['val']} validation and {counts['test']} test pixels; patch "
-        f"{_span([int(row['patch']) for cell in cells for row in cell.rows])}.\n",
+        f"{_span([int(row['patch']) for cell in cells for row in cell.rows])}{_epochs(cells)}.\n",
         "| model | kind | runs | OA | AA | kappa | leakage: centre, overlap, % | seconds | vs rival |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    top = max(cell.mean("oa") for cell in cells)
+    most = max(len(cell.rows) for cell in cells)
+    top = max(cell.mean("oa") for cell in cells if len(cell.rows) == most)
     for cell in sorted(cells, key=lambda cell: (-cell.mean("oa"), cell.label)):
-        name = f"**{cell.label}**" if cell.mean("oa") == top else cell.label
+        first = len(cell.rows) == most and cell.mean("oa") == top
+        name = f"**{cell.label}**" if first else cell.label
         scores = " | ".join(spread(cell, column) for column in ("oa", "aa", "kappa"))
         leakage = ", ".join(f"{100 * cell.mean(f'leakage_{kind}'):.1f}" for kind in ("centre", "overlap"))
         versus = "rival" if cell is rival else _versus(verdicts.get(cell.label))
@@ -185,6 +201,14 @@ def _table(scene: str, protocol: str, cells: list[Cell]) -> list[str]:
     network = best(cells, ("network",))
     lines += ["", _sentence(network, rival, verdicts), ""] if network and rival else [""]
     return lines
+
+
+def _epochs(cells: Sequence[Cell]) -> str:
+    """Say how long the networks were trained; nothing where there is none."""
+    epochs = [
+        int(row["epochs"]) for cell in cells if cell.kind != "classical" for row in cell.rows if row["epochs"]
+    ]
+    return f"; networks trained for {_span(epochs)} epochs" if epochs else ""
 
 
 def _sentence(network: Cell, rival: Cell, verdicts: dict[str, Verdict]) -> str:

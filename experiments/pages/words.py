@@ -8,6 +8,8 @@ from hsi.sweep.table import Cell
 def spread(cell: Cell, column: str) -> str:
     """Return mean and sample standard deviation of a score over the runs, x100."""
     mean, std = cell.mean_and_std(column)
+    if mean != mean:  # kappa, where the test pixels of a run are of one class
+        return ""
     return f"{100 * mean:.2f}" if std is None else f"{100 * mean:.2f} ± {100 * std:.2f}"
 
 
