@@ -55,7 +55,7 @@ class Config:
         those 8 symmetries). In training only, each patch anew: ``spectral_jitter`` (spread of a random gain,
         and of a random shift of each band, in units of the features: standard deviations of a band, where
         each is scaled), ``field_shift`` (a random shift as between two fields of one class; 1: by as much as
-        the training pixels' fields differ, as the disjoint protocol does), ``band_drop`` (largest share of
+        the training pixels' fields differ), ``band_drop`` (largest share of
         the bands that a run of adjacent ones set to zero takes), ``pixel_drop`` (largest share of the pixels
         round the centre that are set to zero).
     How it learns

@@ -2,8 +2,7 @@
 
 The paper protocol follows the released training code of the networks (6:1:3, Adam 5e-4, batch 80, 80
 epochs, the cosine wave, P = 17, scaling over all pixels). The disjoint protocol and the quick preset are our
-decisions. The disjoint protocol shifts spectra as fields differ (``field_shift``) where its split is one of
-separate areas, for which ``experiments/RESULTS.md`` measures a gain; on other splits nothing is shown.
+decisions.
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
         "lr": 5e-4,
         "schedule": "cosine",
         "augment": True,
-        "field_shift": 1.0,
     },
 }
 PRESETS: dict[str, dict[str, Any]] = {
@@ -178,7 +176,5 @@ def _one_split(options: dict[str, Any], said: Mapping[str, Any]) -> dict[str, An
     if scheme == "disjoint":
         options.setdefault("guard", "mask")
         options["guard"] = options["guard"] or "mask"
-    elif "field_shift" not in said:
-        options.pop("field_shift", None)
     options["scheme"] = None if scheme == "split file" else scheme
     return options

@@ -35,19 +35,6 @@ def test_every_protocol_and_preset_value_can_be_overridden():
     assert config.scale_on == PROTOCOLS["disjoint"]["scale_on"]
 
 
-def test_spectra_are_shifted_by_default_between_separate_areas_only():
-    wanted = PROTOCOLS["disjoint"]["field_shift"]
-    assert wanted > 0
-    assert resolve(BASE).field_shift == wanted
-    assert resolve({**BASE, "folds": 5}).field_shift == wanted
-    assert resolve({**BASE, "field_shift": 0.0}).field_shift == 0
-    assert resolve({**BASE, "protocol": "paper"}).field_shift == 0
-    assert resolve({**BASE, "scheme": "random"}).field_shift == 0
-    assert resolve({**BASE, "split_mask": "dase"}).field_shift == 0
-    assert resolve({**BASE, "scheme": "random", "field_shift": 0.5}).field_shift == 0.5
-    assert resolve({**BASE, "scheme": "random"}, {"field_shift": 0.5}).field_shift == 0.5
-
-
 def test_command_line_wins_over_file_and_file_over_protocol(tmp_path):
     file = {"epochs": 7, "batch": 5, "protocol": "paper"}
     config = resolve({**BASE, "epochs": 2}, file)

@@ -94,7 +94,7 @@ def test_a_run_is_as_a_networks(kind, settings, tmp_path):
 def test_predictions_are_those_of_scikit_learn_on_the_same_features(
     kind, features, scheme, settings, tmp_path
 ):
-    options = {"train": 0.3, "model_options": {"features": features}, "pca": 4, "field_shift": 0.0}
+    options = {"train": 0.3, "model_options": {"features": features}, "pca": 4}
     said = {**settings, "scheme": scheme, **options}
     run = hsi.train(model=kind, **said, out=tmp_path / "run")
     scene, chosen = run.load_scene(), run.metrics["chosen"]
