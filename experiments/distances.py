@@ -17,6 +17,7 @@ from pathlib import Path
 from pages.distance import COLUMNS
 
 import hsi
+from hsi.errors import HsiError
 from hsi.files.tables import read_rows
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -62,4 +63,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except HsiError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_status)

@@ -291,6 +291,20 @@ def test_distances_are_counted_over_all_runs_and_shown(tables, tmp_path, small_s
     assert tables.main(["--check"]) == 0
 
 
+def test_distances_add_up_to_the_scores_of_the_runs():
+    with (FOLDER / "results" / "real_small.csv").open(newline="") as file:
+        scores = [row for row in csv.DictReader(file) if row["scene"] == "indian-mnf"]
+    with (FOLDER / "results" / "distance-indian-mnf.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for protocol, label, runs in {(row["protocol"], row["label"], int(row["runs"])) for row in rows}:
+        bins = [row for row in rows if (row["protocol"], row["label"]) == (protocol, label)]
+        of_it = [row for row in scores if (row["protocol"], row["label"]) == (protocol, label)]
+        assert len(of_it) >= runs, (protocol, label)  # no distances of runs that are in no table
+        if len(of_it) == runs:
+            right = sum(float(row["oa"]) * int(row["test_pixels"]) for row in of_it)
+            assert sum(int(one["right"]) for one in bins) == pytest.approx(right, abs=0.1), (protocol, label)
+
+
 def test_missing_scenes_are_those_of_the_catalogue(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HSI_DATA", str(tmp_path))
     monkeypatch.setattr("hsi.datasets.locate.default_cache", lambda: tmp_path)

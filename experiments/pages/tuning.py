@@ -12,10 +12,10 @@ ABOUT = """
 ## {title}
 
 Every network gets the same tuning budget: {rates} on {splits} splits of {scene} into separate areas
-(`tuning.toml`) that no other table uses. Each cell is the validation OA on each split, x100; test scores
-are not looked at. A rate other than {usual:g} is taken for `real_small.toml` where it is better on every
-split, the best of such rates where there are several. Classical models are tuned on each split's own
-training pixels.
+(`tuning.toml`) that no other table uses, though other splits of this scene, and so its pixels, are in
+tables above. Each cell is the validation OA on each split, x100; test scores are not looked at. A rate
+other than {usual:g} is taken for `real_small.toml` where it is better on every split, the best of such
+rates where there are several. Classical models are tuned on each split's own training pixels.
 """
 
 Trials = dict[str, dict[float, Cell]]

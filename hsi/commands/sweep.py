@@ -36,7 +36,8 @@ def sweep(
         typer.Option(help="Stop after so long; the same command goes on later.", show_default=False),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Train runs anew whose options changed in the file.")
+        bool,
+        typer.Option("--replace", help="Train changed runs anew; drop rows that nobody asks for."),
     ] = False,
     here: Annotated[
         bool,
@@ -77,7 +78,7 @@ def sweep(
     from hsi.sweep.forecast import forecast
     from hsi.sweep.lock import locked
     from hsi.sweep.plan import check_options, check_scenes, make_plan, select
-    from hsi.sweep.results import recorded_rows, write_results
+    from hsi.sweep.results import check_table, recorded_rows, write_results
 
     if max_minutes is not None and not max_minutes > 0:
         raise ConfigError(f"max-minutes must be a positive number, not {max_minutes:g}.")
@@ -110,6 +111,7 @@ def sweep(
         seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders, engine=place)
         with locked(home) if todo or home.is_dir() else nullcontext() as lock, place.sharing(home):
             check_options(plan, replace=replace, chosen=chosen)
+            check_table(plan, table, replace=replace)
             # Another sweep may have been at work until now.
             todo = [run for run in chosen if not is_done(run)]
             skipped = len(chosen) - len(todo)

@@ -137,6 +137,33 @@ def recorded_rows(plan: Iterable[PlannedRun], path: Path) -> dict[str, Row]:
     FileFormatError
         When the file is there but is no such table.
     """
+    known = _known_rows(path)
+    wanted = {run.key: _identity(run) for run in plan}
+    return {key: known[facts] for key, facts in wanted.items() if facts in known}
+
+
+def check_table(plan: Iterable[PlannedRun], path: Path, *, replace: bool = False) -> None:
+    """Make sure that writing the table anew takes no row away, unless `replace` says that it may.
+
+    Raises
+    ------
+    RunError
+        When the table has a run that the plan has not, or has with other options.
+    FileFormatError
+        When the file is there but is no such table.
+    """
+    left_out = _known_rows(path).keys() - {_identity(run) for run in plan}
+    if left_out and not replace:
+        first = "/".join(min(facts[1:] for facts in left_out))
+        more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+        raise RunError(
+            f"'{path}' has a run of '{first}'{more} that the experiment does not ask for now, or not with "
+            "these options; --replace takes such rows away, --results names another table."
+        )
+
+
+def _known_rows(path: Path) -> dict[tuple[str, ...], Row]:
+    """Return the rows of a table by what tells runs apart; none where there is no file."""
     if not path.exists():
         return {}
     try:
@@ -148,9 +175,11 @@ def recorded_rows(plan: Iterable[PlannedRun], path: Path) -> dict[str, Row]:
         raise FileFormatError(
             f"'{path}' is no table of hsi sweep; move it away, or name another by --results."
         )
-    known = {(row["options"], row["scene"], row["protocol"], row["label"]): row for row in rows}
-    wanted = {run.key: (run.fingerprint, run.scene, run.protocol, run.model) for run in plan}
-    return {key: known[facts] for key, facts in wanted.items() if facts in known}
+    return {(row["options"], row["scene"], row["protocol"], row["label"]): row for row in rows}
+
+
+def _identity(run: PlannedRun) -> tuple[str, ...]:
+    return run.fingerprint, run.scene, run.protocol, run.model
 
 
 def write_results(plan: Iterable[PlannedRun], path: Path, finished: dict[str, Row] | None = None) -> None:

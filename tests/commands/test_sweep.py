@@ -79,6 +79,10 @@ def test_a_sweep_makes_runs_a_table_and_names_what_failed(file, capsys):
     Path(file).write_text(text, encoding="utf-8")
     assert run(["sweep", file]) == 2
     assert "epochs = 1 instead of 2" in capsys.readouterr().err
+    shutil.rmtree("runs")
+    assert run(["sweep", file]) == 2  # the table's rows would go, though no folder is there
+    assert "--replace takes such rows away" in capsys.readouterr().err
+    assert Path("results/e.csv").read_bytes() == before
 
 
 def _environment(made: Run) -> str:

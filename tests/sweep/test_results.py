@@ -13,7 +13,7 @@ import pytest
 from hsi.errors import FileFormatError, RunError
 from hsi.sweep.experiment import read_experiment
 from hsi.sweep.plan import make_plan
-from hsi.sweep.results import COLUMNS, read_facts, recorded_rows, results_csv, write_results
+from hsi.sweep.results import COLUMNS, check_table, read_facts, recorded_rows, results_csv, write_results
 from hsi.sweep.table import best, read_cells
 
 
@@ -83,6 +83,21 @@ def test_rows_of_another_machine_stay_while_their_options_do(plan, finish, tmp_p
     longer = experiment_file.read_text().replace("epochs = 1", "epochs = 2")
     experiment_file.write_text(longer)
     assert recorded_rows(make_plan(read_experiment(experiment_file)), path) == {}
+
+
+def test_a_table_is_not_written_where_rows_would_go(plan, finish, tmp_path, experiment_file):
+    path = tmp_path / "x.csv"
+    check_table(plan, path)  # there is none yet
+    for run in plan[:2]:
+        finish(run)
+    write_results(plan, path)
+    check_table(plan, path)
+    others = [run for run in plan if run.key != plan[0].key]
+    with pytest.raises(RunError, match=f"a run of '{plan[0].scene}/{plan[0].protocol}/{plan[0].model}' that"):
+        check_table(others, path)
+    with pytest.raises(RunError, match=r"and 1 more that the experiment does not ask for now.*--replace"):
+        check_table(plan[2:], path)
+    check_table(plan[2:], path, replace=True)
 
 
 def test_a_fingerprint_is_of_the_options_not_of_the_place(plan):
