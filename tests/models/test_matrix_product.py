@@ -7,11 +7,19 @@ from hypothesis import strategies as st
 from hsi.models import matrix_product as module
 from hsi.models.matrix_product import Linear, linear, matrix_product
 
+ORIGINAL = module._is_intel
 LAYOUTS = {
     "rows": lambda m: m,
     "columns": lambda m: m.t().contiguous().t(),
     "part of a larger one": lambda m: torch.cat([m, m], dim=1)[:, : m.shape[1]],
 }
+
+
+@pytest.fixture(autouse=True, scope="module", params=["Intel", "another maker"])
+def maker(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_is_intel", lambda: request.param == "Intel")
+        yield request.param
 
 
 def normal(*shape, seed, dtype=torch.float32):
@@ -43,12 +51,25 @@ def test_is_pytorchs_own_product_without_onednn(dtype, monkeypatch):
 
 
 @pytest.mark.skipif(not module._has_both(), reason="this PyTorch has one library for products, or none")
-def test_takes_onednn_for_float32_alone(monkeypatch):
+def test_takes_onednn_for_float32_alone_and_not_on_intel(maker, monkeypatch):
     taken = []
     monkeypatch.setattr(module, "_onednn", lambda rows, other: taken.append(rows.dtype) or rows @ other.t())
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         matrix_product(normal(4, 3, seed=1, dtype=dtype), normal(3, 2, seed=2, dtype=dtype))
-    assert taken == [torch.float32]
+    assert taken == ([] if maker == "Intel" else [torch.float32])
+
+
+@pytest.mark.parametrize(
+    ("name", "intel"), [("Intel Xeon", True), ("AMD EPYC", False), ("", False), ("GenuineIntel", True)]
+)
+@pytest.mark.parametrize("old", [False, True])
+def test_the_maker_is_known_by_name(name, intel, old, monkeypatch):
+    if old:  # PyTorch without that function
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+        monkeypatch.setattr("platform.processor", lambda: name)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": name}, raising=False)
+    assert ORIGINAL.__wrapped__() is intel
 
 
 def test_float64_keeps_its_digits():
