@@ -2,9 +2,9 @@
 
     python experiments/distances.py runs/sweeps/NAME/SCENE [--data-root FOLDER]
 
-The folder is one of `hsi sweep`: SCENE/PROTOCOL/MODEL/seedN. Runs of one model under one protocol are added
-up, pixel by pixel. The result is ``results/distance-SCENE.csv``; rows that it has of models with more runs
-elsewhere stay in it.
+The folder is one of `hsi sweep`: SCENE/PROTOCOL/MODEL/seedN. The result is
+``results/distance-NAME-SCENE.csv``, for each run and range of distances a row. Rows that it has of runs
+elsewhere stay in it; one may stand for several runs added up, named in its column "runs".
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import hsi
 from hsi.errors import HsiError
 from hsi.files.tables import read_rows
 
+Row = dict[str, str]
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -34,32 +35,38 @@ def main(arguments: list[str]) -> int:
         print(f"There is no finished run PROTOCOL/MODEL/seedN in '{said.folder}'.", file=sys.stderr)
         return 2
     scene = None
-    counted: dict[tuple[str, str, int, int, int | None], list[int]] = {}
-    runs: dict[tuple[str, str], int] = {}
+    rows = []
     for path in finished:
         run = hsi.open_run(path)
         scene = scene or run.load_scene(said.data_root)
-        protocol, label = path.parts[-3:-1]
-        runs[protocol, label] = runs.get((protocol, label), 0) + 1
+        protocol, label, name = path.parts[-3:]
         for one in hsi.accuracy_by_distance(run, scene):
-            key = (protocol, label, run.config.patch, one.nearest, one.farthest)
-            total = counted.setdefault(key, [0, 0])
-            total[0] += one.pixels
-            total[1] += one.right
-    table = RESULTS / f"distance-{said.folder.name}.csv"
-    before = read_rows(table, COLUMNS, "experiments/distances.py") if table.is_file() else []
-    kept = [row for row in before if int(row["runs"]) > runs.get((row["protocol"], row["label"]), 0)]
-    fuller = {(row["protocol"], row["label"]) for row in kept}
+            last = "" if one.farthest is None else str(one.farthest)
+            numbers = (run.config.patch, one.nearest, last, one.pixels, one.right)
+            rows.append(dict(zip(COLUMNS, (protocol, label, name, *map(str, numbers)), strict=True)))
+    folder = said.folder.resolve()
+    table = RESULTS / f"distance-{folder.parent.name}-{folder.name}.csv"
+    recorded = read_rows(table, COLUMNS, "experiments/distances.py") if table.is_file() else []
     with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([row[name] for name in COLUMNS] for row in kept)
-        for (protocol, label, patch, nearest, farthest), (pixels, right) in counted.items():
-            if (protocol, label) in fuller:
-                continue
-            last = "" if farthest is None else farthest
-            writer.writerow((protocol, label, runs[protocol, label], patch, nearest, last, pixels, right))
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(merged(rows, recorded))
     return 0
+
+
+def merged(rows: list[Row], recorded: list[Row]) -> list[Row]:
+    """Return rows of runs here, and recorded ones of runs elsewhere; each run counts once."""
+    here = {(row["protocol"], row["label"], row["runs"]) for row in rows}
+    kept = [row for row in recorded if not _runs(row) <= here]
+    counted = set().union(*map(_runs, kept))
+    new = [row for row in rows if not _runs(row) & counted]
+    return sorted(
+        kept + new, key=lambda row: (row["protocol"], row["label"], row["runs"], int(row["nearest"]))
+    )
+
+
+def _runs(row: Row) -> set[tuple[str, str, str]]:
+    return {(row["protocol"], row["label"], name) for name in row["runs"].split()}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 #   experiments/reproduce.sh NAME [options of hsi sweep]      such as: experiments/reproduce.sh paper_tables
 #
 # NAME is a file experiments/NAME.toml. Scenes are looked for in HSI_DATA; those of the catalogue that are missing
-# are downloaded. What is finished is not trained again, so it can be stopped and started at any time.
+# are downloaded. Every run is trained here, also those whose results the repository has; "git diff experiments"
+# shows then what came out differently. It can be stopped and started again at any time.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -25,5 +26,12 @@ if [[ -n "$missing" ]]; then
     # shellcheck disable=SC2086  # one word a scene
     "$bin/hsi" download $missing
 fi
-"$bin/hsi" sweep "experiments/$name.toml" "$@"
+"$bin/hsi" sweep "experiments/$name.toml" --here "$@"
+for table in experiments/results/distance-"$name"-*.csv; do
+    scene=${table#experiments/results/distance-"$name"-}
+    folder=runs/sweeps/$name/${scene%.csv}
+    if [[ -d $folder ]]; then
+        "$bin/python" experiments/distances.py "$folder"
+    fi
+done
 make --no-print-directory tables

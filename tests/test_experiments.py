@@ -262,49 +262,6 @@ def test_a_changed_result_makes_page_and_figure_stale(tables, tmp_path, capsys):
     assert tables.main(["--check"]) == 1
 
 
-def test_distances_are_counted_over_all_runs_and_shown(tables, tmp_path, small_scene, monkeypatch, capsys):
-    script = load(FOLDER / "distances.py")
-    monkeypatch.setattr(script, "RESULTS", tmp_path / "results")
-    assert script.main([str(tmp_path)]) == 2
-    assert "There is no finished run" in capsys.readouterr().err
-    said = {"dataset": str(small_scene), "scheme": "random", "train": 0.2, "val": 0.1, "patch": 3}
-    made = [
-        hsi.train(model="knn", **said, seed=seed, out=tmp_path / "x" / "random" / "knn" / f"seed{seed}")
-        for seed in (0, 1)
-    ]
-    assert script.main([str(tmp_path / "x")]) == 0
-    with (tmp_path / "results" / "distance-x.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["runs"] for row in rows} == {"2"}
-    assert sum(int(row["pixels"]) for row in rows) == sum(len(run.split.test) for run in made)
-    right = sum(run.metrics["test"]["oa"] * len(run.split.test) for run in made)
-    assert sum(int(row["right"]) for row in rows) == round(right)
-    assert tables.main([]) == 0
-    page = (tmp_path / "RESULTS.md").read_text()
-    assert "## Accuracy by distance: x" in page
-    before = sorted((tmp_path / "results" / "distance-x.csv").read_text().splitlines())
-    shutil.rmtree(tmp_path / "x" / "random" / "knn" / "seed1")  # as on another machine
-    assert script.main([str(tmp_path / "x")]) == 0
-    assert sorted((tmp_path / "results" / "distance-x.csv").read_text().splitlines()) == before
-    assert "| knn, random | " in page
-    assert (tmp_path / "figures" / "distance-x.svg").is_file()
-    assert tables.main(["--check"]) == 0
-
-
-def test_distances_add_up_to_the_scores_of_the_runs():
-    with (FOLDER / "results" / "real_small.csv").open(newline="") as file:
-        scores = [row for row in csv.DictReader(file) if row["scene"] == "indian-mnf"]
-    with (FOLDER / "results" / "distance-indian-mnf.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for protocol, label, runs in {(row["protocol"], row["label"], int(row["runs"])) for row in rows}:
-        bins = [row for row in rows if (row["protocol"], row["label"]) == (protocol, label)]
-        of_it = [row for row in scores if (row["protocol"], row["label"]) == (protocol, label)]
-        assert len(of_it) >= runs, (protocol, label)  # no distances of runs that are in no table
-        if len(of_it) == runs:
-            right = sum(float(row["oa"]) * int(row["test_pixels"]) for row in of_it)
-            assert sum(int(one["right"]) for one in bins) == pytest.approx(right, abs=0.1), (protocol, label)
-
-
 def test_missing_scenes_are_those_of_the_catalogue(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HSI_DATA", str(tmp_path))
     monkeypatch.setattr("hsi.datasets.locate.default_cache", lambda: tmp_path)
@@ -314,11 +271,3 @@ def test_missing_scenes_are_those_of_the_catalogue(tmp_path, monkeypatch, capsys
     assert script.main([str(FOLDER / "real_small.toml")]) == 0
     assert capsys.readouterr().out == ""
     assert script.main([str(tmp_path / "none.toml")]) == 2
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a script for bash")
-def test_reproduce_names_the_experiments():
-    done = subprocess.run([FOLDER / "reproduce.sh", "none"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert all(name in done.stderr for name in NAMES)
-    assert "archive_cost" not in done.stderr  # no experiment

@@ -38,12 +38,11 @@ def chapter(root: Path) -> str:
     lines = []
     for path in files(root):
         curves, _ = _read(path)
-        rows = read_rows(path, COLUMNS, "experiments/distances.py")
-        runs = {f"{row['label']}, {row['protocol']}": row["runs"] for row in rows}
+        runs = _run_counts(path)
         longest = max(curves.values(), key=len)
         heads = [_range(one) for one in longest]
         lines += [
-            f"\n## Accuracy by distance: {path.stem.removeprefix('distance-')}\n",
+            f"\n## Accuracy by distance: {', '.join(path.stem.split('-', 2)[1:])}\n",
             "OA of test pixels by their Chebyshev distance to the nearest training pixel, in pixels; all "
             "runs of a model under a protocol together, behind each OA the number of pixels, each counted in "
             "every run that tests it; models with other numbers of runs are tested on other pixels. The "
@@ -69,13 +68,30 @@ def _range(one: DistanceBin) -> str:
     return f"{one.nearest}" if one.nearest == one.farthest else f"{one.nearest} to {one.farthest}"
 
 
+def _run_counts(path: Path) -> dict[str, int]:
+    """Return how many runs of each model and protocol are added up."""
+    names: dict[str, set[str]] = {}
+    for row in read_rows(path, COLUMNS, "experiments/distances.py"):
+        names.setdefault(_curve(row), set()).update(row["runs"].split())
+    return {curve: len(of_it) for curve, of_it in names.items()}
+
+
 def _read(path: Path) -> tuple[Curves, set[int]]:
-    """Return the bins of each model and protocol, and the half-widths of the patches."""
-    curves: dict[str, list[DistanceBin]] = {}
+    """Return the bins of each model and protocol, all runs added up, and the half-widths of the patches."""
+    counts: dict[str, dict[tuple[int, int | None], tuple[int, int]]] = {}
     halves = set()
     for row in read_rows(path, COLUMNS, "experiments/distances.py"):
-        last = int(row["farthest"]) if row["farthest"] else None
-        one = DistanceBin(int(row["nearest"]), last, int(row["pixels"]), int(row["right"]))
-        curves.setdefault(f"{row['label']}, {row['protocol']}", []).append(one)
+        key = int(row["nearest"]), int(row["farthest"]) if row["farthest"] else None
+        bins = counts.setdefault(_curve(row), {})
+        pixels, right = bins.get(key, (0, 0))
+        bins[key] = pixels + int(row["pixels"]), right + int(row["right"])
         halves.add(int(row["patch"]) // 2)
-    return {name: tuple(bins) for name, bins in curves.items()}, halves
+    curves = {
+        curve: tuple(DistanceBin(*key, *bins[key]) for key in sorted(bins, key=lambda key: key[0]))
+        for curve, bins in counts.items()
+    }
+    return curves, halves
+
+
+def _curve(row: dict[str, str]) -> str:
+    return f"{row['label']}, {row['protocol']}"

@@ -79,6 +79,7 @@ def sweep(
     from hsi.sweep.lock import locked
     from hsi.sweep.plan import check_options, check_scenes, make_plan, select
     from hsi.sweep.results import check_table, recorded_rows, write_results
+    from hsi.sweep.standing import CHANGED, standing
 
     if max_minutes is not None and not max_minutes > 0:
         raise ConfigError(f"max-minutes must be a positive number, not {max_minutes:g}.")
@@ -101,9 +102,18 @@ def sweep(
             raise
         screen.note(str(error))
     if dry_run:
+        words = {run.key: standing(run, elsewhere) for run in chosen}
+        changed = sum(word == CHANGED for word in words.values())
+        if replace:
+            todo = [run for run in chosen if words[run.key] == CHANGED or not is_done(run)]
+        elif changed:
+            screen.note(
+                f"{changed} of {len(chosen)} runs were trained with other options than the experiment asks "
+                "for now; --replace trains them anew."
+            )
         with runs_on(engine if todo else "local") as place:
             seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders, engine=place)
-        _show_plan(chosen, todo, seen, json)
+        _show_plan(chosen, words, todo, seen, json)
         return
     outcome = Outcome()
     home = chosen[0].folder.parents[3]
@@ -129,7 +139,8 @@ def sweep(
             finally:
                 write_results(plan, table)
     if json:
-        screen.print_json(_summary(chosen, outcome, table))
+        words = {run.key: standing(run, elsewhere) for run in chosen}
+        screen.print_json(_summary(chosen, words, outcome, table))
     else:
         _say_outcome(outcome, skipped, table)
     if outcome.failed:
@@ -179,16 +190,21 @@ def _run(
         )
 
 
-def _show_plan(chosen: Sequence[PlannedRun], todo: Sequence[PlannedRun], seen: Forecast, json: bool) -> None:
+def _show_plan(
+    chosen: Sequence[PlannedRun],
+    words: dict[str, str],
+    todo: Sequence[PlannedRun],
+    seen: Forecast,
+    json: bool,
+) -> None:
     from hsi.commands import screen
     from hsi.commands.sweep_progress import in_words
 
-    states = {run.key: run.state.value if run in todo else "done" for run in chosen}
     if json:
         screen.print_json(
             {
                 "runs": [
-                    {"run": run.key, "state": states[run.key], "seconds": seen.seconds(run)} for run in chosen
+                    {"run": run.key, "state": words[run.key], "seconds": seen.seconds(run)} for run in chosen
                 ],
                 "todo": len(todo),
                 "workers": seen.workers.count,
@@ -199,7 +215,7 @@ def _show_plan(chosen: Sequence[PlannedRun], todo: Sequence[PlannedRun], seen: F
         )
         return
     rows = [
-        [run.key, states[run.key], "-" if (took := seen.seconds(run)) is None else in_words(took)]
+        [run.key, words[run.key], "-" if (took := seen.seconds(run)) is None else in_words(took)]
         for run in chosen
     ]
     columns = [("run", False), ("state", False), ("about", True)]
@@ -225,9 +241,11 @@ def _say_outcome(outcome: Outcome, skipped: int, table: Path) -> None:
         out.print(f"Results: {table}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _summary(chosen: Sequence[PlannedRun], outcome: Outcome, table: Path) -> dict[str, Any]:
+def _summary(
+    chosen: Sequence[PlannedRun], words: dict[str, str], outcome: Outcome, table: Path
+) -> dict[str, Any]:
     return {
-        "runs": [{"run": run.key, "folder": str(run.folder), "state": run.state.value} for run in chosen],
+        "runs": [{"run": run.key, "folder": str(run.folder), "state": words[run.key]} for run in chosen],
         "done": [run.key for run in outcome.done],
         "failed": [{"run": run.key, "reason": reason} for run, reason in outcome.failed],
         "left": [run.key for run in outcome.left],

@@ -71,18 +71,32 @@ def test_a_sweep_makes_runs_a_table_and_names_what_failed(file, capsys):
     assert run(["sweep", file, "--only", "demo/random/tiny"]) == 0
     assert "Runs: 0 made; 2 done before." in capsys.readouterr().out
     assert Path("results/e.csv").read_bytes() == before
+    assert _states(["sweep", file, "--only", "demo/random/tiny", "--json"], capsys) == ["elsewhere"] * 2
     assert run(["sweep", file, "--only", "demo/random/tiny", "--here", "--dry-run"]) == 0
     assert "2 runs, 2 to do" in capsys.readouterr().out
     shutil.move("elsewhere", "runs/sweeps/e/demo/random/tiny")
 
     text = TEXT.replace("epochs = 1", "epochs = 2")
     Path(file).write_text(text, encoding="utf-8")
+    dry = ["sweep", file, "--dry-run", "--json"]
+    assert _states(dry, capsys) == ["changed"] * 3
+    assert run(["sweep", file, "--dry-run", "--replace"]) == 0
+    assert "3 runs, 3 to do" in capsys.readouterr().out
+    assert run(["sweep", file, "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert "3 runs, 1 to do" in shown.out
+    assert "3 of 3 runs were trained with other options" in shown.err
     assert run(["sweep", file]) == 2
     assert "epochs = 1 instead of 2" in capsys.readouterr().err
     shutil.rmtree("runs")
     assert run(["sweep", file]) == 2  # the table's rows would go, though no folder is there
     assert "--replace takes such rows away" in capsys.readouterr().err
     assert Path("results/e.csv").read_bytes() == before
+
+
+def _states(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert run(words) == 0
+    return [each["state"] for each in json.loads(capsys.readouterr().out)["runs"]]
 
 
 def _environment(made: Run) -> str:
