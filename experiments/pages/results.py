@@ -221,7 +221,9 @@ def _sentence(network: Cell, rival: Cell, verdicts: dict[str, Verdict]) -> str:
         return f"{said}. Too few common runs for a test."
     direction = "better" if verdict.difference > 0 else "worse"
     what = f"The network is {direction}" if verdict.shown(ALPHA) else "No difference is shown"
-    return f"{said}. {what} (p {p_words(verdict.p)}, {verdict.splits} splits)."
+    # Runs on a mask test the same pixels: the correction is then too strict, and errs on the careful side.
+    of = "runs on one mask" if all(row["split_mask"] for row in network.rows) else "splits"
+    return f"{said}. {what} (p {p_words(verdict.p)}, {verdict.splits} {of})."
 
 
 def _versus(verdict: Verdict | None) -> str:
