@@ -66,7 +66,7 @@ def draw_distance(curves: Mapping[str, Sequence[DistanceBin]], half_widths: Iter
         above.grid(axis="y", color="0.9", linewidth=0.5)
         above.set_axisbelow(True)
         below.set_ylabel("Pixels (%)")
-        below.set_xlabel("Chebyshev distance to the nearest training pixel (px)")
+        below.set_xlabel("Distance to the nearest training pixel (px)")
         below.set_xticks(range(len(names)), names)
         below.set_xlim(-0.5, len(names) - 0.5)
         figure.legend(
