@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pages.distance import COLUMNS
 
 import hsi
 from hsi.errors import HsiError
+from hsi.files.atomic import write_text
 from hsi.files.tables import read_rows
 
 Row = dict[str, str]
@@ -47,10 +49,11 @@ def main(arguments: list[str]) -> int:
     folder = said.folder.resolve()
     table = RESULTS / f"distance-{folder.parent.name}-{folder.name}.csv"
     recorded = read_rows(table, COLUMNS, "experiments/distances.py") if table.is_file() else []
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(merged(rows, recorded))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(merged(rows, recorded))
+    write_text(table, text.getvalue())
     return 0
 
 

@@ -26,7 +26,7 @@ def figures(root: Path) -> list[Picture]:
     """Return one figure for each file."""
     made = []
     for path in files(root):
-        curves, halves = _read(path)
+        curves, halves, _ = _read(path)
         shown = {name: bins for name, bins in curves.items() if name.split(", ")[0] in DRAWN}
         picture = root / "figures" / f"{path.stem}.svg"
         made.append(Picture(picture, path, partial(draw_distance, shown or curves, halves)))
@@ -37,8 +37,7 @@ def chapter(root: Path) -> str:
     """Return the chapter, empty without measurements."""
     lines = []
     for path in files(root):
-        curves, _ = _read(path)
-        runs = _run_counts(path)
+        curves, _, runs = _read(path)
         longest = max(curves.values(), key=len)
         heads = [_range(one) for one in longest]
         lines += [
@@ -54,7 +53,7 @@ def chapter(root: Path) -> str:
         ]
         for name, bins in sorted(curves.items(), key=lambda item: item[0].split(", ")[::-1]):
             shown = [_cell(one) for one in bins] + [""] * (len(heads) - len(bins))
-            lines.append(f"| {name} | {runs[name]} | {' | '.join(shown)} |")
+            lines.append(f"| {name} | {len(runs[name])} | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n" if lines else ""
 
 
@@ -68,21 +67,16 @@ def _range(one: DistanceBin) -> str:
     return f"{one.nearest}" if one.nearest == one.farthest else f"{one.nearest} to {one.farthest}"
 
 
-def _run_counts(path: Path) -> dict[str, int]:
-    """Return how many runs of each model and protocol are added up."""
-    names: dict[str, set[str]] = {}
-    for row in read_rows(path, COLUMNS, "experiments/distances.py"):
-        names.setdefault(_curve(row), set()).update(row["runs"].split())
-    return {curve: len(of_it) for curve, of_it in names.items()}
-
-
-def _read(path: Path) -> tuple[Curves, set[int]]:
-    """Return the bins of each model and protocol, all runs added up, and the half-widths of the patches."""
+def _read(path: Path) -> tuple[Curves, set[int], dict[str, set[str]]]:
+    """Return, all runs of a model and protocol added up, bins, half-widths of patches and names of runs."""
     counts: dict[str, dict[tuple[int, int | None], tuple[int, int]]] = {}
     halves = set()
+    runs: dict[str, set[str]] = {}
     for row in read_rows(path, COLUMNS, "experiments/distances.py"):
         key = int(row["nearest"]), int(row["farthest"]) if row["farthest"] else None
-        bins = counts.setdefault(_curve(row), {})
+        curve = f"{row['label']}, {row['protocol']}"
+        runs.setdefault(curve, set()).update(row["runs"].split())
+        bins = counts.setdefault(curve, {})
         pixels, right = bins.get(key, (0, 0))
         bins[key] = pixels + int(row["pixels"]), right + int(row["right"])
         halves.add(int(row["patch"]) // 2)
@@ -90,8 +84,4 @@ def _read(path: Path) -> tuple[Curves, set[int]]:
         curve: tuple(DistanceBin(*key, *bins[key]) for key in sorted(bins, key=lambda key: key[0]))
         for curve, bins in counts.items()
     }
-    return curves, halves
-
-
-def _curve(row: dict[str, str]) -> str:
-    return f"{row['label']}, {row['protocol']}"
+    return curves, halves, runs

@@ -77,6 +77,16 @@ class PlannedRun:
         """How far its folder has come."""
         return run_state(self.folder)
 
+    def changed_option(self) -> str | None:
+        """Return in words where the options in its folder differ from its own, or None.
+
+        Raises
+        ------
+        ConfigError
+            When the options in its folder cannot be read.
+        """
+        return None if self.state is RunState.MISSING else first_difference(self.folder, self.config)
+
 
 def make_plan(experiment: Experiment, root: Path = RUNS) -> list[PlannedRun]:
     """Return the runs of an experiment: everything with the first seed first, so that a table comes early.
@@ -177,12 +187,7 @@ def check_options(
     RunError
         When one has others, and `replace` is False or it is not among the `chosen`.
     """
-    changed = []
-    for run in plan:
-        if run.state is not RunState.MISSING:
-            difference = first_difference(run.folder, run.config)
-            if difference is not None:
-                changed.append((run, difference))
+    changed = [(run, difference) for run in plan if (difference := run.changed_option()) is not None]
     if changed and not replace:
         run, difference = changed[0]
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from hsi.runs.state import RunState, first_difference
+from hsi.runs.state import RunState
 from hsi.sweep.plan import PlannedRun
 
 CHANGED = "changed"
@@ -25,4 +25,4 @@ def standing(run: PlannedRun, recorded: Container[str] = ()) -> str:
     """
     if run.state is RunState.MISSING:
         return ELSEWHERE if run.key in recorded else run.state.value
-    return CHANGED if first_difference(run.folder, run.config) is not None else run.state.value
+    return run.state.value if run.changed_option() is None else CHANGED
