@@ -44,7 +44,7 @@ bench-table: setup
 # Rewrites the pages of experiments/ and their figures from experiments/results: RESULTS.md (hsi sweep), GROWTH.md
 # (hsi bench --growth), COST.md (hsi bench, and archive_cost.toml).
 tables: setup
-	$(BIN)/python experiments/tables.py
+	$(BIN)/python -m experiments.tables
 
 setup: $(VENV)/.ready
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hsi.bench.report import conditions, loop_sentence, milliseconds, number, pipeline_sentence
+from hsi.bench.summary import conditions, loop_sentence, milliseconds, number, pipeline_sentence
 
 ROOT = Path(__file__).resolve().parent.parent
 START = "<!-- measured by hsi bench; written by make bench-table -->"

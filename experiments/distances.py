@@ -1,6 +1,6 @@
 """Write how accurate runs are by the distance to the nearest training pixel, as data for RESULTS.md.
 
-    python experiments/distances.py runs/sweeps/NAME/SCENE [--data-root FOLDER]
+    python -m experiments.distances runs/sweeps/NAME/SCENE [--data-root FOLDER]
 
 The folder is one of `hsi sweep`: SCENE/PROTOCOL/MODEL/seedN. The result is
 ``results/distance-NAME-SCENE.csv``, for each run and range of distances a row. Rows that it has of runs
@@ -15,12 +15,11 @@ import io
 import sys
 from pathlib import Path
 
-from pages.distance import COLUMNS
-
 import hsi
+from experiments.pages.distance import COLUMNS
 from hsi.errors import HsiError
-from hsi.files.atomic import write_text
-from hsi.files.tables import read_rows
+from hsi.io.files import write_text
+from hsi.io.text import read_rows
 
 Row = dict[str, str]
 RESULTS = Path(__file__).resolve().parent / "results"

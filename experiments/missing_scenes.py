@@ -1,6 +1,6 @@
 """Print the benchmark scenes of an experiment whose files are not on this machine, one a line.
 
-python experiments/missing_scenes.py experiments/paper_tables.toml
+python -m experiments.missing_scenes experiments/paper_tables.toml
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from hsi.datasets import is_on_disk
-from hsi.datasets.catalogue import find_entry
+from hsi.datasets.catalogue.entries import find_entry
 from hsi.errors import InputError
 from hsi.sweep.experiment import read_experiment
 
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
         (path,) = arguments
         experiment = read_experiment(path)
     except ValueError:
-        print("usage: python experiments/missing_scenes.py EXPERIMENT.toml", file=sys.stderr)
+        print("usage: python -m experiments.missing_scenes EXPERIMENT.toml", file=sys.stderr)
         return 2
     except InputError as error:
         print(error, file=sys.stderr)

@@ -21,7 +21,7 @@ shift
 
 make --no-print-directory setup
 bin=${VENV:-.venv}/bin
-missing=$("$bin/python" experiments/missing_scenes.py "experiments/$name.toml")
+missing=$("$bin/python" -m experiments.missing_scenes "experiments/$name.toml")
 if [[ -n "$missing" ]]; then
     # shellcheck disable=SC2086  # one word a scene
     "$bin/hsi" download $missing
@@ -31,7 +31,7 @@ for table in experiments/results/distance-"$name"-*.csv; do
     scene=${table#experiments/results/distance-"$name"-}
     folder=runs/sweeps/$name/${scene%.csv}
     if [[ -d $folder ]]; then
-        "$bin/python" experiments/distances.py "$folder"
+        "$bin/python" -m experiments.distances "$folder"
     fi
 done
 make --no-print-directory tables

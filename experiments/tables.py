@@ -1,10 +1,10 @@
 """Write the pages of this folder and their figures from measured data.
 
-    python experiments/tables.py            # writes
-    python experiments/tables.py --check    # ends with status 1 where a page or a figure is stale
+    python -m experiments.tables            # writes
+    python -m experiments.tables --check    # ends with status 1 where a page or a figure is stale
 
 RESULTS.md comes from ``results/NAME.csv`` of `hsi sweep` and ``results/distance-*.csv`` of distances.py,
-GROWTH.md from ``results/growth-*.csv`` of `hsi bench --growth`, COST.md from ``archive_cost.toml`` and
+GROWTH.md from ``results/growth-*.csv`` of ``python -m benchmarks.growth``, COST.md from ``archive_cost.toml`` and
 ``results/bench-*.json`` of `hsi bench`. Every number and every sentence is computed from these files.
 """
 
@@ -14,8 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pages import cost, growth, results
-
+from experiments.pages import cost, growth, results
 from hsi.errors import HsiError
 
 ROOT = Path(__file__).resolve().parent

@@ -14,12 +14,11 @@ if TYPE_CHECKING:
     from hsi.comparison import Comparison, compare
     from hsi.datasets import Scene, Split, load_scene, make_split, register_scene
     from hsi.errors import HsiError, InputError
+    from hsi.inference.run import Run, accuracy_by_distance, open_run
+    from hsi.inference.scene_map import SceneMap, map_scene
     from hsi.models import build_model, register_model
-    from hsi.runs.distance import accuracy_by_distance
-    from hsi.runs.folder import Run, open_run
-    from hsi.runs.whole_scene import SceneMap, map_scene
     from hsi.scoring import Scores, score
-    from hsi.training import Watcher, resume, train, train_runs
+    from hsi.training import Callback, resume, train, train_runs
 
 _HOMES = {
     "Comparison": "hsi.comparison",
@@ -33,19 +32,20 @@ _HOMES = {
     "InputError": "hsi.errors",
     "build_model": "hsi.models",
     "register_model": "hsi.models",
-    "accuracy_by_distance": "hsi.runs.distance",
-    "Run": "hsi.runs.folder",
-    "open_run": "hsi.runs.folder",
-    "SceneMap": "hsi.runs.whole_scene",
-    "map_scene": "hsi.runs.whole_scene",
+    "accuracy_by_distance": "hsi.inference.run",
+    "Run": "hsi.inference.run",
+    "open_run": "hsi.inference.run",
+    "SceneMap": "hsi.inference.scene_map",
+    "map_scene": "hsi.inference.scene_map",
     "Scores": "hsi.scoring",
     "score": "hsi.scoring",
-    "Watcher": "hsi.training",
+    "Callback": "hsi.training",
     "resume": "hsi.training",
     "train": "hsi.training",
     "train_runs": "hsi.training",
 }
 __all__ = [
+    "Callback",
     "Comparison",
     "HsiError",
     "InputError",
@@ -54,7 +54,6 @@ __all__ = [
     "SceneMap",
     "Scores",
     "Split",
-    "Watcher",
     "accuracy_by_distance",
     "build_model",
     "compare",
@@ -70,7 +69,7 @@ __all__ = [
     "train_runs",
 ]
 _SUBPACKAGES = (
-    "comparison", "datasets", "explain", "figures", "mapping", "models", "report", "runs", "scoring",
+    "comparison", "datasets", "explain", "figures", "inference", "models", "report", "runs", "scoring",
     "training",
 )  # fmt: skip
 

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="experiments are onl
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    module = importlib.import_module("distances")
+    monkeypatch.syspath_prepend(str(FOLDER.parent))
+    module = importlib.import_module("experiments.distances")
     (tmp_path / "results").mkdir()
     monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
     return module
@@ -27,8 +27,8 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 
 @pytest.fixture
 def chapter(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module("pages.distance")
+    monkeypatch.syspath_prepend(str(FOLDER.parent))
+    return importlib.import_module("experiments.pages.distance")
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import hsi
+from benchmarks.growth.points import PLACE, GrowthFile, Point, points_csv
 from hsi.bench import Scale, Setting
-from hsi.bench.growth_points import PLACE, GrowthFile, Point, points_csv
-from hsi.bench.map import _macs_of_map
-from hsi.datasets.toml_files import read_toml
+from hsi.bench.pipelines import _macs_of_map
 from hsi.errors import ConfigError
-from hsi.mapping.blocks import SceneBlocks
-from hsi.models.cost import count_macs
+from hsi.inference.tiles import SceneBlocks
+from hsi.io.text import read_toml
+from hsi.models.registry import count_macs
 
 FOLDER = Path(hsi.__file__).resolve().parent.parent / "experiments"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="experiments are only in a checkout")
@@ -39,8 +39,8 @@ HOW = {"scenes": 10, "rows": 100, "cols": 50, "bands": 12, "bytes_a_value": 2, "
 
 
 def page_module(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module(f"pages.{name}")
+    monkeypatch.syspath_prepend(str(FOLDER.parent))
+    return importlib.import_module(f"experiments.pages.{name}")
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_measured_gpu_takes_the_place_of_the_estimate(root, cost):
 
 def test_the_slowest_part_is_the_bottleneck(archive, root):
     here = archive.Archive(archive.read_assumptions(root / "archive_cost.toml"))
-    job = archive.Job(here, "wcnet", 1000, None, archive.Range(1, 1), False)
+    job = archive.TrainingJob(here, "wcnet", 1000, None, archive.Range(1, 1), False)
     reading, writing = 5000 * 24 / 1e9, 5000 / 0.5e9
     assert job.seconds_a_scene(5000.0) == pytest.approx(
         {"computing": 1.0, "reading": reading, "writing": writing}

@@ -17,7 +17,7 @@ import hsi
 from hsi.sweep.experiment import read_experiment
 from hsi.sweep.plan import check_scenes, make_plan
 from hsi.sweep.results import COLUMNS
-from hsi.training.split import split_of
+from hsi.training.inputs import split_of
 
 FOLDER = Path(hsi.__file__).resolve().parent.parent / "experiments"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="experiments are only in a checkout")
@@ -26,7 +26,7 @@ NAMES = ("paper_tables", "real_small", "real_full", "small_scenes", "tuning", "r
 
 @pytest.fixture(autouse=True)
 def own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER))  # as for a script that is started there
+    monkeypatch.syspath_prepend(str(FOLDER.parent))  # as for a script that is started there
 
 
 def load(path: Path) -> ModuleType:
@@ -264,7 +264,7 @@ def test_a_changed_result_makes_page_and_figure_stale(tables, tmp_path, capsys):
 
 def test_missing_scenes_are_those_of_the_catalogue(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HSI_DATA", str(tmp_path))
-    monkeypatch.setattr("hsi.datasets.locate.default_cache", lambda: tmp_path)
+    monkeypatch.setattr("hsi.datasets.catalogue.locate.cache_folder", lambda: tmp_path)
     script = load(FOLDER / "missing_scenes.py")
     assert script.main([str(FOLDER / "paper_tables.toml")]) == 0
     assert capsys.readouterr().out.split() == ["IN", "UP", "KSC"]

@@ -15,7 +15,7 @@ from torture import faults
 
 
 class ForkedPopen:
-    """``python -m hsi ...`` as a fork of this process, with what `hsi.sweep.child` uses of a process.
+    """``python -m hsi ...`` as a fork of this process, with what `hsi.sweep.execute` uses of a process.
 
     Its number is written into `numbers`, so that the torture finds the runs of a sweep that was killed.
     """

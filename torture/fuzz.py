@@ -31,7 +31,7 @@ from torture.fuzz_worker import MOST_SECONDS, Failure, damaged, put, scratch, wo
 _PATIENCE = 4 * MOST_SECONDS  # for the alarm, which waits for native code to return
 _STARTING = 180  # seconds
 
-Job = tuple[str, int, int]
+TrainingContext = tuple[str, int, int]
 
 
 @dataclass
@@ -62,8 +62,8 @@ def fuzz(
 
 
 def _one_process(
-    jobs: list[Job], seed: int, runs: Path, outcomes: dict[str, Outcome], told: Told
-) -> list[Job]:
+    jobs: list[TrainingContext], seed: int, runs: Path, outcomes: dict[str, Outcome], told: Told
+) -> list[TrainingContext]:
     """Let a process do jobs until it ends or has to be ended; return what is left of them."""
     context = multiprocessing.get_context("spawn")
     place = context.Array("q", [-1, -1, 0, 0])

@@ -88,8 +88,8 @@ def _arrays() -> Iterator[Target]:
 def _read_arrays(file: str) -> Read:
     def read(folder: Path) -> None:
         from hsi.datasets import load_scene
-        from hsi.datasets.readers import list_arrays, read_array, read_facts
-        from hsi.datasets.unlabelled import load_unlabelled
+        from hsi.datasets.formats.readers import list_arrays, read_array, read_facts
+        from hsi.datasets.load import load_unlabelled
 
         path = folder / file
         in_turn(
@@ -116,7 +116,7 @@ def _read_masks(folder: Path) -> None:
 def _shapes() -> Iterator[Target]:
     def drawn(file: str) -> Read:
         def read(folder: Path) -> None:
-            from hsi.datasets.vector_labels import draw_labels
+            from hsi.datasets.labels.rasterize import draw_labels
 
             size = (fuzz_seeds.ROWS, fuzz_seeds.COLS)
             in_turn(
@@ -169,7 +169,7 @@ def _texts() -> Iterator[Target]:
 
 
 def _runs(work: Path) -> Iterator[Target]:
-    from hsi.runs.folder import Run
+    from hsi.inference.run import Run
 
     cube, labels, _ = fuzz_seeds.crop()
     path = fuzz_run.train_small(work, cube, labels)
@@ -178,15 +178,15 @@ def _runs(work: Path) -> Iterator[Target]:
     network, optimiser, generators = _trainer_parts(sound)
 
     def config(folder: Path) -> None:
-        from hsi.runs.config import load_config
+        from hsi.config import load_config
 
         load_config(folder / "config.toml").to_toml()
 
     def metrics(folder: Path) -> None:
         from rich.console import Console
 
-        from hsi.commands import results
-        from hsi.commands.group_table import group_table
+        from hsi.commands import screen as results
+        from hsi.commands.screen import group_table
 
         run = Run(folder)
         console = Console(file=open("/dev/null", "w"), width=140)  # noqa: SIM115
@@ -202,13 +202,13 @@ def _runs(work: Path) -> Iterator[Target]:
         draw_curves(Run(folder).history, kept=0)
 
     def split(folder: Path) -> None:
-        from hsi.datasets.split import Split
+        from hsi.datasets.splits.indices import Split
 
         found = Split.load(folder / "split.npz")
         assert found.counts
 
     def predictions(folder: Path) -> None:
-        from hsi.runs.predictions import load_predictions
+        from hsi.runs.run_files import load_predictions
 
         load_predictions(folder, sound.split.counts)
 

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-from hsi.datasets import catalogue
-from hsi.datasets.catalogue import SceneEntry, SceneFile, list_scenes
+from hsi.datasets.catalogue import entries as catalogue
+from hsi.datasets.catalogue.entries import SceneEntry, SceneFile, list_scenes
 
 NAME = "torture"
 CHUNK, PAUSE_S = 1 << 15, 0.004

@@ -205,7 +205,7 @@ class Sweep(Scenario):
     @contextmanager
     def ready(self) -> Iterator[Scenario]:
         """Let sweeps fork their runs."""
-        from hsi.sweep import child
+        from hsi.sweep import execute as child
 
         ForkedPopen.numbers = self.shared / "numbers"
         real = child.subprocess

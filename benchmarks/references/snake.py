@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hsi.models.snake_templates import SnakeTemplates
+from hsi.models.sgdscnet import SnakeTemplates
 
 AXES = "dhw"
 

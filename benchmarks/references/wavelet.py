@@ -42,8 +42,8 @@ class StridedWaveletConv3d(nn.Module):
         for parts, size in zip(reversed(bands), reversed(sizes), strict=True):
             if above is not None:
                 split = parts.unflatten(1, (-1, 8))
-                joined = torch.cat([(split[:, :, 0] + above).unsqueeze(2), split[:, :, 1:]], dim=2)
-                parts = joined.flatten(1, 2)
+                concat = torch.cat([(split[:, :, 0] + above).unsqueeze(2), split[:, :, 1:]], dim=2)
+                parts = concat.flatten(1, 2)
             above = F.conv_transpose3d(parts, self.filters, stride=2, groups=ours.channels)
             above = above[:, :, : size[0], : size[1], : size[2]]
         base: Tensor = ours.base(x) * ours.base_scale.view(1, -1, 1, 1, 1)

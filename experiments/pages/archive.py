@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hsi.datasets.toml_files import read_toml
 from hsi.errors import ConfigError
-from hsi.mapping.blocks import SceneBlocks
-from hsi.mapping.layer import Layer
+from hsi.inference.map_files import MapProduct
+from hsi.inference.tiles import SceneBlocks
+from hsi.io.text import read_toml
 
 GB, TB = 1e9, 1e12
 TERA = 1e12
@@ -139,13 +139,13 @@ class Archive:
         """Price of keeping all maps."""
         return self.bytes_written / GB * self.value("store_price") * self.value("store_months")
 
-    def _layer(self, kind: str) -> Layer:
+    def _layer(self, kind: str) -> MapProduct:
         rows, cols, _ = self.shape
-        return Layer(kind, rows, cols, ("",) * int(self.value("classes")), ())
+        return MapProduct(kind, rows, cols, ("",) * int(self.value("classes")), ())
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """All scenes by one network.
 
     Attributes

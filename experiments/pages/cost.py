@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hsi.bench.growth_fit import fit_growth
-from hsi.bench.growth_networks import network_names
-from hsi.bench.growth_points import read_points
-from hsi.bench.report import number
-from hsi.mapping.cells import CELL
+from benchmarks.growth.fit import fit_growth
+from benchmarks.growth.networks import network_names
+from benchmarks.growth.points import read_points
+from experiments.pages.archive import GB, TB, Archive, Range, TrainingJob, estimated_rate, read_assumptions
+from experiments.pages.output import Page
+from hsi.bench.summary import number
+from hsi.inference.tiles import CELL
 from hsi.models import build_model, list_models
-from hsi.models.cost import count_macs
-from hsi.models.shared_part import SharesPixels
-from pages.archive import GB, TB, Archive, Job, Range, estimated_rate, read_assumptions
-from pages.output import Page
+from hsi.models.protocols import DensePrefix
+from hsi.models.registry import count_macs
 
 ASSUMPTIONS = "archive_cost.toml"
 Result = dict[str, Any]
@@ -48,14 +48,14 @@ def _newest(results: Sequence[Result], device: str) -> Result | None:
     return max(found, key=lambda result: result["machine"]["date"], default=None)
 
 
-def _job(name: str, archive: Archive, cpu: Result | None, gpu: Result | None) -> Job:
+def _job(name: str, archive: Archive, cpu: Result | None, gpu: Result | None) -> TrainingJob:
     _, _, bands = archive.shape
     patch = int(archive.value("patch"))
     macs = count_macs(
         build_model(name, bands=bands, classes=int(archive.value("classes")), patch=patch), bands, patch
     )
     core, measured = _rate(cpu, name, macs), _rate(gpu, name, macs)
-    return Job(
+    return TrainingJob(
         archive=archive,
         name=name,
         macs=macs,
@@ -113,7 +113,7 @@ def _head(archive: Archive, cpu: Result | None, gpu: Result | None) -> list[str]
     return lines
 
 
-def _table(jobs: Sequence[Job]) -> list[str]:
+def _table(jobs: Sequence[TrainingJob]) -> list[str]:
     lines = [
         "",
         "| network | MACs a patch, M | MACs in all | core-hours | on CPUs, USD | GPU-hours | on GPUs, USD "
@@ -132,7 +132,7 @@ def _table(jobs: Sequence[Job]) -> list[str]:
     return lines
 
 
-def _words(jobs: Sequence[Job], archive: Archive) -> list[str]:
+def _words(jobs: Sequence[TrainingJob], archive: Archive) -> list[str]:
     cheap, dear = (pick(jobs, key=lambda job: job.macs) for pick in (min, max))
     lines = [
         "",
@@ -149,7 +149,7 @@ def _words(jobs: Sequence[Job], archive: Archive) -> list[str]:
     return lines
 
 
-def _bottlenecks(jobs: Sequence[Job], archive: Archive) -> list[str]:
+def _bottlenecks(jobs: Sequence[TrainingJob], archive: Archive) -> list[str]:
     lines = [
         "",
         "## What is the bottleneck",
@@ -206,8 +206,8 @@ def _sharing(archive: Archive, results: Sequence[Result]) -> list[str]:
         if not any(True for _ in model.parameters()):
             continue
         alone = count_macs(model, bands, patch)
-        shared = _shared_macs(model, bands, patch) if isinstance(model, SharesPixels) else alone
-        if isinstance(model, SharesPixels) or name in measured:
+        shared = _shared_macs(model, bands, patch) if isinstance(model, DensePrefix) else alone
+        if isinstance(model, DensePrefix) or name in measured:
             ratio = f"{number(measured[name])}x" if name in measured else "not measured"
             lines.append(
                 f"| {name} | {number(alone / 1e6)} | {number(shared / 1e6)} | {number(alone / shared)}x "
@@ -222,9 +222,9 @@ def _shared_macs(model: Any, bands: int, patch: int) -> float:
     side = CELL + patch - 1
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        features = model.shared_part(torch.empty(1, bands, side, side, device="meta"))
-        window = patch - model.shrinks_by
-        model.after_shared(torch.empty(CELL * CELL, features.shape[1], window, window, device="meta"))
+        features = model.prefix(torch.empty(1, bands, side, side, device="meta"))
+        window = patch - model.prefix_shrinks_by
+        model.after_prefix(torch.empty(CELL * CELL, features.shape[1], window, window, device="meta"))
     return int(counter.get_total_flops()) / 2 / CELL**2
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from hsi.figures.distance import draw_distance
-from hsi.files.tables import read_rows
+from experiments.pages.output import Picture
+from hsi.figures.curves import draw_distance
+from hsi.io.text import read_rows
 from hsi.scoring.distance import DistanceBin
-from pages.output import Picture
 
 COLUMNS = ("protocol", "label", "runs", "patch", "nearest", "farthest", "pixels", "right")
 DRAWN = ("densenet3d", "svm")

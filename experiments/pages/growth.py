@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from hsi.bench.growth_fit import Growth, fit_growth
-from hsi.bench.growth_points import GrowthFile, read_points
-from hsi.bench.growth_report import METHOD, findings, growth_conditions, growth_tables
-from hsi.figures.growth import draw_growth
-from pages.output import Page, Picture
+from benchmarks.growth.figure import draw_growth
+from benchmarks.growth.fit import Growth, fit_growth
+from benchmarks.growth.points import GrowthFile, read_points
+from benchmarks.growth.report import METHOD, findings, growth_conditions, growth_tables
+from experiments.pages.output import Page, Picture
 
 HEAD = f"""# Growth
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from experiments.pages.significance import against
+from experiments.pages.table import Cell
+from experiments.pages.words import p_words, spread
 from hsi.comparison import TTest, corrected_t_test, holm
-from hsi.sweep.significance import against
-from hsi.sweep.table import Cell
-from pages.words import p_words, spread
 
 PLAIN = "-plain"
 """Ends the label of a model that goes without the options which its protocol adds."""

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from hsi.datasets.toml_files import read_toml
-from hsi.figures.sweep import draw_sweep
-from hsi.sweep.significance import Verdict, against
-from hsi.sweep.table import Cell, best, read_cells
-from pages import cost, distance, growth, tuning
-from pages.output import Page, Picture
-from pages.overview import overview, with_and_without
-from pages.words import p_words, spread
+from experiments.pages import cost, distance, growth, tuning
+from experiments.pages.output import Page, Picture
+from experiments.pages.overview import overview, with_and_without
+from experiments.pages.significance import Verdict, against
+from experiments.pages.sweep_figure import draw_sweep
+from experiments.pages.table import Cell, best, read_cells
+from experiments.pages.words import p_words, spread
+from hsi.io.text import read_toml
 
 BASELINES = ("baseline", "classical")
 ALPHA = 0.05

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hsi.datasets.toml_files import read_toml
-from hsi.sweep.table import Cell, read_cells
+from experiments.pages.table import Cell, read_cells
+from hsi.io.text import read_toml
 
 NAME = "tuning"
 ABOUT = """

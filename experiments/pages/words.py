@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hsi.sweep.table import Cell
+from experiments.pages.table import Cell
 
 
 def spread(cell: Cell, column: str) -> str:

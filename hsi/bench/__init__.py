@@ -4,9 +4,8 @@
 operators are no part of this package; they are found beside a checkout, in ``benchmarks/references``.
 """
 
-from hsi.bench.report import tables
-from hsi.bench.run import case_names, run_bench
-from hsi.bench.scale import FULL, QUICK, Scale
-from hsi.bench.setting import Setting, make_setting
+from hsi.bench.setting import FULL, QUICK, Scale, Setting, make_setting
+from hsi.bench.suite import case_names, run_bench
+from hsi.bench.summary import tables
 
 __all__ = ["FULL", "QUICK", "Scale", "Setting", "case_names", "make_setting", "run_bench", "tables"]

@@ -1,4 +1,7 @@
-"""What a network reaches: patches per second in training and inference, memory, share of the machine."""
+"""The rate at which this machine multiplies matrices: the ceiling for all that convolutions do.
+
+What a network reaches: patches per second in training and inference, memory, share of the machine.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,29 @@ from typing import Any
 
 import torch
 
-from hsi.bench.isolated import in_own_process
-from hsi.bench.memory import peak_growth
-from hsi.bench.products import MatrixProduct
-from hsi.bench.scale import Scale
-from hsi.bench.setting import Setting
-from hsi.bench.subjects import InferenceStep, TrainingStep, random_labels, warm_up
-from hsi.bench.timing import interleave, summary
-from hsi.models.cost import count_macs
-from hsi.models.registry import build_model
+from hsi.bench.cases import InferenceStep, TrainingStep, random_labels, warm_up
+from hsi.bench.measure import in_own_process, interleave, peak_growth, summary
+from hsi.bench.setting import Scale, Setting
+from hsi.models.kernels.matrix_product import matrix_product
+from hsi.models.registry import build_model, count_macs
+
+SIZE = {"cpu": 2048, "cuda": 8192, "mps": 4096}
+
+
+class MatrixProduct:
+    """One product of two square matrices, in the precision of the run, by the fastest library at hand."""
+
+    def __init__(self, setting: Setting) -> None:
+        size = SIZE[setting.device]
+        dtype = torch.bfloat16 if setting.precision == "bf16" else torch.float32
+        self.operations = 2 * size**3
+        """Additions and multiplications of one product."""
+        self._a, self._b = (torch.randn(size, size, device=setting.device, dtype=dtype) for _ in range(2))
+
+    def __call__(self) -> None:
+        """Multiply once."""
+        matrix_product(self._a, self._b)
+
 
 PASSES = {"training": 3, "inference": 1}
 """Products of a step in units of the forward pass: backward makes two gradients with as many each."""

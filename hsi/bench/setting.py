@@ -1,16 +1,61 @@
-"""Where and how a run measures: device, threads, precision, references."""
+"""How large the measured shapes are, and how often each is repeated.
+
+Where and how a run measures: device, threads, precision, references.
+
+What a result was measured on: hardware, versions, threads.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
+import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import torch
 
+import hsi
 from hsi.errors import ConfigError
-from hsi.runs.device import autocast, choose_device
+from hsi.models.device import autocast, available_cores, choose_device, device_name, processor_name
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes and repeats of a run.
+
+    ``bands``, ``classes`` and the patch width ``patch`` (pixels) are those of the networks' input; operators
+    get the maps of the first dense block. ``batch`` patches make a batch, ``large_batch`` that of the
+    backbone's training step, ``small_batch`` that of an operator whose reference needs about a gigabyte a
+    patch. Maps are of ``map_side`` x ``map_side`` pixels. Each case runs ``rounds`` times at least, and goes
+    on for ``seconds``.
+    """
+
+    bands: int = 200
+    classes: int = 16
+    patch: int = 11
+    batch: int = 16
+    large_batch: int = 64
+    small_batch: int = 2
+    map_side: int = 24
+    rounds: int = 3
+    seconds: float = 8.0
+
+    @property
+    def block(self) -> tuple[int, int, int]:
+        """Depth, height and width of the maps in the first dense block."""
+        side = (self.patch + 1) // 2
+        return ((self.bands + 1) // 2, side, side)
+
+
+FULL = Scale()
+"""Indian Pines: 200 bands, 16 classes, patches of 11 x 11."""
+
+QUICK = Scale(batch=4, large_batch=8, small_batch=1, map_side=12, rounds=2, seconds=0.3)
+
 
 PRECISIONS = ("float32", "tf32", "bf16")
 
@@ -71,8 +116,46 @@ def default_threads() -> int:
     return int(wanted) if wanted.isdigit() and int(wanted) > 0 else available_cores()
 
 
-def available_cores() -> int:
-    """Return the number of cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def describe_machine(setting: Setting) -> dict[str, Any]:
+    """Return hardware, versions and threads of this run."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "hsi": hsi.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "cores": available_cores(),
+        "threads": setting.threads,
+        "load_before": load,
+        "device": device_name(choose_device(setting.device)),
+        "precision": setting.precision,
+    }
+
+
+def busy_sentence(machine: dict[str, Any]) -> str | None:
+    """Return a warning where others were at work when the run began, else None.
+
+    Threads that share a core wait for each other at every operation, so a run on a busy machine can be ten
+    times slower, and not evenly so.
+    """
+    load, cores = machine["load_before"], machine["cores"]
+    if load is None or load <= cores / 4:
+        return None
+    return f"The machine was busy (load {load:.1f} on {cores} cores): these times are no measure of it."
+
+
+def file_name(machine: dict[str, Any], kind: str = "bench", ending: str = "json") -> str:
+    """Return a file name with the kind of result, hardware, threads, precision and versions in it."""
+    hardware = machine["processor"] if machine["device"] == "cpu" else machine["device"]
+    words = [
+        kind,
+        hardware,
+        f"{machine['threads']}-threads",
+        machine["precision"],
+        f"torch-{machine['torch']}",
+        f"hsi-{machine['hsi']}",
+    ]
+    return re.sub(r"[^a-z0-9.]+", "-", " ".join(words).lower()).strip("-") + f".{ending}"

@@ -16,21 +16,25 @@ from hsi import __version__
 from hsi.commands import (
     bench,
     compare,
-    download,
     evaluate,
     export,
     map,
     models,
-    ranks,
     report,
-    scene,
     scenes,
     split,
     sweep,
+    torchrun,
     train,
 )
+from hsi.commands import (
+    scenes as download,
+)
+from hsi.commands import (
+    scenes as scene,
+)
 from hsi.errors import HsiError, in_words
-from hsi.plain_text import plain
+from hsi.io.text import plain
 
 app = typer.Typer(
     name="hsi",
@@ -86,7 +90,7 @@ def hsi(
       hsi download IN
       hsi train --model wcnet --dataset IN --protocol disjoint
     """
-    ranks.check_verb(context.invoked_subcommand)
+    torchrun.check_verb(context.invoked_subcommand)
 
 
 def main() -> None:
@@ -99,7 +103,7 @@ def run(arguments: list[str]) -> int:
     try:
         status = int(app(arguments, standalone_mode=False, prog_name="hsi") or 0)
         return _fail(INTERRUPTED, 130) if status == 130 else status  # typer took the Ctrl-C for itself
-    except ranks.ToldError as told:
+    except torchrun.ToldError as told:
         return told.exit_status
     except HsiError as error:
         return _fail(str(error), error.exit_status)
@@ -114,6 +118,6 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(sentence: str, status: int) -> int:
-    if ranks.speaks():
+    if torchrun.speaks():
         print(f"hsi: {plain(sentence)}", file=sys.stderr)
     return status

@@ -34,9 +34,9 @@ def evaluate(
       hsi evaluate runs/first --distance
       hsi evaluate runs/folds --distance
     """
-    from hsi.commands import results, screen
-    from hsi.runs.distance import accuracy_by_distance
-    from hsi.runs.group import open_runs
+    from hsi.commands import screen
+    from hsi.commands import screen as results
+    from hsi.inference.run import accuracy_by_distance, open_runs
 
     opened = open_runs(run)
     scored: list[dict[str, Any]] = []
@@ -64,7 +64,7 @@ def evaluate(
 
 
 def _draw(folder: Path, curves: dict[str, Any], half_widths: set[int]) -> list[Path]:
-    from hsi.figures.distance import draw_distance
+    from hsi.figures.curves import draw_distance
     from hsi.figures.style import save_figure
 
     return save_figure(draw_distance(curves, half_widths), folder / "figures", "distance")

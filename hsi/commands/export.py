@@ -32,8 +32,8 @@ def export(
       hsi export runs/first --format torchscript --out first.pt
     """
     from hsi.commands import screen
-    from hsi.export.write import check_target, export_run
-    from hsi.runs.folder import Run
+    from hsi.export.writer import check_target, export_run
+    from hsi.inference.run import Run
 
     opened = Run(run)
     check_target(opened, out, format)  # before a scene is read

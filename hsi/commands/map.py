@@ -35,7 +35,7 @@ def map_(
         typer.Option("--tune/--no-tune", help="Measure, once a machine, how many patches to take at once."),
     ] = True,
     device: o.Device = None,
-    engine: o.Engine = "local",
+    engine: o.EngineOption = "local",
     data_root: o.DataRoot = None,
     json: o.Json = False,
 ) -> None:
@@ -52,11 +52,10 @@ def map_(
       RAY_ADDRESS=head:6379 hsi map runs/first --scene strip.npy --out strip.tif --engine ray
     """
     from hsi.commands import screen
-    from hsi.commands.engines import check_engine, tiles_on
-    from hsi.commands.map_progress import MapProgress
+    from hsi.commands.options import check_engine, tiles_on
+    from hsi.commands.progress import MapProgress
     from hsi.errors import ConfigError
-    from hsi.runs.scene_source import SceneSource
-    from hsi.runs.whole_scene import map_scene
+    from hsi.inference.scene_map import SceneSource, map_scene
 
     check_engine(engine)
     if scene is None and cube_key is not None:

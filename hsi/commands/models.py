@@ -62,8 +62,7 @@ def models(
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Any:
-    from hsi.bench.remembered import MEASURED
-    from hsi.bench.report import number
+    from hsi.bench.summary import MEASURED, number
     from hsi.commands import screen
 
     columns = [
@@ -96,7 +95,7 @@ def _add_speeds(rows: list[dict[str, Any]], bands: int, classes: int, patch: int
     """
     from hsi.bench import Scale, make_setting
     from hsi.bench.networks import measure_network
-    from hsi.bench.remembered import recall_speeds, remember_speed
+    from hsi.bench.summary import recall_speeds, remember_speed
     from hsi.commands import screen
 
     setting = make_setting()

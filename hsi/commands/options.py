@@ -1,54 +1,53 @@
-"""Options that several verbs share, and how ``KEY=VALUE`` becomes a value."""
+"""Options that several verbs share; those of a training are made from `hsi.config.OPTIONS`.
+
+What ``--engine`` names: where runs and tiles are worked on.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import NODEFAULT
 
-from hsi.errors import ConfigError
+from hsi.config import GROUPS, OPTIONS, PRESETS, PROTOCOLS, Option
+from hsi.errors import ConfigError, unknown
 
-SCENE, SPLIT, PATCHES, TRAINING, RUN = "Scene", "Split", "Patches", "Training", "Run"
+if TYPE_CHECKING:
+    from hsi.inference.scene_map import Classify, SceneSource
+    from hsi.sweep.execute import Engine
 
 
-def option(panel: str, help: str, *names: str) -> Any:
+def option(panel: str, help: str, *flags: str) -> Any:
     """Return an option that has no default of its own, shown in a panel of the help."""
-    return typer.Option(*names, help=help, show_default=False, rich_help_panel=panel)
+    return typer.Option(*flags, help=help, show_default=False, rich_help_panel=panel)
 
 
-Dataset = Annotated[
-    str | None, option(SCENE, "Short name (hsi scenes), scene.toml, or cube file with --labels.")
-]
-Labels = Annotated[
-    str | None, option(SCENE, "Label file (image, points or polygons), where --dataset is a cube file.")
-]
-CubeKey = Annotated[str | None, option(SCENE, "Name of the cube inside its file.")]
-LabelsKey = Annotated[
-    str | None,
-    option(
-        SCENE,
-        "Name of the labels inside their file; of points or polygons, the attribute with the class.",
-        "--labels-key",
-        "--class-field",
-    ),
-]
-DataRoot = Annotated[Path | None, option(SCENE, "Folder with scene files; else HSI_DATA.")]
+def _annotation(known: Option) -> Any:
+    """Return the command-line parameter of an option of a training."""
+    details: dict[str, Any] = {"help": known.help, "rich_help_panel": known.group}
+    details["show_default"] = _default(known) or False
+    if known.choices:
+        details |= {"metavar": "|".join(known.choices), "autocompletion": lambda: list(known.choices)}
+    if known.name == "batch":
+        details |= {"metavar": "N|auto", "parser": _batch}
+        return Annotated[Any, typer.Option(*known.flags, **details)]
+    kind = list[str] if known.kind is dict else known.kind
+    return Annotated[kind | None, typer.Option(*known.flags, **details)]
 
-Scheme = Annotated[str | None, option(SPLIT, "random, paper, per-class, mask or disjoint.")]
-Train = Annotated[float | None, option(SPLIT, "Share of the labelled pixels to train on: 0.1 is 10 %.")]
-Val = Annotated[float | None, option(SPLIT, "Share of the labelled pixels to validate on.")]
-Guard = Annotated[str | None, option(SPLIT, "How disjoint areas are kept apart: mask or drop.")]
-Folds = Annotated[
-    int | None, option(SPLIT, "So many disjoint areas: one for test, the next for val, the rest for train.")
-]
-Fold = Annotated[int | None, option(SPLIT, "Which of the folds is tested, from 0; without it all of them.")]
-PerClass = Annotated[int | None, option(SPLIT, "Training pixels of each class.")]
-SplitMask = Annotated[str | None, option(SPLIT, "Published mask by name, such as dase (hsi scenes).")]
-TrainMask = Annotated[str | None, option(SPLIT, "Labels of the training pixels: FILE or FILE:KEY.")]
-TestMask = Annotated[str | None, option(SPLIT, "Labels of the test pixels: FILE or FILE:KEY.")]
-Seed = Annotated[int | None, option(SPLIT, "Seed of the split, and of weights and order in training.")]
-Patch = Annotated[int | None, option(PATCHES, "Width P of the square a network sees: odd, pixels.")]
+
+def _default(known: Option) -> str:
+    """Return the default for the help text; empty where there is none."""
+    if any(known.name in options for options in (*PROTOCOLS.values(), *PRESETS.values())):
+        return "by protocol"
+    if known.default in (None, NODEFAULT, False):
+        return ""
+    return "on" if known.default is True else str(known.default)
 
 
 def _batch(text: str) -> int | str:
@@ -57,43 +56,60 @@ def _batch(text: str) -> int | str:
     raise typer.BadParameter(f"give a whole number of patches, or auto; got '{text}'.")
 
 
-Batch = Annotated[
-    Any,
-    typer.Option(
-        "--batch",
-        "--batch-size",
-        parser=_batch,
-        metavar="N|auto",
-        help="Patches a step; auto: the usual number, in pieces if memory is short.",
-        show_default=False,
-        rich_help_panel=TRAINING,
-    ),
-]
+def config_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add options of a training to a verb, which gets them as a dictionary in its first argument.
 
-Device = Annotated[str | None, option(RUN, "auto, cpu, cuda or mps.")]
-Engine = Annotated[
+    Parameters
+    ----------
+    names
+        Of `hsi.config.OPTIONS`; default: all that the command line offers.
+    """
+    chosen = [OPTIONS[name] for name in names or OPTIONS if OPTIONS[name].cli]
+    chosen.sort(key=lambda known: GROUPS.index(known.group))
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        def command(**given: Any) -> None:
+            options = {known.name: given.pop(known.name) for known in chosen}
+            if "model_options" in options:
+                options["model_options"] = parse_settings(options["model_options"] or [])
+            verb(options, **given)
+
+        own = list(inspect.signature(verb, eval_str=True).parameters.values())[1:]
+        made = [
+            inspect.Parameter(known.name, _KEYWORD, default=None, annotation=_annotation(known))
+            for known in chosen
+        ]
+        parameters = [*made, *(parameter.replace(kind=_KEYWORD) for parameter in own)]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        command.__name__, command.__doc__ = verb.__name__, verb.__doc__
+        return command
+
+    return decorate
+
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+CubeKey = _annotation(OPTIONS["cube_key"])
+LabelsKey = _annotation(OPTIONS["labels_key"])
+Device = _annotation(OPTIONS["device"])
+DataRoot = Annotated[Path | None, option("Scene", "Folder with scene files; else HSI_DATA.")]
+EngineOption = Annotated[
     str,
     typer.Option(
         help="Where the work is done: local, or ray: on the machines of the Ray cluster that RAY_ADDRESS "
         "names (hsi[cluster]).",
-        rich_help_panel=RUN,
+        rich_help_panel="Run",
     ),
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=RUN)
+    bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel="Run")
 ]
-
-
-def given(context: typer.Context) -> dict[str, Any]:
-    """Return those parameters of a verb that are options of a training (None where not given)."""
-    from hsi.runs.config import FIELD_TYPES
-
-    return {name: value for name, value in context.params.items() if name in FIELD_TYPES}
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any] | None:
     """Turn ``["levels=[2,2,1]", "axes=hw"]`` into a table; values are TOML, or text where they are not."""
-    from hsi.datasets.toml_files import parse_toml
+    from hsi.io.text import parse_toml
 
     table: dict[str, Any] = {}
     for setting in settings:
@@ -105,3 +121,56 @@ def parse_settings(settings: list[str]) -> dict[str, Any] | None:
         except ValueError:
             table[key.strip()] = text.strip()
     return table or None
+
+
+ENGINES = ("local", "ray")
+
+
+def check_engine(name: str) -> None:
+    """Refuse an engine that there is not.
+
+    Raises
+    ------
+    ConfigError
+        For another name.
+    """
+    if name not in ENGINES:
+        raise ConfigError(unknown("engine", name, ENGINES))
+
+
+@contextmanager
+def runs_on(name: str) -> Iterator[Engine]:
+    """Yield the engine of a sweep; nothing may be printed on standard output meanwhile."""
+    if name == "local":
+        from hsi.sweep.execute import Engine
+
+        yield Engine()
+        return
+    from hsi.cluster.connect import connected
+    from hsi.cluster.remote_runs import RayEngine
+    from hsi.commands import screen
+
+    with connected() as machines:
+        yield RayEngine(machines, screen.note)
+
+
+@contextmanager
+def tiles_on(name: str, source: SceneSource, tune: bool) -> Iterator[Classify]:
+    """Yield what classifies the tiles of a scene, after a measurement or without.
+
+    Nothing may be printed on standard output meanwhile.
+    """
+    from hsi.inference.predict import BATCH
+
+    at_once = None if tune else BATCH
+    if name == "local":
+        from hsi.inference.run import Run
+
+        yield partial(Run.classify, at_once=at_once)
+        return
+    from hsi.cluster.connect import connected
+    from hsi.cluster.remote_tiles import RayTiles
+    from hsi.commands import screen
+
+    with connected() as machines:
+        yield RayTiles(source, machines, screen.note, at_once=at_once)

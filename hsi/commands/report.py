@@ -33,10 +33,10 @@ def report(
       hsi report runs/wcnet runs/kanet --out both.html
     """
     from hsi.commands import screen
-    from hsi.commands.report_progress import ReportProgress
+    from hsi.commands.progress import ReportProgress
     from hsi.errors import ConfigError
-    from hsi.report.write import write_report
-    from hsi.runs.group import open_runs
+    from hsi.inference.run import open_runs
+    from hsi.report.page import write_report
 
     if out is None and len(runs) > 1:
         raise ConfigError("Several runs share one page; say where it goes, with --out FILE.")

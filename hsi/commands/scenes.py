@@ -1,10 +1,22 @@
-"""`hsi scenes`: which scenes there are."""
+"""`hsi scenes`: which scenes there are.
+
+`hsi scene`: scenes of one's own, without code.
+
+`hsi download`: fetch and verify scene files.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from hsi.commands import options as o
+from hsi.commands.options import option
+
+if TYPE_CHECKING:
+    from hsi.datasets.catalogue.description import NewDescription
 
 
 def scenes(data_root: o.DataRoot = None, json: o.Json = False) -> None:
@@ -63,3 +75,157 @@ def scenes(data_root: o.DataRoot = None, json: o.Json = False) -> None:
     screen.out().print(screen.table("Scenes", columns, rows))
     hint = "Get one: hsi download NAME. A scene of your own: hsi scene new CUBE LABELS."
     screen.out().print(hint, highlight=False)
+
+
+scene = typer.Typer(no_args_is_help=True, help="Describe a scene of your own, without code.")
+
+
+@scene.callback()
+def _scene() -> None:
+    """Describe a scene of your own, without code.
+
+    \b
+      hsi scene new cube.hdr labels.tif --out scene.toml
+    """
+
+
+@scene.command("new")
+def new(
+    cube: Annotated[
+        Path, typer.Argument(help="Cube: ENVI, GeoTIFF, MAT, NPY, NPZ or HDF5.", show_default=False)
+    ],
+    labels: Annotated[
+        Path,
+        typer.Argument(
+            help="Labels: an image of any of these formats, or points or polygons (GeoJSON, shapefile).",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The description to write.")] = Path("scene.toml"),
+    cube_key: o.CubeKey = None,
+    labels_key: o.LabelsKey = None,
+    force: Annotated[bool, option("Scene", "Replace a description that is there.", "--force")] = False,
+    json: o.Json = False,
+) -> None:
+    """Look through a cube and its labels, write a scene.toml, and say what was understood.
+
+    \b
+      hsi scene new flight.hdr fields.geojson --class-field crop
+      hsi scene new cube.mat gt.mat --cube-key data --out field/scene.toml
+      hsi scene new cube.tif labels.tif --force
+    """
+    from hsi.commands import screen
+    from hsi.datasets.assemble import ArraySource
+    from hsi.datasets.catalogue.description import describe_files
+    from hsi.errors import ConfigError
+    from hsi.io.files import write_text
+
+    if out.is_dir():
+        out = out / "scene.toml"
+    if out.exists() and not force:
+        raise ConfigError(f"'{out}' is there already; choose another --out, or replace it with --force.")
+    if not out.parent.is_dir():
+        raise ConfigError(f"The folder '{out.parent}' for the description does not exist.")
+    made = describe_files(ArraySource(cube, cube_key), ArraySource(labels, labels_key), out)
+    write_text(out, made.text)
+    for note in made.notes:
+        screen.note(note)
+    if json:
+        screen.print_json({"out": str(out), **_facts(made), "notes": list(made.notes)})
+        return
+    _show(made, out)
+
+
+def _facts(made: NewDescription) -> dict[str, Any]:
+    scene, found = made.scene, made.suspicions
+    centres = scene.wavelengths_nm
+    return {
+        "name": scene.name,
+        "rows": scene.rows,
+        "cols": scene.cols,
+        "bands": scene.bands,
+        "dtype": str(scene.cube.dtype),
+        "smallest": found.low,
+        "largest": found.high,
+        "pixels_not_finite": found.not_finite,
+        "pixels_of_one_value": {f"{value:g}": count for value, count in found.filled.items()},
+        "sensor": scene.sensor,
+        "wavelengths_nm": None if centres is None else [float(centre) for centre in centres],
+        "georeference": scene.georeference,
+        "classes": [
+            {"code": code, "name": name, "color": color, "pixels": count}
+            for code, name, color, count in zip(
+                scene.label_codes, scene.class_names, scene.colors, scene.counts, strict=True
+            )
+        ],
+        "labelled": len(scene.labelled),
+        "files": scene.sources,
+    }
+
+
+def _show(made: NewDescription, out: Path) -> None:
+    from hsi.commands import screen
+
+    facts = _facts(made)
+    centres = facts["wavelengths_nm"]
+    place = facts["georeference"]
+    rows: list[tuple[str, object]] = [
+        ("size", f"{facts['rows']} x {facts['cols']} pixels, {facts['bands']} bands"),
+        ("values", f"{facts['dtype']}, {facts['smallest']:g} to {facts['largest']:g}"),
+        ("wavelengths", f"{min(centres):g} to {max(centres):g} nm" if centres else "not known"),
+        ("sensor", facts["sensor"] or "not known"),
+        ("coordinates", _place(place) if place else "none"),
+        ("labelled", f"{facts['labelled']} pixels in {len(facts['classes'])} classes"),
+    ]
+    screen.out().print(screen.table(facts["name"], [("", False), ("understood", False)], rows))
+    columns = [("class", True), ("code", True), ("name", False), ("pixels", True), ("colour", False)]
+    classes = [
+        [number, one["code"], one["name"], one["pixels"], one["color"]]
+        for number, one in enumerate(facts["classes"], start=1)
+    ]
+    screen.out().print(screen.table("Classes", columns, classes))
+    hint = f"Description: {out}. Train on it: hsi train --model wcnet --dataset {out}"
+    screen.out().print(hint, highlight=False, markup=False, soft_wrap=True)
+
+
+def _place(place: dict[str, Any]) -> str:
+    """Say in short where a scene lies: the system's name, and the size of a pixel in its units."""
+    a, b, x, d, e, y = place["transform"]
+    crs = place["crs"] or "unknown system"
+    name = crs if len(crs) < 40 else crs.split('"')[1] if '"' in crs else crs[:40]
+    size = f"{abs(complex(a, d)):g} x {abs(complex(b, e)):g}"
+    return f"{name}, pixels of {size}, first corner at {x:.10g}, {y:.10g}"
+
+
+def download(
+    names: Annotated[
+        list[str], typer.Argument(help="Short names of scenes (hsi scenes).", show_default=False)
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Fetch again what is there already.")] = False,
+    data_root: o.DataRoot = None,
+    json: o.Json = False,
+) -> None:
+    """Fetch scene files from several mirrors, verified; an interrupted download goes on where it stopped.
+
+    \b
+      hsi download IN UP KSC
+      hsi download SA --data-root /data/hyperspectral
+    """
+    from hsi.commands import screen
+    from hsi.commands.progress import TransferProgress
+    from hsi.datasets import download_scene, scene_entry
+
+    entries = [scene_entry(name) for name in names]  # a misspelt name is told before anything is fetched
+    files = {}
+    with TransferProgress() as progress:
+        for entry in entries:
+            files[entry.name] = download_scene(
+                entry.name, data_root=data_root, force=force, progress=progress
+            )
+    if json:
+        screen.print_json({name: [str(path) for path in paths] for name, paths in files.items()})
+        return
+    rows = [
+        [name, path, f"{path.stat().st_size / 1e6:.1f}"] for name, paths in files.items() for path in paths
+    ]
+    screen.out().print(screen.table("Files", [("scene", False), ("file", False), ("MB", True)], rows))

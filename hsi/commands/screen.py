@@ -2,20 +2,25 @@
 
 Names and notes come from files of others. In tables and notes they are text, never markup, and nothing that
 is printed steers the terminal.
+
+Scores as tables: the same for `train` and `evaluate`.
+
+Scores of repeated runs as one table: a row for each, their mean and spread below.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from hsi.plain_text import plain
+from hsi.io.text import plain
+from hsi.scoring.scores import spread_of
 
 WIDE = 140  # columns where the output is no terminal, so that tables in files are whole
 
@@ -61,3 +66,112 @@ def table(title: str, columns: Iterable[tuple[str, bool]], rows: Iterable[Iterab
 def percent(fraction: float | None) -> str:
     """Return a fraction x100 with two decimals, "-" where it has no meaning."""
     return "-" if fraction is None or fraction != fraction else f"{100 * fraction:.2f}"
+
+
+def score_table(metrics: dict[str, Any]) -> Group:
+    """Return OA, AA and kappa of each part, with the leakage of the split below."""
+    what = f"{metrics['model']} on {metrics['dataset']}"
+    if metrics.get("synthetic"):
+        what += " (a synthetic scene)"
+    title = f"{what}, {metrics['scheme']} split, patch {metrics['patch']}, seed {metrics['seed']}"
+    columns = [
+        ("pixels", False),
+        ("count", True),
+        ("OA %", True),
+        ("AA %", True),
+        ("kappa (x100)", True),
+        ("mean precision %", True),
+    ]
+    rows = [
+        [part, metrics["counts"][part]]
+        + [percent(metrics[part][name]) for name in ("oa", "aa", "kappa", "mean_precision")]
+        for part in ("train", "val", "test")
+        if metrics.get(part)
+    ]
+    return Group(table(title, columns, rows), Text(leakage_sentence(metrics["leakage"])))
+
+
+def leakage_sentence(leakage: dict[str, float]) -> str:
+    """Say how much of the test part the network saw while it was trained."""
+    centre, overlap = percent(leakage["centre"]), percent(leakage["overlap"])
+    return f"Leakage: {centre} % of test pixels lie in a training patch, {overlap} % share a pixel with one."
+
+
+def class_table(metrics: dict[str, Any], names: Iterable[str]) -> Any:
+    """Return recall and precision of each class on the test pixels."""
+    test = metrics["test"]
+    columns = [
+        ("class", True),
+        ("name", False),
+        ("train", True),
+        ("test", True),
+        ("recall %", True),
+        ("precision %", True),
+    ]
+    rows = [
+        [
+            number,
+            name,
+            metrics["train"]["support"][number - 1],
+            test["support"][number - 1],
+            percent(test["recall"][number - 1]),
+            percent(test["precision"][number - 1]),
+        ]
+        for number, name in enumerate(names, start=1)
+    ]
+    return table("Per class, on the test pixels", columns, rows)
+
+
+def distance_table(bins: Iterable[dict[str, Any]]) -> Group:
+    """Return the accuracy of test pixels near to training pixels and far from them."""
+    columns = [("distance, px", True), ("test pixels", True), ("OA %", True), ("95 % interval", True)]
+    rows = []
+    for one in bins:
+        near, far = one["nearest"], one["farthest"]
+        bounds = one["interval"]
+        rows.append(
+            [
+                near if near == far else f"{near} or more" if far is None else f"{near}-{far}",
+                one["pixels"],
+                percent(one["oa"]),
+                "-" if bounds is None else f"{percent(bounds[0])} - {percent(bounds[1])}",
+            ]
+        )
+    what = table("By Chebyshev distance to the nearest training pixel", columns, rows)
+    return Group(what, Text("The Wilson intervals take pixels as independent; neighbours are not."))
+
+
+SHOWN = {"oa": "OA %", "aa": "AA %", "kappa": "kappa (x100)", "mean_precision": "mean precision %"}
+
+
+def group_table(runs: Mapping[str, dict[str, Any]]) -> Group:
+    """Return the test scores of runs, by their names, with mean and sample standard deviation."""
+    metrics = list(runs.values())
+    first = metrics[0]
+    what = f"{first['model']} on {first['dataset']}"
+    if first.get("synthetic"):
+        what += " (a synthetic scene)"
+    title = f"{what}, {first['scheme']} split, patch {first['patch']}: test scores"
+    columns = [("run", False), ("pixels", True), *((header, True) for header in SHOWN.values())]
+    columns += [("leakage centre %", True), ("leakage overlap %", True)]
+    rows = [
+        [name, one["counts"]["test"]]
+        + [percent(one["test"][score]) for score in SHOWN]
+        + [percent(one["leakage"][figure]) for figure in ("centre", "overlap")]
+        for name, one in runs.items()
+    ]
+    made = table(title, columns, rows)
+    if len(metrics) == 1:
+        return Group(made)
+    made.add_section()
+    spread = spread_of(metrics)
+    made.add_row(
+        f"mean of {len(metrics)}",
+        "",
+        *(f"{percent(spread[score]['mean'])} ± {percent(spread[score]['std'])}" for score in SHOWN),
+        *(
+            percent(sum(one["leakage"][figure] for one in metrics) / len(metrics))
+            for figure in ("centre", "overlap")
+        ),
+    )
+    return Group(made, Text("± is the sample standard deviation (n - 1) over the runs, in points."))

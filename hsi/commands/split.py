@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import Annotated, Any
 
 from hsi.commands import options as o
-from hsi.commands.options import RUN, option
+from hsi.commands.options import option
+from hsi.config import SPLIT_OPTIONS
 
 
+@o.config_options(
+    "dataset", "labels", "cube_key", "labels_key", *SPLIT_OPTIONS[:-1], "seed", "patch",
+)  # fmt: skip
 def split(
-    context: typer.Context,
-    dataset: o.Dataset = None,
-    labels: o.Labels = None,
-    cube_key: o.CubeKey = None,
-    labels_key: o.LabelsKey = None,
+    options: dict[str, Any],
+    out: Annotated[Path | None, option("Run", "Write the split here (.npz), for hsi train --split.")] = None,
     data_root: o.DataRoot = None,
-    scheme: o.Scheme = None,
-    train: o.Train = None,
-    val: o.Val = None,
-    guard: o.Guard = None,
-    folds: o.Folds = None,
-    fold: o.Fold = None,
-    per_class: o.PerClass = None,
-    split_mask: o.SplitMask = None,
-    train_mask: o.TrainMask = None,
-    test_mask: o.TestMask = None,
-    seed: o.Seed = None,
-    patch: o.Patch = None,
-    out: Annotated[Path | None, option(RUN, "Write the split here (.npz), for hsi train --split.")] = None,
     json: o.Json = False,
 ) -> None:
     """Split labelled pixels into train, val and test, and show the leakage; disjoint areas by default.
@@ -44,15 +30,20 @@ def split(
     """
     import numpy as np
 
-    from hsi.commands import results, screen
+    from hsi.commands import screen
+    from hsi.commands import screen as results
+    from hsi.config import resolve_config
     from hsi.datasets import load_scene
-    from hsi.runs.protocols import resolve
-    from hsi.training.split import split_of
+    from hsi.training.inputs import split_of
 
     # The network of the config is not looked at: the split is the same for every one.
-    config = resolve({"model": "densenet3d", "protocol": "disjoint", **o.given(context)})
+    config = resolve_config({"model": "densenet3d", "protocol": "disjoint", "preset": None, **options})
     scene = load_scene(
-        config.dataset, labels=labels, cube_key=cube_key, labels_key=labels_key, data_root=data_root
+        config.dataset,
+        labels=config.labels,
+        cube_key=config.cube_key,
+        labels_key=config.labels_key,
+        data_root=data_root,
     )
     made = split_of(config, scene, data_root)
     if out is not None:

@@ -13,8 +13,7 @@ from hsi.commands import options as o
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hsi.sweep.engine import Engine
-    from hsi.sweep.execute import Outcome
+    from hsi.sweep.execute import Engine, Outcome
     from hsi.sweep.forecast import Forecast
     from hsi.sweep.plan import PlannedRun
 
@@ -52,7 +51,7 @@ def sweep(
             help="CSV of the results; default: results/NAME.csv beside the file.", show_default=False
         ),
     ] = None,
-    engine: o.Engine = "local",
+    engine: o.EngineOption = "local",
     data_root: o.DataRoot = None,
     json: o.Json = False,
 ) -> None:
@@ -68,18 +67,16 @@ def sweep(
       RAY_ADDRESS=head:6379 hsi sweep experiments/real_small.toml --engine ray
     """
     from hsi.commands import screen
-    from hsi.commands.engines import check_engine, runs_on
+    from hsi.commands.options import check_engine, runs_on
     from hsi.errors import ConfigError, HsiError, Interrupted, SceneNotFoundError
-    from hsi.files.atomic import clear_unfinished
-    from hsi.runs.state import RunState
-    from hsi.runs.work import tidy
+    from hsi.io.files import clear_unfinished
+    from hsi.io.locks import locked, tidy
+    from hsi.runs.status import RunState
     from hsi.sweep.execute import Outcome
     from hsi.sweep.experiment import read_experiment
     from hsi.sweep.forecast import forecast
-    from hsi.sweep.lock import locked
-    from hsi.sweep.plan import check_options, check_scenes, make_plan, select
+    from hsi.sweep.plan import CHANGED, check_options, check_scenes, make_plan, select, standing
     from hsi.sweep.results import check_table, recorded_rows, write_results
-    from hsi.sweep.standing import CHANGED, standing
 
     if max_minutes is not None and not max_minutes > 0:
         raise ConfigError(f"max-minutes must be a positive number, not {max_minutes:g}.")
@@ -160,16 +157,15 @@ def _run(
     engine: Engine,
 ) -> Outcome:
     """Execute what is to do, writing the table after each run."""
-    from hsi.commands.sweep_progress import SweepProgress
-    from hsi.sweep.execute import execute
-    from hsi.sweep.going import Going
+    from hsi.commands.progress import SweepProgress
+    from hsi.io.signals import stopped_like_ctrl_c
+    from hsi.sweep.execute import RunHandle, execute
     from hsi.sweep.results import write_results
-    from hsi.sweep.stopping import stopped_like_ctrl_c
 
     rows: dict[str, dict[str, str]] = {}  # of folders that were read already
 
     class Display(SweepProgress):
-        def finished(self, child: Going) -> None:
+        def finished(self, child: RunHandle) -> None:
             super().finished(child)
             write_results(plan, table, rows)
 
@@ -183,7 +179,7 @@ def _run(
             workers=count,
             threads=threads,
             data_root=data_root,
-            watcher=display,
+            callback=display,
             max_seconds=None if max_minutes is None else 60 * max_minutes,
             lock=lock,
             engine=engine,
@@ -198,7 +194,7 @@ def _show_plan(
     json: bool,
 ) -> None:
     from hsi.commands import screen
-    from hsi.commands.sweep_progress import in_words
+    from hsi.commands.progress import in_words
 
     if json:
         screen.print_json(

@@ -2,11 +2,9 @@
 
 from hsi.comparison.comparison import Comparison, compare
 from hsi.comparison.contestants import Contestant
-from hsi.comparison.p_values import combine_by_rank, holm
 from hsi.comparison.paired_fields import FieldTest, PairedPixels, field_test, number_fields
-from hsi.comparison.paired_pixels import McNemar, mcnemar
 from hsi.comparison.pairs import Pair
-from hsi.comparison.repeated_runs import TTest, corrected_t_test
+from hsi.comparison.significance import McNemar, TTest, combine_by_rank, corrected_t_test, holm, mcnemar
 
 __all__ = [
     "Comparison",

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hsi.comparison.contestants import Contestant, open_contestants
-from hsi.comparison.p_values import holm
 from hsi.comparison.paired_fields import METRICS, number_fields
 from hsi.comparison.pairs import Pair, compare_pair
+from hsi.comparison.significance import holm
 from hsi.errors import ConfigError, near_miss
 
 

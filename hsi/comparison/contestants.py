@@ -1,8 +1,10 @@
-"""Who is compared: run folders, and folders of runs, read and checked to belong to one scene."""
+"""Who is compared: run folders, and folders of runs, read and checked to belong to one scene.
+
+Which run of one contestant is compared with which run of another.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import string
 from collections.abc import Sequence
@@ -13,11 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.config import OPTIONS
 from hsi.datasets.scene import Scene
 from hsi.errors import ConfigError, RunError
-from hsi.runs.config import Config
-from hsi.runs.folder import Run
-from hsi.runs.group import open_runs
+from hsi.inference.run import Run, open_runs
 from hsi.scoring import Scores, confusion_matrix
 
 Ints = NDArray[np.int64]
@@ -28,7 +29,7 @@ _FREE = (
     "seed", "fold", "dataset", "labels", "cube_key", "labels_key", "split", "train_mask", "test_mask",
     "device", "precision", "compile", "tune", "fit_memory", "protocol", "preset",
 )  # fmt: skip
-_SAME = tuple(field.name for field in dataclasses.fields(Config) if field.name not in _FREE)
+_SAME = tuple(name for name in OPTIONS if name not in _FREE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,3 +182,35 @@ def _result(run: Run, scene: Scene) -> Result:
 def _letter(number: int) -> str:
     turn, place = divmod(number, 26)
     return string.ascii_uppercase[place] + (str(turn + 1) if turn else "")
+
+
+Matches = dict[str, list[tuple[Result, Result]]]
+
+
+def match_runs(first: Sequence[Result], second: Sequence[Result]) -> Matches:
+    """Pair runs that have the very same train and test pixels; each run is used once at most.
+
+    Where several runs share a split, those of the same seed are paired, then the rest in rising order of
+    seeds: on one split the seed only sets the random start, so any pairing of two networks is as good.
+
+    Returns
+    -------
+    dict
+        Hash of the split -> its pairs, splits in the order of `first`; splits that only one side has are
+        not in it.
+    """
+    matches: Matches = {}
+    for split_id in dict.fromkeys(result.split_id for result in first):
+        ours = sorted((r for r in first if r.split_id == split_id), key=lambda r: r.seed)
+        theirs = sorted((r for r in second if r.split_id == split_id), key=lambda r: r.seed)
+        pairs = []
+        for one in list(ours):
+            two = next((result for result in theirs if result.seed == one.seed), None)
+            if two is not None:
+                pairs.append((one, two))
+                ours.remove(one)
+                theirs.remove(two)
+        pairs += zip(ours, theirs, strict=False)
+        if pairs:
+            matches[split_id] = pairs
+    return matches

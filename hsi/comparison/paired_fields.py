@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
-from hsi.datasets.fields import cut_into_cells
+from hsi.datasets.splits.cells import cut_into_cells
 from hsi.errors import InputError, unknown
 
 Ints = NDArray[np.int64]

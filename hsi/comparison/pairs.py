@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.comparison.contestants import SHOWN, Contestant
-from hsi.comparison.matching import Matches, match_runs
-from hsi.comparison.p_values import combine_by_rank
+from hsi.comparison.contestants import SHOWN, Contestant, Matches, match_runs
 from hsi.comparison.paired_fields import FieldTest, Ints, PairedPixels, field_test
-from hsi.comparison.paired_pixels import McNemar, mcnemar
-from hsi.comparison.repeated_runs import TTest, corrected_t_test
+from hsi.comparison.significance import McNemar, TTest, combine_by_rank, corrected_t_test, mcnemar
 from hsi.errors import RunError
 
 Floats = NDArray[np.float64]

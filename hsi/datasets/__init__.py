@@ -1,13 +1,13 @@
 """Scenes in: catalogue, download, file formats, splits, patches. Knows nothing of networks."""
 
-from hsi.datasets.catalogue import SceneEntry, list_scenes, register_scene, scene_entry
-from hsi.datasets.download import download_scene
+from hsi.datasets.catalogue.downloader import download_scene
+from hsi.datasets.catalogue.entries import SceneEntry, list_scenes, register_scene, scene_entry
+from hsi.datasets.catalogue.locate import is_on_disk
+from hsi.datasets.catalogue.published_masks import PublishedMask, list_masks, load_masks
 from hsi.datasets.load import load_scene
-from hsi.datasets.locate import is_on_disk
-from hsi.datasets.published_masks import PublishedMask, list_masks, load_masks
 from hsi.datasets.scene import Scene
-from hsi.datasets.schemes import make_split
-from hsi.datasets.split import Split
+from hsi.datasets.splits.indices import Split
+from hsi.datasets.splits.schemes import make_split
 
 __all__ = [
     "PublishedMask",

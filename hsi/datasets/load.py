@@ -1,4 +1,7 @@
-"""The one way in: a short name, a ``scene.toml`` or a file of one's own becomes a checked scene."""
+"""The one way in: a short name, a ``scene.toml`` or a file of one's own becomes a checked scene.
+
+A scene to be mapped: labels are welcome but not needed, and the cube may be larger than memory.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets.assemble import SceneFacts, assemble_scene
-from hsi.datasets.catalogue import SceneEntry, SceneFile, find_entry, list_scenes
-from hsi.datasets.description import read_description
-from hsi.datasets.download import missing_files_message
-from hsi.datasets.label_checks import merge_maps
-from hsi.datasets.locate import SceneFiles, find_scene_files, user_path
-from hsi.datasets.own_files import ArraySource, hashes_of, load_own
-from hsi.datasets.readers import list_arrays, read_array
-from hsi.datasets.recognise import recognise
+from hsi.datasets.assemble import ArraySource, SceneFacts, assemble_scene, hashes_of, load_own, without_labels
+from hsi.datasets.catalogue.description import read_description
+from hsi.datasets.catalogue.downloader import missing_files_message
+from hsi.datasets.catalogue.entries import SceneEntry, SceneFile, find_entry, list_scenes
+from hsi.datasets.catalogue.locate import SceneFiles, find_scene_files, user_path
+from hsi.datasets.checks import check_cube
+from hsi.datasets.formats.geotiff import GeoTiffCube
+from hsi.datasets.formats.readers import list_arrays, open_cube, read_array
+from hsi.datasets.formats.recognise import recognise
+from hsi.datasets.labels.label_map import merge_maps
 from hsi.datasets.scene import Scene
 from hsi.errors import ConfigError, SceneError, SceneNotFoundError, unknown
 
@@ -219,3 +223,34 @@ def _count_notes(entry: SceneEntry, scene: Scene) -> list[str]:
     if not entry.names_verified:
         notes.append(f"The class names are not certain: {entry.pitfall}.")
     return notes
+
+
+def load_unlabelled(
+    dataset: str | Path, *, cube_key: str | None = None, data_root: str | Path | None = None
+) -> Scene:
+    """Load a scene with whatever labels it has; a cube file by itself has none.
+
+    A ``.npy``, ENVI or GeoTIFF cube is not read: only what is used of it comes into memory. Where the file
+    gives a value for no data, pixels that have it are NaN.
+
+    Parameters
+    ----------
+    dataset
+        A short name, a ``scene.toml`` or its folder, as `hsi.load_scene`; or a file with a cube (rows, cols,
+        bands).
+    cube_key, data_root
+        As `hsi.load_scene`.
+
+    Raises
+    ------
+    SceneNotFoundError, FileFormatError, SceneError, ConfigError
+        As `hsi.load_scene`.
+    """
+    path = user_path(dataset)
+    named = isinstance(dataset, str) and find_entry(dataset) is not None
+    if named or path.is_dir() or path.suffix.lower() == ".toml" or not path.exists():
+        return load_scene(dataset, cube_key=cube_key, data_root=data_root)
+    cube = open_cube(path, cube_key)
+    check_cube(cube, f"The cube in {path}")
+    scene = without_labels(cube, path)
+    return replace(scene, notes=(*scene.notes, *cube.notes)) if isinstance(cube, GeoTiffCube) else scene

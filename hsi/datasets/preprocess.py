@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi.datasets.cube import Cube
-from hsi.datasets.numpy_files import read_archive
-from hsi.datasets.steps import PCA, BandList, Standardise
+from hsi.datasets.formats.numpy_files import read_archive
+from hsi.datasets.transforms import PCA, BandList, Standardise
 from hsi.errors import ConfigError, FileFormatError, SceneError
 
 __all__ = ["PCA", "BandList", "Preprocess", "Standardise"]

@@ -5,12 +5,11 @@
 hold arrays; their method ``figure()`` returns a `matplotlib.figure.Figure`.
 """
 
-from hsi.explain.experts import ExpertWeights, expert_weights
-from hsi.explain.gates import GateMap, gate
-from hsi.explain.kan_splines import GridShift, Splines, grid_shift, splines
 from hsi.explain.receptive import ReceptiveField, receptive_field
+from hsi.explain.scene_values import ExpertWeights, GateMap, expert_weights, gate
 from hsi.explain.snakes import SnakeMagnitude, SnakeOffsets, snake_magnitude, snake_offsets
-from hsi.explain.wavelet_bands import WaveletEnergy, wavelet_energy
+from hsi.explain.splines import GridShift, Splines, grid_shift, splines
+from hsi.explain.wavelets import WaveletEnergy, wavelet_energy
 
 __all__ = [
     "ExpertWeights",

@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 from torch import nn
 
 from hsi.errors import ConfigError, ModelError
+from hsi.inference.run import Run
 from hsi.models import model_entry
-from hsi.runs.folder import Run
 
 LOOKS = {
     "stnet": ("gate",),

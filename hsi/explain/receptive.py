@@ -1,4 +1,9 @@
-"""The effective receptive field of a trained network: how much each input value moves its answer."""
+"""What the features that a network gets are: bands, by number or wavelength, or principal components.
+
+The picture of an effective receptive field: in space, and along the features.
+
+The effective receptive field of a trained network: how much each input value moves its answer.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +12,90 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from hsi.datasets.preprocess import PCA, BandList
 from hsi.datasets.scene import Scene
 from hsi.errors import ModelError
-from hsi.explain.feature_axis import feature_axis
 from hsi.explain.layers import find_layers, load_network
-from hsi.explain.pixels import choose_pixels, patches_of
-from hsi.figures.receptive_field import draw_receptive_field
+from hsi.explain.probe import choose_pixels, patches_of
+from hsi.figures.spectra import band_axis, gaps
+from hsi.figures.style import COLORS, MM_PER_INCH, PAGE_MM, STYLE, Picture
+from hsi.inference.run import Run
 from hsi.models.densenet3d import DenseLayer
-from hsi.runs.device import choose_device
-from hsi.runs.folder import Run
-from hsi.training.at_once import FitsAtOnce
+from hsi.models.device import choose_device
+from hsi.models.protocols import Estimator
+
+
+def feature_axis(run: Run, scene: Scene) -> tuple[NDArray[np.float64], str]:
+    """Return where each feature lies on an axis, and the axis's title.
+
+    Principal components and bands are counted from 1; bands with known wavelengths lie at theirs, in nm.
+    """
+    steps = run.preprocess.steps_
+    if any(isinstance(step, PCA) for step in steps):
+        return np.arange(1.0, run.preprocess.bands + 1), "Principal component"
+    places, title = band_axis(scene)
+    for step in steps:
+        if isinstance(step, BandList):
+            places = places[step.keep]
+    return places, title
+
+
+_HEIGHT_INCHES = 2.6
+_FEW = 40  # features, up to which each is marked
+
+
+def draw_receptive_field(
+    spatial: NDArray[np.float64],
+    spectral: NDArray[np.float64],
+    places: NDArray[np.float64],
+    axis: str,
+    title: str,
+) -> Figure:
+    """Draw the shares of the gradient ``(P, P)`` as an image, and ``(features,)`` as a line; in percent.
+
+    Parameters
+    ----------
+    spatial, spectral
+        Fractions that sum to 1.
+    places, axis
+        Where each feature lies, and the title of that axis.
+    title
+        What was differentiated.
+    """
+    half = spatial.shape[0] // 2
+    edge = half + 0.5
+    with rc_context(STYLE):
+        figure = Picture(figsize=(PAGE_MM / MM_PER_INCH, _HEIGHT_INCHES), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1, 2))
+        image = left.imshow(
+            100 * spatial, cmap=colormaps["cividis"], vmin=0, extent=(-edge, edge, edge, -edge)
+        )
+        left.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, edgecolor="white", linewidth=0.8))
+        left.set_xlabel("Columns from the centre (px)")
+        left.set_ylabel("Rows from the centre (px)")
+        figure.colorbar(image, ax=left, label="Share of the gradient (%)")
+        for part in np.split(np.arange(len(places)), gaps(places)):
+            right.plot(
+                places[part],
+                100 * spectral[part],
+                color=COLORS[0],
+                marker="o" if len(places) <= _FEW else None,
+                markersize=2.5,
+            )
+        right.set_ylim(bottom=0)
+        right.set_xlabel(axis)
+        right.set_ylabel("Share of the gradient (%)")
+        right.grid(axis="y", color="0.9", linewidth=0.5)
+        right.set_axisbelow(True)
+        figure.suptitle(title[:1].upper() + title[1:], fontsize=8)
+    return figure
+
 
 INSIDE = 1 - 0.9545
 """Share of the centre's gradient from which on a pixel is in the effective receptive field (Luo et al.)."""
@@ -113,7 +188,7 @@ def receptive_field(
         When the scene's bands do not fit.
     """
     network = load_network(run, device)
-    if isinstance(network, FitsAtOnce):
+    if isinstance(network, Estimator):
         raise ModelError(f"{_NO_GRADIENTS}: '{run.path}' is a run of {run.config.model}.")
     unit: nn.Module | None = None
     answer = "logit of the predicted class"

@@ -1,6 +1,5 @@
 """Trained networks as files for other tools: ONNX and TorchScript."""
 
-from hsi.export.patches import raw_patches
-from hsi.export.write import FORMATS, Exported, export_run
+from hsi.export.writer import FORMATS, Exported, export_run, raw_patches
 
 __all__ = ["FORMATS", "Exported", "export_run", "raw_patches"]

@@ -1,16 +1,26 @@
-"""The picture of a training: loss and accuracy, epoch by epoch."""
+"""The picture of a training: loss and accuracy, epoch by epoch.
+
+The picture of a confusion matrix.
+
+The picture of accuracy against the distance to the nearest training pixel.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from matplotlib import rc_context
+import numpy as np
+from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from hsi.errors import InputError
-from hsi.figures.style import COLORS, COLUMN_MM, MM_PER_INCH, STYLE, Picture
+from hsi.figures.style import COLORS, COLUMN_INCHES, COLUMN_MM, MARKERS, MM_PER_INCH, PAGE_MM, STYLE, Picture
+from hsi.scoring.distance import DistanceBin
 
 _HEIGHT_INCHES = 3.4
 _FEW = 20  # epochs, up to which each is marked
@@ -60,3 +70,171 @@ def draw_curves(
         accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(*loss.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False)
     return figure
+
+
+WIDE = 9
+"""With more classes than this the figure takes the whole page by default."""
+_DARK = 0.5  # shares above this have white numbers
+
+
+def draw_confusion(
+    confusion: ArrayLike, class_names: Sequence[str], *, width_mm: float | None = None
+) -> Figure:
+    """Draw a confusion matrix ``(C, C)`` of counts, true classes as rows.
+
+    Each cell shows which percentage of its row it holds; the pixels of each row stand beside it. Cells
+    without pixels stay empty; "<1" is a share below half a percent.
+
+    Parameters
+    ----------
+    confusion, class_names
+        The matrix, and the names of its C classes.
+    width_mm
+        Width of the figure; by default one column, or the page for more than `WIDE` classes.
+
+    Raises
+    ------
+    InputError
+        When the matrix is not square, or has another number of classes than there are names.
+    """
+    counts = np.asarray(confusion)
+    classes = len(class_names)
+    if counts.shape != (classes, classes):
+        raise InputError(f"A confusion matrix of {classes} classes cannot be of shape {counts.shape}.")
+    support = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
+    width = (width_mm or (PAGE_MM if classes > WIDE else COLUMN_MM)) / MM_PER_INCH
+    longest = max(len(name) for name in class_names)
+    beside = min(width / 2, 0.45 + 0.055 * longest)
+    with rc_context(STYLE):
+        figure = Picture(figsize=(width, (width - beside) + 0.35), layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(shares, cmap=colormaps["Blues"], vmin=0, vmax=1, aspect="auto")
+        size = min(7.0, 0.36 * 72 * (width - beside) / classes)
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            share = shares[row, column]
+            axes.text(
+                column,
+                row,
+                f"{100 * share:.0f}" if share >= 0.005 else "<1",
+                ha="center",
+                va="center",
+                fontsize=size,
+                color="white" if share > _DARK else "black",
+            )
+        numbers = range(classes)
+        axes.set_xticks(numbers, [str(number + 1) for number in numbers])
+        axes.set_yticks(numbers, [f"{name} {number}" for number, name in enumerate(class_names, start=1)])
+        axes.set_xlabel("Predicted class (% of the true class)")
+        axes.set_ylabel("True class")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        right = axes.secondary_yaxis("right")
+        right.set_yticks(numbers, [str(int(number)) for number in support.ravel()])
+        right.tick_params(length=0)
+        right.spines[:].set_visible(False)
+        right.set_ylabel("Pixels")
+    return figure
+
+
+_SPREAD = 0.5  # width that the marks of all runs take in a bin, in bins
+_BARS = 0.8  # the same for the bars of the lower panel
+_DASHES = ("--", ":", "-.")
+_COLUMNS = 2  # of the legend
+_PANELS_INCHES, _ROW_INCHES = 2.7, 0.15  # height of the panels, and of a row of the legend
+
+
+def draw_distance(curves: Mapping[str, Sequence[DistanceBin]], half_widths: Iterable[int]) -> Figure:
+    """Draw accuracy, with its intervals, above the share of test pixels, for each bin of distances.
+
+    Bins are equally wide in the picture; they double in pixels.
+
+    Parameters
+    ----------
+    curves
+        Name of a run -> its bins, as from `hsi.accuracy_by_distance`; all with the same bins, as far as they
+        go.
+    half_widths
+        Half-widths of the runs' patches in pixels, ``(P - 1) / 2``, to be marked: up to that distance, a test
+        pixel lies in a training patch.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to draw.
+    """
+    longest = max(curves.values(), key=len, default=())
+    if not longest:
+        raise InputError("There are no distances to draw: no run has test pixels.")
+    halves = sorted(set(half_widths))
+    names = [_range(one) for one in longest]
+    legend = [*curves, *(f"Patch half-width, {half} px" for half in halves)]
+    marks: list[Any] = []
+    with rc_context(STYLE):
+        height = _PANELS_INCHES + _ROW_INCHES * math.ceil(len(legend) / _COLUMNS)
+        figure = Picture(figsize=(COLUMN_INCHES, height), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        for number, bins in enumerate(curves.values()):
+            marks.append(_draw_run(above, below, bins, number, len(curves)))
+        last = longest[-1].farthest or 2 * longest[-1].nearest
+        edges = np.array([*(one.nearest for one in longest), last + 1]) - 0.5
+        for number, half in enumerate(halves):
+            place = float(np.interp(half + 0.5, edges, np.arange(len(edges)) - 0.5))
+            dashes = _DASHES[number % len(_DASHES)]
+            for axes in (below, above):
+                line = axes.axvline(place, color="0.4", linestyle=dashes, linewidth=0.8, zorder=0)
+            marks.append(line)
+        above.set_ylabel("Overall accuracy (%)")
+        above.grid(axis="y", color="0.9", linewidth=0.5)
+        above.set_axisbelow(True)
+        below.set_ylabel("Pixels (%)")
+        below.set_xlabel("Distance to the nearest training pixel (px)")
+        below.set_xticks(range(len(names)), names)
+        below.set_xlim(-0.5, len(names) - 0.5)
+        figure.legend(
+            marks,
+            legend,
+            loc="outside upper left",
+            ncols=_COLUMNS,
+            frameon=False,
+            handlelength=1.8,
+            columnspacing=1.2,
+        )
+    return figure
+
+
+def _draw_run(above: Axes, below: Axes, bins: Sequence[DistanceBin], number: int, runs: int) -> Any:
+    """Draw one run's marks and bars, beside those of the others; return the marks."""
+    color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+    beside = (number + 0.5) / runs - 0.5
+    places, accuracy, low, high = [], [], [], []
+    for place, one in enumerate(bins):
+        if one.oa is not None and one.interval is not None:
+            places.append(place + beside * _SPREAD)
+            accuracy.append(100 * one.oa)
+            low.append(max(0.0, 100 * (one.oa - one.interval[0])))
+            high.append(max(0.0, 100 * (one.interval[1] - one.oa)))
+    marks = above.errorbar(
+        places,
+        accuracy,
+        yerr=(low, high),
+        color=color,
+        marker=marker,
+        capsize=1.5,
+        elinewidth=0.8,
+    )
+    total = sum(one.pixels for one in bins)
+    below.bar(
+        [place + beside * _BARS for place in range(len(bins))],
+        [100 * one.pixels / total for one in bins],
+        width=_BARS / runs,
+        color=color,
+    )
+    return marks
+
+
+def _range(one: DistanceBin) -> str:
+    """Return how an axis names a bin."""
+    if one.farthest is None:
+        return f"≥{one.nearest}"
+    return str(one.nearest) if one.nearest == one.farthest else f"{one.nearest}–{one.farthest}"

@@ -6,7 +6,7 @@ order of `hsi models`.
 
 # ruff: isort: skip_file
 from hsi.models.registry import ModelEntry, build_model, list_models, model_entry, register_model
-from hsi.models.cost import cost_of, count_macs
+from hsi.models.registry import cost_of, count_macs
 from hsi.models.densenet3d import DenseNet3D
 from hsi.models.stnet import SpatialSpectralTransformer
 from hsi.models.kanet import KANConv3d

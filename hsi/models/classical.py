@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hsi.errors import ModelError, unknown
-from hsi.models.classical_estimators import RECIPES, Chosen, Floats, class_scores
-from hsi.models.classical_tuning import choose
+from hsi.models.classical_tuning import RECIPES, Chosen, Floats, choose, class_scores
 from hsi.models.registry import register_model
 
 FEATURES = ("spectrum", "spatial")

@@ -20,8 +20,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hsi.models.registry import register_model
-from hsi.models.sizes import check_sizes
+from hsi.models.registry import check_sizes, register_model
 
 KERNELS = 20
 HIDDEN = 100
@@ -54,7 +53,7 @@ class CNN1D(nn.Module):
         kernel = max(round(bands / KERNELS_A_SPECTRUM), 1)
         positions = bands - kernel + 1
         window = math.ceil(positions / POOLED)
-        self.shrinks_by = patch - 1
+        self.prefix_shrinks_by = patch - 1
         self.conv = nn.Conv1d(1, KERNELS, kernel)
         self.pool = nn.MaxPool1d(window, ceil_mode=True)
         self.hidden = nn.Linear(KERNELS * math.ceil(positions / window), HIDDEN)
@@ -64,14 +63,14 @@ class CNN1D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
-        return self.after_shared(self.shared_part(x))
+        return self.after_prefix(self.prefix(x))
 
-    def shared_part(self, image: Tensor) -> Tensor:
-        """Keep the pixels that are the centre of a patch; see `hsi.models.shared_part`."""
-        edge = self.shrinks_by // 2
+    def prefix(self, image: Tensor) -> Tensor:
+        """Keep the pixels that are the centre of a patch; see `hsi.inference.classify`."""
+        edge = self.prefix_shrinks_by // 2
         return image[:, :, edge : image.shape[2] - edge, edge : image.shape[3] - edge]
 
-    def after_shared(self, features: Tensor) -> Tensor:
+    def after_prefix(self, features: Tensor) -> Tensor:
         """Spectra ``(N, bands, 1, 1)`` to logits ``(N, classes)``."""
         spectrum = features[:, None, :, 0, 0]
         features = torch.tanh(self.pool(self.conv(spectrum)))  # tanh rises, so it may follow the maximum

@@ -7,7 +7,7 @@ our reading.
 
 Axes are N C D H W throughout; D is the spectral axis.
 
-On a CPU the modules below run as fused operators where that is allowed (see `hsi.models.fused`): BN - ReLU -
+On a CPU the modules below run as fused operators where that is allowed (see `hsi.models.kernels.dispatch`): BN - ReLU -
 grouped convolution in every layer, whatever its mixer, and whole blocks of the plain network. The function
 is the same.
 """
@@ -22,13 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from hsi.errors import ModelError
-from hsi.models.average_pool import halve
-from hsi.models.dense_block import LayerModules, dense_block
-from hsi.models.fused import has_hooks, is_conv, is_norm, is_relu, runs_fused
-from hsi.models.memory_format import lay_out
-from hsi.models.norm_conv import norm_relu_conv
-from hsi.models.registry import register_model
-from hsi.models.sizes import check_sizes
+from hsi.models.device import lay_out
+from hsi.models.kernels.dense_block import LayerModules, dense_block, halve
+from hsi.models.kernels.dispatch import has_hooks, is_conv, is_norm, is_relu, runs_fused
+from hsi.models.kernels.norm_conv import norm_relu_conv
+from hsi.models.registry import check_sizes, register_model
 
 Mixer = Callable[[int, int], nn.Module]
 """``(in_channels, out_channels)`` -> a module from ``(N, in, D, H, W)`` to ``(N, out, D, H, W)``."""
@@ -147,7 +145,7 @@ class DenseNet3D(nn.Module):
     Input ``(N, bands, P, P)``, output logits ``(N, classes)``. The transition only pools: features of all
     earlier blocks reach all later ones, which is what "fully dense" means here.
 
-    Maps and kernels are channels-last in memory until `hsi.models.memory_format.lay_out` says otherwise.
+    Maps and kernels are channels-last in memory until `hsi.models.device.lay_out` says otherwise.
     """
 
     memory_format: torch.memory_format

@@ -21,9 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hsi.models.first_weights import draw_weights
-from hsi.models.registry import register_model
-from hsi.models.sizes import check_sizes
+from hsi.models.registry import check_sizes, init_weights, register_model
 
 CHANNELS_3D = (8, 16, 32)
 BANDS_A_KERNEL = (7, 5, 3)
@@ -59,7 +57,7 @@ class HybridSN(nn.Module):
         check_sizes(bands, classes, patch)
         few, narrow = max(LEAST_BANDS - bands, 0), max(LEAST_PATCH - patch, 0) // 2
         self.frame = (narrow, narrow, narrow, narrow, few // 2, few - few // 2)
-        self.shrinks_by = 0 if narrow else LEAST_PATCH - 1  # a framed patch has borders of its own
+        self.prefix_shrinks_by = 0 if narrow else LEAST_PATCH - 1  # a framed patch has borders of its own
         inputs = 1
         self.conv3d = nn.Sequential()
         for outputs, size in zip(CHANNELS_3D, BANDS_A_KERNEL, strict=True):
@@ -78,19 +76,19 @@ class HybridSN(nn.Module):
             nn.Dropout(DROPOUT),
         )
         self.head = nn.Linear(HIDDEN[1], classes)
-        draw_weights(self, nn.init.xavier_uniform_)
+        init_weights(self, nn.init.xavier_uniform_)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
-        return self.after_shared(self.shared_part(x))
+        return self.after_prefix(self.prefix(x))
 
-    def shared_part(self, image: Tensor) -> Tensor:
-        """Run all convolutions, or nothing if patches are framed; see `hsi.models.shared_part`."""
-        return self._convolve(image) if self.shrinks_by else image
+    def prefix(self, image: Tensor) -> Tensor:
+        """Run all convolutions, or nothing if patches are framed; see `hsi.inference.classify`."""
+        return self._convolve(image) if self.prefix_shrinks_by else image
 
-    def after_shared(self, features: Tensor) -> Tensor:
+    def after_prefix(self, features: Tensor) -> Tensor:
         """``(N, 64, P - 8, P - 8)``, or patches that are framed yet, to logits ``(N, classes)``."""
-        maps = features if self.shrinks_by else self._convolve(features)
+        maps = features if self.prefix_shrinks_by else self._convolve(features)
         logits: Tensor = self.head(self.hidden(maps.flatten(1)))
         return logits
 

@@ -29,10 +29,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsi.errors import ModelError
-from hsi.models.bspline import bspline_basis, check_order
+from hsi.models.bspline import adaptive_knots, bspline_basis, check_order, refit
 from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D
-from hsi.models.kan_product import convolution, row_product, runs_chunked
-from hsi.models.knots import adaptive_knots, refit
+from hsi.models.kernels.kan_product import convolution, row_product, runs_chunked
 from hsi.models.registry import register_model
 
 Size3D = int | tuple[int, int, int]
@@ -138,7 +137,11 @@ class KANConv3d(nn.Module):
             )
         if self._update_rows and self.training:
             rows, self._update_rows = self._update_rows, 0
-            self._update_grid(x, rows)
+            if torch.compiler.is_compiling():
+                # Not a decorator: that would import the compiler with this file, a second of every start.
+                torch.compiler.disable(self._update_grid)(x, rows)
+            else:
+                self._update_grid(x, rows)
         weight = torch.cat(
             [self.base_weight.unsqueeze(-1), self.spline_weight * self.spline_scaler.unsqueeze(-1)], dim=-1
         )  # (out, in * kernel, planes); the planes are SiLU and the basis functions
@@ -171,14 +174,13 @@ class KANConv3d(nn.Module):
         """Adapt the knots to the input of the next forward pass in training mode, before that pass computes.
 
         The knots move to where this input lies, and the coefficients are refitted so that the function on it
-        stays (see `hsi.models.knots`). This never happens in eval mode, hence never on validation data. At
+        stays (see `hsi.models.bspline`). This never happens in eval mode, hence never on validation data. At
         most `rows` evenly spaced positions are looked at, so the result is deterministic. Input with NaN or
         infinities changes nothing. The request itself is not in the state dict. Under torch.distributed all
         processes must request alike; all take the result of process 0.
         """
         self._update_rows = rows
 
-    @torch.compiler.disable
     @torch.no_grad()
     def _update_grid(self, x: Tensor, count: int) -> None:
         rows = x.detach().movedim(1, -1).reshape(-1, self.in_channels)

@@ -1,16 +1,115 @@
-"""The table of networks: a decorator adds one, `build_model` makes one."""
+"""The sizes that a network can take, checked with one sentence each.
+
+What a network costs: its parameters, and the multiply-accumulates of one patch.
+
+The weights that a network starts with, where its paper names one rule for all layers.
+
+The table of networks: a decorator adds one, `build_model` makes one.
+"""
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from hsi.errors import ModelError, near_miss, unknown
+
+
+def check_sizes(
+    bands: int,
+    classes: int,
+    patch: int,
+    *,
+    least_bands: int = 1,
+    least_patch: int = 1,
+    bands_why: str = "",
+    patch_why: str = "",
+) -> None:
+    """Raise ModelError, with the reason, for sizes that a network cannot take.
+
+    Every network needs two classes and an odd patch width; the smallest number of bands and the smallest
+    patch width (pixels) are its own, as are the words that say why, such as "to halve them three times".
+    """
+    if patch % 2 == 0:
+        raise ModelError(f"The patch width must be odd, so that a pixel is its centre; {patch} is even.")
+    if patch < least_patch:
+        raise ModelError(
+            f"The patch width must be at least {least_patch} pixels{_reason(patch_why)}; got {patch}."
+        )
+    if bands < least_bands:
+        raise ModelError(f"This network needs at least {least_bands} bands{_reason(bands_why)}; got {bands}.")
+    if classes < 2:
+        raise ModelError(f"A classifier needs at least 2 classes; got {classes}.")
+
+
+def _reason(why: str) -> str:
+    return f", {why}" if why else ""
+
+
+def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
+    operations: int = sdpa_flop_count(query, key, value)
+    return operations
+
+
+# PyTorch counts the fused attention of a GPU, but not that of a CPU.
+_MISSING = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+
+
+def count_macs(model: nn.Module, bands: int, patch: int) -> int:
+    """Return the multiply-accumulates of one forward pass over one patch.
+
+    Convolutions, linear layers and matrix products count, taps that meet padding included; additions, norms
+    and activations do not. A copy of the model runs once on a CPU in evaluation mode, under PyTorch's
+    counter; the backbone's fused operators take their plain form there, so what they compute in excess does
+    not count.
+
+    Parameters
+    ----------
+    model
+        Maps ``(N, bands, P, P)`` to logits; left as it is.
+    bands, patch
+        Number of bands and patch width P of the input.
+
+    Returns
+    -------
+    int
+        Half of what ``torch.utils.flop_counter`` counts.
+    """
+    twin = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()
+    counter = FlopCounterMode(display=False, custom_mapping=_MISSING)
+    with counter, torch.no_grad():
+        twin(torch.zeros(1, bands, patch, patch))
+    return int(counter.get_total_flops()) // 2
+
+
+def cost_of(model: nn.Module, bands: int, patch: int) -> dict[str, int | None]:
+    """Return ``{"params": ..., "macs": ...}``; both None for a model without parameters, such as an SVM.
+
+    Such a model's work is outside PyTorch and depends on how many pixels it was fitted on.
+    """
+    params = sum(p.numel() for p in model.parameters())
+    return {"params": params or None, "macs": count_macs(model, bands, patch) if params else None}
+
+
+def init_weights(network: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
+    """Draw the weights of every convolution and linear layer in place, such as by `nn.init.kaiming_normal_`.
+
+    Their biases become zero; layers of normalisation keep theirs.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d | nn.Conv2d | nn.Linear):
+            draw(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
 
 Builder = Callable[..., nn.Module]
 

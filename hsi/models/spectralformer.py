@@ -31,9 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hsi.errors import ModelError
-from hsi.models.attention import attend
-from hsi.models.registry import register_model
-from hsi.models.sizes import check_sizes
+from hsi.models.kernels.attention import attend
+from hsi.models.registry import check_sizes, register_model
 
 Fusion = Literal["tokens", "pair"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)

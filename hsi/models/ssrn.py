@@ -23,9 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hsi.models.first_weights import draw_weights
-from hsi.models.registry import register_model
-from hsi.models.sizes import check_sizes
+from hsi.models.registry import check_sizes, init_weights, register_model
 
 KERNELS = 24
 FEATURES = 128
@@ -101,7 +99,7 @@ class SSRN(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv3d(KERNELS, FEATURES, kernel_size=(depth, 1, 1)),
         )
-        self.shrinks_by = 2
+        self.prefix_shrinks_by = 2
         self.spatial = nn.Sequential(
             nn.BatchNorm2d(FEATURES),
             nn.ReLU(inplace=True),
@@ -113,19 +111,19 @@ class SSRN(nn.Module):
         )
         self.dropout = nn.Dropout(DROPOUT)
         self.head = nn.Linear(KERNELS, classes)
-        draw_weights(self, nn.init.kaiming_normal_)
+        init_weights(self, nn.init.kaiming_normal_)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
-        return self.after_shared(self.shared_part(x))
+        return self.after_prefix(self.prefix(x))
 
-    def shared_part(self, image: Tensor) -> Tensor:
-        """Run all spectral layers and the first spatial convolution; see `hsi.models.shared_part`."""
+    def prefix(self, image: Tensor) -> Tensor:
+        """Run all spectral layers and the first spatial convolution; see `hsi.inference.classify`."""
         features = self.spectral(image.unsqueeze(1)).squeeze(2)  # (N, 128, H, W)
         maps: Tensor = self.spatial[:UNPADDED](features)  # (N, 24, H - 2, W - 2)
         return maps
 
-    def after_shared(self, features: Tensor) -> Tensor:
+    def after_prefix(self, features: Tensor) -> Tensor:
         """``(N, 24, P - 2, P - 2)`` to logits ``(N, classes)``."""
         maps = self.spatial[UNPADDED:](features)
         logits: Tensor = self.head(self.dropout(torch.mean(maps, dim=(2, 3))))

@@ -37,10 +37,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from hsi.errors import ModelError
-from hsi.models.attention import attend, attention_weights
 from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D, PointwiseMixer
-from hsi.models.eager import runs_eagerly
-from hsi.models.matrix_product import Linear, linear
+from hsi.models.kernels.attention import attend, attention_weights
+from hsi.models.kernels.dispatch import runs_eagerly
+from hsi.models.kernels.matrix_product import Linear, linear
 from hsi.models.registry import register_model
 
 Gate = Literal["token_channel", "token", "scalar"]

@@ -32,9 +32,9 @@ from torch import Tensor, nn
 
 from hsi.errors import ModelError
 from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D
-from hsi.models.depthwise import depthwise_conv3d
-from hsi.models.eager import runs_eagerly
-from hsi.models.haar_cascade import haar_cascade
+from hsi.models.kernels.depthwise import depthwise_conv3d
+from hsi.models.kernels.dispatch import runs_eagerly
+from hsi.models.kernels.haar_cascade import haar_cascade
 from hsi.models.registry import register_model
 from hsi.models.wavelet import AXES, SUBBANDS, check_axes, dwt3d, idwt3d, is_haar, wavelet_filters
 

@@ -1,17 +1,33 @@
-"""The page from its template: styles and scripts inside, nothing fetched, nothing else allowed to run."""
+"""The page from its template: styles and scripts inside, nothing fetched, nothing else allowed to run.
+
+From finished runs to the page and the pictures.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hsi.plain_text import plain
+import hsi
+from hsi.datasets.scene import Scene
+from hsi.errors import RunError
+from hsi.figures.maps import ERROR_COLORS, ERROR_NAMES
+from hsi.figures.style import COLORS
+from hsi.inference.run import Run
+from hsi.io.files import write_text
+from hsi.io.text import plain
+from hsi.report.content import SCORES, recall_table, run_content, score_rows, short_names
+from hsi.report.map_data import confidence_colors, run_data, scene_data
+from hsi.report.pictures import Classified, classify, save_run_figures
 
 STYLES, SCRIPTS = ("page.css",), ("spectrum.js", "map.js")
 
@@ -39,10 +55,129 @@ def render(content: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return text without characters that steer how a page is shown; see `hsi.plain_text`."""
+    """Return text without characters that steer how a page is shown; see `hsi.io.text`."""
     return plain(value) if type(value) is str else value
 
 
 def _hash(text: str) -> str:
     """Return the name under which a content security policy allows exactly this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+PART_NAMES = ("No part", "Train", "Validation", "Test")
+PART_COLORS = ("#000000", COLORS[4], COLORS[3], COLORS[5])
+
+Progress = Callable[[str, int, int], object]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_report` wrote: the page, and the pictures of each run."""
+
+    page: Path
+    figures: tuple[Path, ...]
+
+
+def write_report(
+    groups: Sequence[Sequence[Run]],
+    page: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    device: str = "auto",
+    progress: Progress = lambda name, done, total: None,
+) -> Written:
+    """Classify every pixel with each run, write its pictures into its folder, and one page for all.
+
+    The page needs no network and no other file. It shows at most `hsi.report.map_data.MOST_PIXELS` pixels of
+    a scene; the pictures show all.
+
+    Parameters
+    ----------
+    groups
+        Finished runs; those of one group, such as the seeds of one network, get a mean in the scores.
+    page
+        The HTML file to write.
+    data_root
+        Where scene files lie, if not under ``HSI_DATA``.
+    device
+        Where pixels are classified.
+    progress
+        Told a run's name, and how many of how many pixels are classified.
+
+    Raises
+    ------
+    RunError
+        When a run is not finished, or the folder of the page is missing; nothing is written then.
+    """
+    path = Path(page)
+    if path.is_dir() or not path.parent.is_dir():
+        raise RunError(f"The page cannot be written to '{path}'; --out wants a file in a folder that exists.")
+    runs = [run for group in groups for run in group]
+    if not runs:
+        raise RunError("There is nothing to report: no run was given.")
+    for run in runs:
+        _ = run.metrics
+    names = dict(zip(map(id, runs), short_names([run.path for run in runs]), strict=True))
+    scenes: dict[tuple[Any, ...], tuple[Scene, list[tuple[Run, Classified]]]] = {}
+    for run in runs:
+        config = run.config
+        key = (config.dataset, config.labels, config.cube_key, config.labels_key)
+        if key not in scenes:
+            scenes[key] = (run.load_scene(data_root), [])
+        scene, classified = scenes[key]
+        told = partial(progress, names[id(run)])
+        told(0, scene.labels.size)
+        classified.append((run, classify(run, scene, device=device, progress=told)))
+    figures: list[Path] = []
+    for scene, classified in scenes.values():
+        for run, one in classified:
+            figures += save_run_figures(run, scene, one)
+    write_text(path, render(_content(groups, names, list(scenes.values()))))
+    return Written(path, tuple(figures))
+
+
+def _content(
+    groups: Sequence[Sequence[Run]],
+    names: dict[int, str],
+    scenes: Sequence[tuple[Scene, list[tuple[Run, Classified]]]],
+) -> dict[str, Any]:
+    """Return everything that the template shows."""
+    sections, data = [], []
+    for scene, classified in scenes:
+        runs = [run for run, _ in classified]
+        shared = scene_data(scene)
+        maps = [run_data(run, scene, one, names[id(run)]) for run, one in classified]
+        data.append({**shared, "runs": maps})
+        sections.append(
+            {
+                "name": scene.name,
+                "title": scene.title or scene.name,
+                "synthetic": scene.synthetic,
+                "size": f"{scene.rows} x {scene.cols} pixels, {scene.bands} bands",
+                "step": shared["step"],
+                "image_is": shared["imageIs"],
+                "error": shared["spectra"]["error"],
+                "components": len(shared["spectra"]["basis"]),
+                "classes": list(zip(scene.class_names, scene.colors, strict=True)),
+                "recall": recall_table(runs, scene) if len(runs) > 1 else [],
+                "runs": [run_content(run, scene, one, names[id(run)]) for run, one in classified],
+            }
+        )
+    count = len(names)
+    return {
+        "title": sections[0]["runs"][0]["title"] if count == 1 else f"{count} runs",
+        "version": hsi.__version__,
+        "score_names": [*SCORES.values(), "leakage centre %", "leakage overlap %"],
+        "scores": score_rows(groups, names),
+        "sections": sections,
+        "error_key": list(zip(ERROR_NAMES, ERROR_COLORS, strict=True)),
+        "part_key": list(zip(PART_NAMES, PART_COLORS, strict=True)),
+        "data": {
+            "scenes": data,
+            "confidenceColors": confidence_colors(),
+            "errorColors": ERROR_COLORS,
+            "errorNames": ERROR_NAMES,
+            "partColors": PART_COLORS,
+            "partNames": PART_NAMES,
+        },
+    }

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn, optim
 
 from hsi.errors import RunError
-from hsi.runs.atomic import written_whole
+from hsi.io.files import written_whole
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 

@@ -25,9 +25,10 @@ from packaging.version import Version
 
 import hsi
 from hsi.datasets.scene import Scene
+from hsi.models.device import device_name, processor_name
 
 PACKAGES = (
-    "torch", "numpy", "scipy", "h5py", "scikit-learn", "PyWavelets", "safetensors", "pooch", "typer", "rich"
+    "torch", "numpy", "scipy", "h5py", "scikit-learn", "PyWavelets", "safetensors", "typer", "rich"
 )  # fmt: skip
 PLUGINS = ("hsi.models", "hsi.scenes")
 
@@ -80,21 +81,6 @@ def requirements() -> list[str]:
                 waiting += [(needed.name, wanted) for wanted in ("", *needed.extras)]
     found.pop("hsi", None)
     return [f"{name}=={number}" for name, number in sorted(found.items())]
-
-
-def device_name(device: torch.device) -> str:
-    """Return a device's kind, with the model's name for a GPU."""
-    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
-
-
-def processor_name() -> str:
-    """Return the CPU's model name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _extras(package: str) -> set[str]:

@@ -1,6 +1,5 @@
 """Scores: pure functions of a confusion matrix."""
 
-from hsi.scoring.confusion import confusion_matrix
-from hsi.scoring.scores import Scores, score, scores_of
+from hsi.scoring.scores import Scores, confusion_matrix, score, scores_of
 
 __all__ = ["Scores", "confusion_matrix", "score", "scores_of"]

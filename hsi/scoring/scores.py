@@ -1,12 +1,18 @@
-"""OA, AA, kappa and the per-class scores, from a confusion matrix with true classes as rows.
+"""The confusion matrix: the one thing that every score is computed from.
+
+OA, AA, kappa and the per-class scores, from a confusion matrix with true classes as rows.
 
 All are fractions. A score that has no meaning is NaN (recall of a class without pixels, kappa when chance
 alone agrees everywhere), and is left out of means.
+
+Scores of repeated runs: their mean, and how far the runs lie apart.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +20,47 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hsi.errors import InputError
-from hsi.scoring.confusion import confusion_matrix
+
+
+def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """Count pixels by true class (rows) and predicted class (columns).
+
+    Parameters
+    ----------
+    y_true, y_pred
+        Labels of any equal shape, classes 1..C. Where `y_true` is 0 (unlabelled) the pixel is left out.
+    classes
+        Number of classes C.
+
+    Returns
+    -------
+    ``(C, C)`` int64; row i, column j counts pixels of class i + 1 that were called class j + 1.
+
+    Raises
+    ------
+    InputError
+        When the shapes differ, a value is no integer, or a labelled pixel's value is outside 1..C.
+    """
+    truth, pred = np.asarray(y_true), np.asarray(y_pred)
+    if truth.shape != pred.shape:
+        raise InputError(
+            f"True and predicted labels must have one shape, not {truth.shape} and {pred.shape}."
+        )
+    if classes < 1:
+        raise InputError(f"The number of classes must be at least 1, not {classes}.")
+    for which, values in (("True", truth), ("Predicted", pred)):
+        if values.size and not np.issubdtype(values.dtype, np.integer):
+            raise InputError(f"{which} labels must be integers, not {values.dtype}.")
+    labelled = truth != 0
+    truth, pred = truth[labelled].astype(np.int64), pred[labelled].astype(np.int64)
+    for which, values in (("True", truth), ("Predicted", pred)):
+        if values.size and (values.min() < 1 or values.max() > classes):
+            raise InputError(
+                f"{which} labels of labelled pixels must lie in 1..{classes}, "
+                f"but run from {values.min()} to {values.max()}."
+            )
+    pairs = (truth - 1) * classes + (pred - 1)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -127,3 +173,34 @@ def _ratio(
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+# What is told of a run as single numbers, here and by trackers; a fraction each.
+SCORES = ("oa", "aa", "kappa", "mean_precision", "f1_macro")
+
+
+def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean and the sample standard deviation (n - 1), None for a single value.
+
+    Raises
+    ------
+    ValueError
+        When there is no value.
+    """
+    if not values:
+        raise ValueError("There is no value to take the mean of.")
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def spread_of(metrics: Iterable[Mapping[str, Any]], part: str = "test") -> dict[str, dict[str, float | None]]:
+    """Return ``{"oa": {"mean": ..., "std": ...}, ...}`` over the metrics of several runs; fractions.
+
+    A score that has no meaning in some run (kappa, where a fold has one class) has no mean: None.
+    """
+    scores = [one[part] for one in metrics]
+    made: dict[str, dict[str, float | None]] = {}
+    for name in SCORES:
+        values = [score[name] for score in scores]
+        mean, std = (None, None) if None in values else mean_and_std(values)
+        made[name] = {"mean": mean, "std": std}
+    return made

@@ -45,9 +45,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hsi.datasets.toml_files import read_toml, refuse_unknown_keys
+from hsi.config import check_names
 from hsi.errors import ConfigError, near_miss
-from hsi.runs.config import check_names
+from hsi.io.text import read_toml, refuse_unknown_keys
 
 KEYS = ("title", "seeds", "defaults", "scenes", "protocols", "models", "grid")
 AXES = ("models", "scenes", "protocols")
@@ -187,8 +187,8 @@ _HOME = {
 
 def _dataset(value: Any, file: Path) -> Any:
     """Return a short name as it is, and a path as one from the current folder."""
-    from hsi.datasets.catalogue import find_entry
-    from hsi.datasets.locate import user_path
+    from hsi.datasets.catalogue.entries import find_entry
+    from hsi.datasets.catalogue.locate import user_path
 
     if not isinstance(value, str) or find_entry(value) is not None:
         return value

@@ -1,4 +1,7 @@
-"""What a sweep needs, before it starts: time for each run, memory, how many at a time."""
+"""How long a sweep will still take.
+
+What a sweep needs, before it starts: time for each run, memory, how many at a time.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,50 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsi.errors import ConfigError, InputError, SceneNotFoundError
-from hsi.runs.state import RunState
-from hsi.sweep.engine import Engine
-from hsi.sweep.estimate import Estimator, Rates, core_seconds, newest_bench, read_rates
+from hsi.runs.status import RunState
+from hsi.sweep.estimate import Rates, RuntimeEstimator, Sizes, core_seconds, newest_bench, read_rates
+from hsi.sweep.execute import Engine, RunHandle
 from hsi.sweep.plan import PlannedRun
-from hsi.sweep.sizes import Sizes
 from hsi.sweep.workers import PROCESS_MB, Workers, need_mb
+
+
+def time_left(
+    estimator: RuntimeEstimator,
+    running: Sequence[RunHandle],
+    waiting: Sequence[PlannedRun],
+    *,
+    cores: int,
+    threads: int,
+) -> float | None:
+    """Return the seconds until all is done that has an estimate, or None where nothing has.
+
+    The core-seconds that are left are shared by all cores; but no run ends before its own are over.
+
+    Parameters
+    ----------
+    running, waiting
+        What goes on now; what comes after it.
+    cores
+        How many work on the sweep together: those of all running runs.
+    threads
+        Of one run.
+    """
+    if estimator.total([*(child.run for child in running), *waiting]) is None:
+        return None
+    rest = [max(0.0, _whole(estimator, child.run) - child.seconds * threads) for child in running]
+    later = estimator.total(waiting) or 0.0
+    return max([(sum(rest) + later) / cores, *(seconds / threads for seconds in rest)])
+
+
+def _whole(estimator: RuntimeEstimator, run: PlannedRun) -> float:
+    return estimator.core_seconds(run) or 0.0
 
 
 @dataclass(frozen=True)
 class Forecast:
     """How a sweep will go: what is known of times, how many runs at a time, and what that rests on."""
 
-    estimator: Estimator
+    estimator: RuntimeEstimator
     workers: Workers
     basis: str
 
@@ -81,13 +115,13 @@ def forecast(
             raise ConfigError(f"{run.key}: {error}") from None
         guesses[run.key] = core_seconds(run, size, rates)
         needs.append(need_mb(run, size, rates))
-    estimator = Estimator(guesses)
+    estimator = RuntimeEstimator(guesses)
     estimator.learn_finished(plan)
     chosen_workers = engine.places(workers, len(todo), max(needs), device)
     return Forecast(estimator, chosen_workers, _basis(estimator, todo, bench))
 
 
-def _basis(estimator: Estimator, runs: Sequence[PlannedRun], bench: Path | None) -> str:
+def _basis(estimator: RuntimeEstimator, runs: Sequence[PlannedRun], bench: Path | None) -> str:
     """Say what the estimates rest on."""
     unknown = sum(estimator.core_seconds(run) is None for run in runs)
     rated = sum(not estimator.taken[run.cell] and estimator.guesses[run.key] is not None for run in runs)

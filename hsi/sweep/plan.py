@@ -1,28 +1,29 @@
-"""From an experiment to its runs: each with its options settled and a folder of its own."""
+"""From an experiment to its runs: each with its options resolved and a folder of its own.
+
+In a word, how far a run of a sweep has come, as listings say it.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+from hsi.config import OPTIONS, Config, resolve_config
 from hsi.datasets import is_on_disk, scene_entry
-from hsi.datasets.catalogue import find_entry
-from hsi.datasets.description import read_description
-from hsi.datasets.download import missing_files_message
+from hsi.datasets.catalogue.description import read_description
+from hsi.datasets.catalogue.downloader import missing_files_message
+from hsi.datasets.catalogue.entries import find_entry
 from hsi.errors import ConfigError, HsiError, RunError, SceneNotFoundError
 from hsi.models import model_entry
-from hsi.runs.config import Config
-from hsi.runs.repetitions import repetitions
-from hsi.runs.state import RunState, first_difference, run_state
+from hsi.runs.status import RunState, first_difference, run_state
 from hsi.sweep.experiment import Experiment
-from hsi.training.settle import settle
+from hsi.training.run_group import repetitions
 
 RUNS = Path("runs") / "sweeps"
 
@@ -38,7 +39,7 @@ class PlannedRun:
     name
         What sets it apart from its repetitions: ``seed0``, or ``seed0-fold0``.
     config
-        Every option, settled.
+        Every option, resolved.
     folder
         Its run folder: ``runs/sweeps/EXPERIMENT/SCENE/PROTOCOL/MODEL/NAME``.
     """
@@ -66,8 +67,8 @@ class PlannedRun:
 
         An option that a later version adds changes no fingerprint until it is used.
         """
-        plain = {field.name: field.default for field in dataclasses.fields(self.config)}
-        told = {name: value for name, value in vars(self.config).items() if value != plain[name]}
+        options = self.config.as_dict()
+        told = {name: value for name, value in options.items() if value != OPTIONS[name].default}
         told |= {"dataset": Path(self.config.dataset).name, "device": None}
         text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -119,14 +120,14 @@ def _runs(
     options = experiment.options(scene, protocol, model)
     try:
         model_entry(options["model"])
-        config = settle(**options)
+        config = resolve_config(options)
     except HsiError as error:
         raise ConfigError(f"{experiment.path}: {cell.as_posix()}: {error}") from None
     made = []
-    for name, settled in repetitions(config, [seed]).items():
+    for name, resolved in repetitions(config, [seed]).items():
         whole = name if name.startswith("seed") else f"seed{seed}-{name}"
         folder = root / experiment.name / cell / whole
-        made.append(PlannedRun(scene, protocol, model, whole, settled, folder))
+        made.append(PlannedRun(scene, protocol, model, whole, resolved, folder))
     return made
 
 
@@ -206,3 +207,24 @@ def check_options(
         )
     for run, _ in changed:
         shutil.rmtree(run.folder)
+
+
+CHANGED = "changed"
+ELSEWHERE = "elsewhere"
+
+
+def standing(run: PlannedRun, recorded: Container[str] = ()) -> str:
+    """Return a word for a run; `recorded` holds the keys of the runs whose rows the table has.
+
+    "missing", "interrupted" and "done" are the states of its folder; "changed" is one whose folder was made
+    with other options than the experiment asks for now; "elsewhere" is one that only the table knows, made on
+    another machine or with its folder removed since.
+
+    Raises
+    ------
+    ConfigError
+        When the options in its folder cannot be read.
+    """
+    if run.state is RunState.MISSING:
+        return ELSEWHERE if run.key in recorded else run.state.value
+    return run.state.value if run.changed_option() is None else CHANGED

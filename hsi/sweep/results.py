@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from hsi.errors import FileFormatError, RunError
-from hsi.files.atomic import make_folder, write_text
+from hsi.io.files import make_folder, write_text
 from hsi.models import model_entry
-from hsi.runs.state import RunState
+from hsi.runs.status import RunState
 from hsi.sweep.plan import PlannedRun
 
 Facts = dict[str, Any]  # metrics.json, with "run", "config" and "environment" beside
@@ -217,7 +217,7 @@ def read_facts(run: PlannedRun) -> Facts:
         name: getattr(run, name) for name in ("scene", "protocol", "model", "name", "fingerprint")
     }
     facts["run"]["kind"] = kind_of(facts)
-    facts["config"] = vars(run.config)
+    facts["config"] = run.config.as_dict()
     facts["environment"] = _read(run.folder / "environment.json")
     return facts
 

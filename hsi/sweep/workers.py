@@ -13,11 +13,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsi.bench.setting import available_cores
 from hsi.errors import ConfigError
-from hsi.sweep.estimate import Rates
+from hsi.models.device import available_cores
+from hsi.sweep.estimate import Rates, RunSize, cube_megabytes
 from hsi.sweep.plan import PlannedRun
-from hsi.sweep.sizes import RunSize, cube_megabytes
 
 SHARE = 0.8
 PROCESS_MB = 600.0

@@ -1,7 +1,7 @@
 """Training: one network, one scene, one run folder; or several of them."""
 
-from hsi.training.repeat import resume_runs, train_runs
+from hsi.training.callbacks import Callback, EpochRow
+from hsi.training.run_group import resume_runs, train_runs
 from hsi.training.session import resume, train
-from hsi.training.watcher import EpochRow, Watcher
 
-__all__ = ["EpochRow", "Watcher", "resume", "resume_runs", "train", "train_runs"]
+__all__ = ["Callback", "EpochRow", "resume", "resume_runs", "train", "train_runs"]

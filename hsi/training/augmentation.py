@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hsi.datasets.augment import flip_rotate
-from hsi.datasets.augment_pixels import drop_pixels
-from hsi.datasets.augment_spectra import drop_bands, jitter_spectra, shift_spectra
-from hsi.runs.config import Config
+from hsi.config import Config
+from hsi.datasets.augment import drop_pixels, flip_rotate, shift_spectra
 
 Change = Callable[[Tensor, torch.Generator], Tensor]
 PLACES = {"symmetry": 1, "jitter": 2, "bands": 3, "pixels": 4, "fields": 5}
@@ -38,9 +36,7 @@ class Augmentation:
     def __init__(self, config: Config, differences: Tensor | None = None) -> None:
         changes: dict[str, tuple[bool, Change]] = {
             "symmetry": (config.augment, flip_rotate),
-            "jitter": (config.spectral_jitter > 0, _with(jitter_spectra, config.spectral_jitter)),
             "fields": (differences is not None, _with(shift_spectra, differences)),
-            "bands": (config.band_drop > 0, _with(drop_bands, config.band_drop)),
             "pixels": (config.pixel_drop > 0, _with(drop_pixels, config.pixel_drop)),
         }
         self._changes = {name: change for name, (wanted, change) in changes.items() if wanted}

@@ -21,7 +21,7 @@ def cut_batches(pixels: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]
     return np.split(pixels, cuts)
 
 
-def check_shares(batch: int, pixels: int, ranks: int) -> None:
+def check_shares(batch: int, pixels: int, world: int) -> None:
     """Refuse batches that are too small for several processes to share.
 
     Parameters
@@ -36,11 +36,11 @@ def check_shares(batch: int, pixels: int, ranks: int) -> None:
     ConfigError
         Where a process would have fewer than `SMALLEST` patches of a whole batch.
     """
-    least = SMALLEST * ranks
-    if ranks > 1 and min(batch, pixels) < least:
+    least = SMALLEST * world
+    if world > 1 and min(batch, pixels) < least:
         what = f"a batch has {batch}" if batch < least else f"there are {pixels} training pixels"
         raise ConfigError(
-            f"Each of {ranks} processes needs {SMALLEST} patches of each batch, {least} together, but "
+            f"Each of {world} processes needs {SMALLEST} patches of each batch, {least} together, but "
             f"{what}; start fewer processes"
             + (f", or use --batch {least} or more." if batch < least else ".")
         )

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hsi.mapping.memory import Portion
-from hsi.runs.config import Config
-from hsi.runs.device import autocast
+from hsi.config import Config
+from hsi.inference.predict import MicroBatcher
+from hsi.models.device import autocast
 from hsi.training.batches import SMALLEST, batch_norms
-from hsi.training.ranks import Ranks
+from hsi.training.distributed import World
 
 
 class BatchGradient:
@@ -32,10 +32,10 @@ class BatchGradient:
     scaler
         Scales the loss up in float16, and does nothing else.
     precision
-        What the network computes in, see `hsi.runs.device.choose_precision`.
+        What the network computes in, see `hsi.models.device.choose_precision`.
     config
         The run's options.
-    say
+    message
         Told when the pieces become smaller.
     ranks
         The processes that share each batch; default: this one.
@@ -53,16 +53,22 @@ class BatchGradient:
         scaler: torch.amp.GradScaler,
         precision: torch.dtype,
         config: Config,
-        say: Callable[[str], None],
-        ranks: Ranks | None = None,
+        message: Callable[[str], None],
+        world: World | None = None,
     ) -> None:
-        self.model, self.weight, self.scaler, self.precision, self.say = model, weight, scaler, precision, say
+        self.model, self.weight, self.scaler, self.precision, self.message = (
+            model,
+            weight,
+            scaler,
+            precision,
+            message,
+        )
         self.loss = nn.CrossEntropyLoss(weight=weight, label_smoothing=config.label_smoothing)
         self.batch, self.in_pieces = config.batch, config.fit_memory
-        self.norms, self.ranks = batch_norms(model), ranks or Ranks()
-        self.portion = Portion(config.batch, SMALLEST if self.in_pieces else config.batch)
+        self.norms, self.world = batch_norms(model), world or World()
+        self.portion = MicroBatcher(config.batch, SMALLEST if self.in_pieces else config.batch)
 
-    def __call__(self, patches: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, patches: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss of a batch and the number of right answers, on its device: nothing waits.
 
         Parameters
@@ -80,29 +86,29 @@ class BatchGradient:
         def attempt(size: int) -> tuple[Tensor, Tensor]:
             if size < before and undo is not None:
                 undo()
-            return self._add_up(patches[share], wanted[share], size, whole)
+            return self._add_up(patches[share], targets[share], size, whole)
 
-        whole = self._amount(wanted)
-        share = self.ranks.share(len(patches), SMALLEST)
+        whole = self._amount(targets)
+        share = self.world.share(len(patches), SMALLEST)
         before = self.portion.size
         loss, right = self.portion.run(attempt)
         if self.portion.size < before:
             self._say_so()
         answer = torch.stack((loss, right.to(loss.dtype)))
-        self.ranks.sum_gradients_(self.model, answer)
+        self.world.sum_gradients_(self.model, answer)
         return answer[0], answer[1]
 
     def _add_up(
-        self, patches: Tensor, wanted: Tensor, size: int, whole: Tensor | int
+        self, patches: Tensor, targets: Tensor, size: int, whole: Tensor | int
     ) -> tuple[Tensor, Tensor]:
         self.model.zero_grad(set_to_none=True)
         # A last batch can hold one patch more than the others, and stays whole with them.
         count = 1 if size >= self.batch else min(-(-len(patches) // size), max(1, len(patches) // SMALLEST))
-        if not len(wanted):  # fewer patches than ranks have use for
+        if not len(targets):  # fewer patches than ranks have use for
             nothing = patches.new_zeros(())
             return nothing, nothing
         losses, rights = [], []
-        for some, their in zip(patches.tensor_split(count), wanted.tensor_split(count), strict=True):
+        for some, their in zip(patches.tensor_split(count), targets.tensor_split(count), strict=True):
             with autocast(patches.device, self.precision):
                 logits = self.model(some)
                 loss = self.loss(logits.float(), their) * (self._amount(their) / whole)
@@ -111,9 +117,9 @@ class BatchGradient:
             rights.append((logits.detach().argmax(dim=1) == their).sum())
         return torch.stack(losses).sum(), torch.stack(rights).sum()
 
-    def _amount(self, wanted: Tensor) -> Tensor | int:
+    def _amount(self, targets: Tensor) -> Tensor | int:
         """Return what the mean loss of some patches is divided by."""
-        return len(wanted) if self.weight is None else self.weight[wanted].sum()
+        return len(targets) if self.weight is None else self.weight[targets].sum()
 
     def _undo(self, device: torch.device) -> Callable[[], None]:
         """Remember what a forward pass moves, and return what puts it back: running averages, randomness."""
@@ -133,9 +139,9 @@ class BatchGradient:
 
     def say_shares(self) -> None:
         """Say what several ranks change: batch norm sees a share of a batch."""
-        if self.norms and self.ranks.count > 1:
-            count = self.ranks.count
-            self.say(
+        if self.norms and self.world.world_size > 1:
+            count = self.world.world_size
+            self.message(
                 f"Batch norm takes its statistics from the {self.batch // count} patches that each of "
                 f"{count} processes has of a batch, so results differ somewhat from those of one; "
                 "a larger --batch brings them closer."
@@ -148,7 +154,7 @@ class BatchGradient:
             if self.norms
             else ""
         )
-        self.say(
+        self.message(
             f"Memory ran out: each batch of {self.batch} patches is now taken in pieces of at most "
             f"{self.portion.size}, whose gradients add up to that of the batch.{norm}"
         )

@@ -1,8 +1,10 @@
-"""The training loop.
+"""The learning rate of each epoch, in closed form.
+
+The training loop.
 
 Every epoch: set the learning rate, go once through the training pixels in random order, look at the
 validation pixels, keep the network if it is the best so far, and write down all that is needed to go on.
-Several processes can share the work of each step; see `hsi.training.ranks`.
+Several processes can share the work of each step; see `hsi.training.distributed`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import math
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,48 +21,67 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hsi.errors import RunError, TrainingError
-from hsi.mapping.memory import out_of_memory
-from hsi.mapping.predict import predict_logits
-from hsi.models.memory_format import other_formats
-from hsi.runs.atomic import write_text
+from hsi.inference.predict import out_of_memory, predict_logits
+from hsi.io.files import write_text
+from hsi.models.device import autocast, other_formats
+from hsi.models.protocols import EpochAware
 from hsi.runs.checkpoint import BEST, LAST, load_state, save_state, save_weights
-from hsi.runs.device import autocast
 from hsi.training.augmentation import Augmentation
-from hsi.training.average import RunningMean
+from hsi.training.autotune import ExecutionPlan, choose_plan, step_trial
 from hsi.training.batches import cut_batches
-from hsi.training.dropout import drop_features
-from hsi.training.failures import name_batch, no_memory, not_finite
+from hsi.training.callbacks import EpochRow
+from hsi.training.context import TrainingContext
+from hsi.training.epoch_metrics import (
+    EpochMetrics,
+    NotFiniteError,
+    Totals,
+    gradient_norm,
+    history_csv,
+    history_of,
+    name_batch,
+    no_memory,
+    not_finite,
+    out_of_patience,
+    quality,
+    sync_interval,
+)
 from hsi.training.gradient import BatchGradient
-from hsi.training.history import history_csv, history_of, out_of_patience, quality
-from hsi.training.job import Job
-from hsi.training.schedule import learning_rate
-from hsi.training.tally import NotFiniteError, Tally, Totals, gradient_norm, look_every
-from hsi.training.watcher import EpochRow
-from hsi.training.way import Way, choose_way, step_trial
+from hsi.training.regularisation import RunningMean, drop_features
+
+
+def learning_rate(schedule: str, peak: float, epoch: int, epochs: int) -> float:
+    """Return the learning rate of a 0-based epoch.
+
+    "wave"
+        ``peak (1 + cos(pi max(epoch - 1, 0) / 15)) / 2``: what the released code's scheduler, made anew each
+        epoch, amounts to: a cosine wave of period 30 epochs that is 0 at epochs 16, 46 and 76.
+    "cosine"
+        ``peak (1 + cos(pi epoch / epochs)) / 2``: once from peak to almost 0 (our decision).
+    "constant"
+        ``peak``.
+    """
+    if schedule == "wave":
+        return peak * (1 + math.cos(math.pi * max(epoch - 1, 0) / 15)) / 2
+    if schedule == "cosine":
+        return peak * (1 + math.cos(math.pi * epoch / epochs)) / 2
+    return peak
+
 
 STATISTICS_PIXELS = 2048
 """Training pixels at most for the batch-norm statistics of averaged weights: our decision."""
 
 
-@runtime_checkable
-class FollowsEpochs(Protocol):
-    """A network that adapts itself as training goes on, as KANet does with its grid."""
-
-    def start_epoch(self, epoch: int) -> None:
-        """Epoch `epoch` (0-based) begins."""
-
-
 @dataclass
-class Trainer(Job):
+class Trainer(TrainingContext):
     """A network in training, step by step."""
 
     def __post_init__(self) -> None:
         self.device = self.targets.device
         if self.config.dropout:
             drop_features(self.model, self.config.dropout)
-        self.way = self.ranks.once(self._choose_way)
-        called = self.way.of(self.model)
-        self.scaler = torch.amp.GradScaler(enabled=self.way.precision == torch.float16)
+        self.plan = self.world.on_rank_zero(self._choose_way)
+        called = self.plan.of(self.model)
+        self.scaler = torch.amp.GradScaler(enabled=self.plan.precision == torch.float16)
         self.optimiser = torch.optim.Adam(
             self.model.parameters(),
             lr=self.config.lr,
@@ -74,7 +94,7 @@ class Trainer(Job):
         self.generators = {"order": self.order, **self.augmentation.generators}
         weight = self._inverse_frequencies() if self.config.class_weights else None
         self.gradient = BatchGradient(
-            called, weight, self.scaler, self.way.precision, self.config, self.watcher.say, self.ranks
+            called, weight, self.scaler, self.plan.precision, self.config, self.callback.message, self.world
         )
         self.history: list[EpochRow] = []
 
@@ -92,7 +112,7 @@ class Trainer(Job):
         epochs, patience = self.config.epochs, self.config.patience
         steps = len(cut_batches(self.split.train, self.config.batch))
         self.gradient.say_shares()
-        self.watcher.start(self.folder, epochs, len(self.history), steps)
+        self.callback.on_train_start(self.folder, epochs, len(self.history), steps)
         try:
             while len(self.history) < epochs and not out_of_patience(self.history, patience):
                 self._epoch(len(self.history))
@@ -101,7 +121,7 @@ class Trainer(Job):
                 raise
             raise no_memory(len(self.history), self.config, self.gradient.portion.size) from None
         finally:
-            self.watcher.stop()
+            self.callback.on_train_end()
         self._say_overflows(steps * len(self.history))
         return self.history
 
@@ -110,13 +130,13 @@ class Trainer(Job):
         rate = learning_rate(self.config.schedule, self.config.lr, epoch, self.config.epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.ranks.vary(self.config.seed, epoch)
-        if isinstance(self.model, FollowsEpochs):
+        self.world.seed_rank(self.config.seed, epoch)
+        if isinstance(self.model, EpochAware):
             self.model.start_epoch(epoch)
 
         trained = self.train_once()
-        self.ranks.mean_norms_(self.model)
-        self.ranks.check_same(f"The network after epoch {epoch + 1}", self.model.state_dict().values())
+        self.world.average_batch_norms_(self.model)
+        self.world.check_same(f"The network after epoch {epoch + 1}", self.model.state_dict().values())
         if self.average is not None:
             self._settle(self.average)
         val_loss, val_oa = self._validate()
@@ -132,22 +152,22 @@ class Trainer(Job):
             overflows=trained.overflows,
             seconds=time.perf_counter() - started,
         )
-        row = self.ranks.once(lambda: row)  # what decides is the same on all ranks, to the last bit
+        row = self.world.on_rank_zero(lambda: row)  # what decides is the same on all ranks, to the last bit
         best = all(quality(row) > quality(earlier) for earlier in self.history)
         self.history.append(row)
-        self.ranks.once(lambda: self._save(best))
-        self.watcher.epoch(row, best)
+        self.world.on_rank_zero(lambda: self._save(best))
+        self.callback.on_epoch(row, best)
 
     def train_once(self) -> Totals:
         """Take one step for each batch of training pixels; return what the epoch came to."""
         self.model.train()
         shuffled = self.split.train[torch.randperm(len(self.split.train), generator=self.order).numpy()]
         batches = cut_batches(shuffled, self.config.batch)
-        tally = Tally(batches, look_every(self.device), self.scaler.is_enabled(), self.watcher)
+        tally = EpochMetrics(batches, sync_interval(self.device), self.scaler.is_enabled(), self.callback)
         try:
             for pixels in batches:
                 patches = self.augmentation(self.cutter(pixels))
-                loss, right = self.gradient(patches, self.wanted(pixels))
+                loss, right = self.gradient(patches, self.targets_of(pixels))
                 tally.add(loss, right, gradient_norm(self.model.parameters()))
                 self.scaler.step(self.optimiser)
                 self.scaler.update()
@@ -163,7 +183,7 @@ class Trainer(Job):
         return self._not_finite(found.what, found.value, batch)
 
     def _not_finite(self, what: str, value: float, batch: str = "") -> TrainingError:
-        mixed = self.way.precision != torch.float32
+        mixed = self.plan.precision != torch.float32
         return not_finite(what, value, len(self.history), self.folder, self.config, mixed, batch)
 
     def _settle(self, average: RunningMean) -> None:
@@ -171,40 +191,40 @@ class Trainer(Job):
         random = np.random.default_rng(self.config.seed)
         pixels = random.permutation(self.split.train)[:STATISTICS_PIXELS]
         equal = np.array_split(pixels, max(1, len(pixels) // max(2, self.config.batch)))
-        with autocast(self.device, self.way.precision):
+        with autocast(self.device, self.plan.precision):
             average.settle(self.cutter(part) for part in equal)
-        self.ranks.agree_(average.state_dict().values())
+        self.world.broadcast_(average.state_dict().values())
 
     def _validate(self) -> tuple[float, float]:
         """Return mean loss and OA on the validation pixels."""
         pixels = self.split.val
-        with autocast(self.device, self.way.precision):
-            logits = self.ranks.spread(partial(predict_logits, self._kept(), self.cutter), pixels)
-        wanted = self.wanted(pixels).cpu()
-        loss = functional.cross_entropy(logits, wanted).item()
-        return loss, float((logits.argmax(dim=1) == wanted).double().mean())
+        with autocast(self.device, self.plan.precision):
+            logits = self.world.map_pixels(partial(predict_logits, self._kept(), self.cutter), pixels)
+        targets = self.targets_of(pixels).cpu()
+        loss = functional.cross_entropy(logits, targets).item()
+        return loss, float((logits.argmax(dim=1) == targets).double().mean())
 
     def _kept(self) -> nn.Module:
         """Return the network that is validated and kept: the running mean of the weights, if there is one."""
         return self.model if self.average is None else self.average.module
 
-    def _choose_way(self) -> Way:
+    def _choose_way(self) -> ExecutionPlan:
         steps = self.config.epochs * len(cut_batches(self.split.train, self.config.batch))
         trial = step_trial(self.model, self.cutter.bands, self.config, self.device)
         formats = other_formats(self.model)
-        return choose_way(self.config, self.device, formats, steps, trial, self.watcher.say)
+        return choose_plan(self.config, self.device, formats, steps, trial, self.callback.message)
 
     def _inverse_frequencies(self) -> Tensor:
         """Return class weights proportional to 1 / training pixels, with mean 1 over training pixels."""
-        wanted = self.wanted(self.split.train)
-        counts = torch.bincount(wanted, minlength=int(self.targets.max()) + 1).float()
+        targets = self.targets_of(self.split.train)
+        counts = torch.bincount(targets, minlength=int(self.targets.max()) + 1).float()
         weights = torch.where(counts > 0, 1 / counts.clamp(min=1), 0.0)
         return weights * counts.sum() / (weights * counts).sum()
 
     def _say_overflows(self, steps: int) -> None:
         overflows = sum(row["overflows"] for row in self.history)
         if overflows:
-            self.watcher.say(
+            self.callback.message(
                 f"Gradients overflowed in float16 in {overflows} of {steps} steps, which were left out."
             )
 
@@ -240,4 +260,4 @@ class Trainer(Job):
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunError(f"The checkpoint '{path}' is damaged: {error}.") from None
         # Whoever was killed after the checkpoint had not written down its last epoch yet.
-        self.ranks.once(self._write_history)
+        self.world.on_rank_zero(self._write_history)

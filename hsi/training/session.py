@@ -11,31 +11,28 @@ from typing import Any
 
 import torch
 
+from hsi.config import Config, make_config, read_config, resolve_config
 from hsi.datasets import load_scene
-from hsi.datasets.band_choice import choose_bands
-from hsi.datasets.bands import name_bands
+from hsi.datasets.bands import choose_bands, name_bands
 from hsi.datasets.preprocess import Preprocess
 from hsi.datasets.scene import Scene
-from hsi.datasets.split import Split
+from hsi.datasets.splits.indices import Split
 from hsi.errors import RunError, StorageError
-from hsi.files.atomic import make_folder
-from hsi.files.signals import signals_wait
+from hsi.inference.predict import build_network
+from hsi.inference.run import Run
+from hsi.io.files import make_folder, write_text, written_whole
+from hsi.io.locks import run_lock, tidy
+from hsi.io.signals import signals_wait
 from hsi.models import model_entry
-from hsi.runs.atomic import write_text, written_whole
-from hsi.runs.building import build_network
-from hsi.runs.config import Config
-from hsi.runs.device import choose_device, choose_precision
+from hsi.models.device import choose_device, choose_precision
 from hsi.runs.environment import describe_environment
-from hsi.runs.folder import Run
-from hsi.runs.run_format import RUN_FORMAT
-from hsi.runs.state import clear_stillborn, is_stillborn
-from hsi.runs.work import at_work, tidy
+from hsi.runs.run_files import RUN_FORMAT
+from hsi.runs.status import clear_unstarted, is_unstarted
 from hsi.training.batches import check_batch
-from hsi.training.outcome import check_ranks, device_of, fit_and_score
-from hsi.training.ranks import Ranks
-from hsi.training.settle import settle
-from hsi.training.split import split_of
-from hsi.training.watcher import Watcher
+from hsi.training.callbacks import Callback
+from hsi.training.distributed import World
+from hsi.training.fit import check_ranks, device_of, fit_and_score
+from hsi.training.inputs import split_of
 
 
 def train(
@@ -45,8 +42,8 @@ def train(
     out: str | Path | None = None,
     config: str | Path | None = None,
     data_root: str | Path | None = None,
-    watcher: Watcher | None = None,
-    ranks: Ranks | None = None,
+    callback: Callback | None = None,
+    world: World | None = None,
     **options: Any,
 ) -> Run:
     """Train a network on a scene and score it; return the finished run.
@@ -62,11 +59,11 @@ def train(
     data_root
         Where scene files lie, if not under ``HSI_DATA``.
     watcher
-        Told of each epoch; see `hsi.training.watcher.Watcher`.
+        Told of each epoch; see `hsi.training.callbacks.Callback`.
     ranks
         The processes that share this training; all of them call with the same arguments. Default: this one.
     **options
-        Any option of `hsi.runs.config.Config`, such as ``seed=0, protocol="disjoint", epochs=30``.
+        Any option of `hsi.config.Config`, such as ``seed=0, protocol="disjoint", epochs=30``.
 
     Raises
     ------
@@ -75,61 +72,61 @@ def train(
     TrainingError
         When the loss stops being a number; the run folder keeps its checkpoints.
     """
-    settled = settle(model, dataset, config=config, **options)
-    return train_settled(settled, out=out, data_root=data_root, watcher=watcher, ranks=ranks)
+    resolved = resolve_config({"model": model, "dataset": dataset, **options}, config)
+    return train_config(resolved, out=out, data_root=data_root, callback=callback, world=world)
 
 
-def train_settled(
-    settled: Config,
+def train_config(
+    config: Config,
     *,
     out: str | Path | None = None,
     data_root: str | Path | None = None,
-    watcher: Watcher | None = None,
-    ranks: Ranks | None = None,
+    callback: Callback | None = None,
+    world: World | None = None,
 ) -> Run:
-    """Do what `train` does, with every option settled already."""
-    watcher, ranks = watcher or Watcher(), ranks or Ranks()
-    model_entry(settled.model)
-    device = choose_device(settled.device)
-    ranks.place(device)
-    choose_precision(settled.precision, device)
+    """Do what `train` does, with every option resolved."""
+    callback, world = callback or Callback(), world or World()
+    model_entry(config.model)
+    device = choose_device(config.device)
+    world.place(device)
+    choose_precision(config.precision, device)
 
     started = time.perf_counter()
-    scene = _load_scene(settled, data_root)
+    scene = _load_scene(config, data_root)
     for note in scene.notes:
-        watcher.say(note)
-    split = split_of(settled, scene, data_root)
+        callback.message(note)
+    split = split_of(config, scene, data_root)
     for note in split.notes:
-        watcher.say(note)
-    keep = choose_bands(scene, split.train, bands=settled.bands, select=settled.select_bands)
+        callback.message(note)
+    keep = choose_bands(scene, split.train, bands=config.bands, select=config.select_bands)
     if keep is not None:
-        watcher.say(f"{len(keep)} of {scene.bands} bands are used: {name_bands(keep)}.")
-    preprocess = Preprocess(keep=keep, components=settled.pca, common_scale=settled.scale == "scene")
-    pixels = None if settled.scale_on == "all" else split.train
+        callback.message(f"{len(keep)} of {scene.bands} bands are used: {name_bands(keep)}.")
+    preprocess = Preprocess(keep=keep, components=config.pca, common_scale=config.scale == "scene")
+    pixels = None if config.scale_on == "all" else split.train
     features = preprocess.fit(scene.cube, pixels)
-    network = build_network(settled, features.bands, scene.classes)
-    check_batch(network, settled.model, settled.batch)
-    check_ranks(network, settled, split, ranks)
+    network = build_network(config, features.bands, scene.classes)
+    check_batch(network, config.model, config.batch)
+    check_ranks(network, config, split, world)
     device = device_of(network, device)
-    folder = ranks.once(lambda: _unused_folder(out, settled, scene))
+    folder = world.on_rank_zero(lambda: _unused_folder(out, config, scene))
     with ExitStack() as stack:
 
         def begin() -> None:
             _make_folder(folder)
-            stack.enter_context(at_work(folder))
+            stack.enter_context(run_lock(folder))
             _refuse_used(folder)
             try:
-                _write_inputs(folder, settled, scene, split, preprocess, device)
+                _write_inputs(folder, config, scene, split, preprocess, device)
             except StorageError:
-                clear_stillborn(folder)
+                clear_unstarted(folder)
                 raise
 
         with signals_wait():  # so that Ctrl-C finds no folder, or a run to go on with
-            ranks.once(begin)
-            watcher.begun(folder)
+            world.on_rank_zero(begin)
+            callback.on_run_folder(folder)
         load_seconds = time.perf_counter() - started
         return fit_and_score(
-            folder, settled, scene, split, preprocess, network, device, watcher, load_seconds, ranks
+            folder, config, scene, split, preprocess, network, device, callback, load_seconds, world
         )
 
 
@@ -137,12 +134,12 @@ def resume(
     folder: str | Path,
     *,
     data_root: str | Path | None = None,
-    watcher: Watcher | None = None,
-    ranks: Ranks | None = None,
+    callback: Callback | None = None,
+    world: World | None = None,
 ) -> Run:
     """Go on with an interrupted training; a finished run is returned as it is.
 
-    The number of `ranks` may be another one than before.
+    The number of `world` may be another one than before.
 
     Raises
     ------
@@ -150,22 +147,23 @@ def resume(
         When the folder is not a run, another process is at work in it, or the scene's labels have changed
         since.
     """
-    watcher, ranks = watcher or Watcher(), ranks or Ranks()
+    callback, world = callback or Callback(), world or World()
     run = Run(folder)
     if (run.path / "metrics.json").is_file():
-        watcher.say(f"The run '{run.path}' is finished already; nothing to resume.")
-        ranks.once(lambda: tidy(run.path))
+        callback.message(f"The run '{run.path}' is finished already; nothing to resume.")
+        world.on_rank_zero(lambda: tidy(run.path))
         return run
-    watcher.begun(run.path)
+    make_config(read_config(run.path / "config.toml"))  # refuses what went since the run was begun
+    callback.on_run_folder(run.path)
     with ExitStack() as stack:
-        ranks.once(lambda: stack.enter_context(at_work(run.path)))
+        world.on_rank_zero(lambda: stack.enter_context(run_lock(run.path)))
         started = time.perf_counter()
         scene = run.load_scene(data_root)
         network = build_network(run.config, run.preprocess.bands, scene.classes)
         device = choose_device(run.config.device)
-        ranks.place(device)
+        world.place(device)
         device = device_of(network, device)
-        check_ranks(network, run.config, run.split, ranks)
+        check_ranks(network, run.config, run.split, world)
         load_seconds = time.perf_counter() - started
         return fit_and_score(
             run.path,
@@ -175,9 +173,9 @@ def resume(
             run.preprocess,
             network,
             device,
-            watcher,
+            callback,
             load_seconds,
-            ranks,
+            world,
         )
 
 
@@ -211,7 +209,7 @@ def _refuse_used(folder: Path) -> None:
         raise RunError(
             f"'{folder}' holds a run already; go on with it by --resume {folder}, or choose another --out."
         )
-    if folder.exists() and not is_stillborn(folder):
+    if folder.exists() and not is_unstarted(folder):
         raise RunError(f"'{folder}' is there already and is not an empty folder; choose another --out.")
 
 

@@ -5,4 +5,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr("hsi.bench.remembered.default_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("hsi.bench.summary.cache_folder", lambda: tmp_path / "cache")

@@ -40,7 +40,7 @@ def test_json_and_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
 def test_without_references_it_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hsi.bench.run.find_references", lambda: None)
+    monkeypatch.setattr("hsi.bench.suite.find_references", lambda: None)
     assert run(["bench", "--only", "pipeline", "--json"]) == 0
     assert "only ours was measured" in capsys.readouterr().err
 

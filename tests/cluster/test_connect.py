@@ -1,4 +1,7 @@
-"""Joining a cluster that is not there, without Ray, or by a name that is none."""
+"""Joining a cluster that is not there, without Ray, or by a name that is none.
+
+How the machines of a cluster are shared.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ import socket
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hsi.cluster.connect import connected
+from hsi.cluster.connect import Machine, choose_device, connected, share
 from hsi.commands.app import run
-from hsi.errors import ClusterError
+from hsi.errors import ClusterError, ConfigError
+from hsi.sweep.workers import choose_workers
 
 
 @pytest.mark.parametrize("words", [["sweep", "e.toml"], ["map", "run", "--out", "a.npy"]])
@@ -44,3 +50,59 @@ def test_a_cluster_that_does_not_answer_is_told_of_at_once(monkeypatch):
             connected(),
         ):
             pass
+
+
+MACHINES = st.lists(
+    st.builds(Machine, st.integers(1, 70), st.integers(0, 4), st.floats(100, 1e6)), min_size=1, max_size=5
+)
+
+
+@given(MACHINES, st.integers(1, 300), st.floats(50, 5000), st.booleans())
+def test_all_fit_at_once_and_one_more_thread_or_task_would_not(machines, tasks, need, gpu):
+    device = "cuda" if gpu else "cpu"
+    if gpu and not any(machine.gpus for machine in machines):
+        with pytest.raises(ClusterError):
+            share(machines, None, tasks, need, device=device)
+        return
+    made = share(machines, None, tasks, need, device=device)
+
+    def places(threads):
+        return sum(
+            sum(
+                (task + 1) * threads <= machine.cpus
+                and (task == 0 or (task + 1) * need <= machine.memory_mb)
+                and (not gpu or task < machine.gpus)
+                for task in range(machine.cpus)
+            )
+            for machine in machines
+        )
+
+    assert 1 <= made.count <= tasks
+    assert places(made.threads) >= made.count
+    assert places(made.threads + 1) < made.count
+    assert made.count == tasks or places(1) == made.count
+
+
+@pytest.mark.parametrize("wanted", [None, 1, 3, 8, 9, 30])
+@pytest.mark.parametrize("tasks", [1, 5, 100])
+def test_one_machine_is_shared_as_without_a_cluster(monkeypatch, wanted, tasks):
+    monkeypatch.setattr("hsi.sweep.workers.available_cores", lambda: 8)
+    alone = choose_workers(wanted, tasks, 100, free_mb=1e6)
+    made = share([Machine(8, 0, 1e6)], wanted, tasks, 100)
+    assert (made.count, made.threads) == (alone.count, alone.threads)
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(ConfigError, match="at least 1, not 0"):
+        share([Machine(1, 0, 1000)], 0, 1, 100)
+    with pytest.raises(ClusterError, match="no machine with a free core"):
+        share([], None, 1, 100)
+
+
+def test_the_device():
+    plain, gpu = Machine(4, 0, 1000), Machine(4, 1, 1000)
+    assert choose_device("auto", [plain]) == choose_device("cpu", [plain, gpu]) == "cpu"
+    assert choose_device("auto", [plain, gpu]) == choose_device("cuda", [gpu]) == "cuda"
+    for wanted, machines in (("cuda", [plain]), ("mps", [gpu])):
+        with pytest.raises(ConfigError, match=f"has a device '{wanted}'"):
+            choose_device(wanted, machines)

@@ -12,7 +12,7 @@ SIZES = ["--bands", "12", "--classes", "3", "--patch", "7"]
 @pytest.fixture(autouse=True)
 def few_models(monkeypatch, tmp_path):
     """Fewer networks to build, since the classical models are built at once; no speeds known yet."""
-    monkeypatch.setattr("hsi.bench.remembered.default_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("hsi.bench.summary.cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr("hsi.models.list_models", lambda: ["densenet3d", "svm", "forest", "logistic", "knn"])
 
 

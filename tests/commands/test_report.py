@@ -28,7 +28,7 @@ def test_one_run_has_its_page_in_its_folder(trained, tmp_path, capsys):
 
 def test_a_group_has_one_page_and_json_says_where(trained, tmp_path, capsys, monkeypatch):
     drawn = [tmp_path / "some.png"]
-    monkeypatch.setattr("hsi.report.write.save_run_figures", lambda *_: drawn)  # the real ones: above
+    monkeypatch.setattr("hsi.report.page.save_run_figures", lambda *_: drawn)  # the real ones: above
     assert run(["report", "runs", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["page"] == "runs/report.html"

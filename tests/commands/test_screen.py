@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hsi.commands import screen
 from hsi.commands.app import run
-from hsi.plain_text import plain
+from hsi.io.text import plain
 
 HOSTILE = (
     "[red]x[/red]",

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hsi.commands.app import run
-from hsi.commands.sweep_progress import in_words
-from hsi.runs.folder import Run
+from hsi.commands.progress import in_words
+from hsi.inference.run import Run
 
 TEXT = """
 title = "Tiny"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import hsi
-from hsi.runs.config import Config
-from hsi.runs.predictions import save_predictions
+from hsi.config import Config
+from hsi.runs.run_files import save_predictions
 
 
 @pytest.fixture

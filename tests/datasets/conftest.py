@@ -22,8 +22,9 @@ import rasterio
 from numpy.typing import NDArray
 from scipy.io import savemat
 
-from hsi.datasets import catalogue, download
-from hsi.datasets.catalogue import SceneEntry, SceneFile, list_scenes
+from hsi.datasets.catalogue import downloader as download
+from hsi.datasets.catalogue import entries as catalogue
+from hsi.datasets.catalogue.entries import SceneEntry, SceneFile, list_scenes
 
 HTML = b"<!DOCTYPE html><html><body>This page has moved</body></html>"
 

@@ -1,10 +1,20 @@
+"""Cube and labels of one's own: what the files say, unless the description says otherwise."""
+
 from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from hsi.datasets.assemble import SceneFacts, assemble_scene
-from hsi.datasets.palette import default_palette
+from hsi.datasets import load_scene
+from hsi.datasets.assemble import ArraySource, SceneFacts, assemble_scene, load_own, without_labels
+from hsi.datasets.catalogue.downloader import file_sha256
+from hsi.datasets.formats.readers import read_array
+from hsi.datasets.scene import default_palette
 from hsi.errors import SceneError
 
 CUBE = np.random.default_rng(0).integers(1, 900, (6, 5, 4)).astype(np.uint16)
@@ -62,3 +72,149 @@ def test_pixels_without_data_lose_their_label() -> None:
 def test_messages_name_the_files() -> None:
     with pytest.raises(SceneError, match=r"The label map in gt\.mat has shape 5 x 5"):
         assemble_scene(CUBE, LABELS[:5], SceneFacts("x"), labels_source="The label map in gt.mat")
+
+
+UTM = {"crs": "EPSG:32632", "transform": [2.0, 0.0, 500000.0, 0.0, -2.0, 5000000.0]}
+MAP_INFO = "{UTM, 1, 1, 500000, 5000000, 2, 2, 32, North, WGS-84, units=Meters}"
+CENTRES = [400, 500, 600, 700, 800, 900]
+Write = Callable[..., Path]
+
+
+def _cube() -> NDArray[np.int16]:
+    cube: NDArray[np.int16] = np.random.default_rng(0).integers(1, 900, (8, 10, 6)).astype(np.int16)
+    return cube
+
+
+def _labels() -> NDArray[np.uint8]:
+    labels = np.zeros((8, 10), np.uint8)
+    labels[:3, 1:5], labels[4:, 6:9] = 1, 2
+    return labels
+
+
+@pytest.fixture
+def files(tmp_path: Path, write_envi: Write, write_geotiff: Write) -> tuple[Path, Path]:
+    """An ENVI cube with two bad bands and a pixel without data, and a GeoTIFF of labels with 255 for none."""
+    cube, labels = _cube(), _labels()
+    cube[0, 1] = -99
+    labels[0, 0] = 255
+    header = write_envi(
+        tmp_path / "a.x", cube, "bil", wavelength=CENTRES, wavelength_units="nm", bbl=[1, 0, 1, 1, 0, 1],
+        data_ignore_value="-99", sensor_type="AVIRIS", map_info=MAP_INFO,
+    )  # fmt: skip
+    return header, write_geotiff(tmp_path / "gt.tif", labels, UTM, nodata=255)
+
+
+def test_the_files_fill_in_what_is_not_said(files: tuple[Path, Path]) -> None:
+    scene = load_scene(files[0], labels=files[1])
+    cube, labels = _cube()[:, :, [0, 2, 3, 5]], _labels()
+    labels[0, 1] = 0
+    there = np.ones((8, 10), bool)
+    there[0, 1] = False
+    np.testing.assert_array_equal(scene.cube[there], cube[there])
+    np.testing.assert_allclose(scene.cube[0, 1], cube[there].mean(axis=0), atol=1)
+    np.testing.assert_array_equal(scene.labels, labels)
+    assert scene.wavelengths_nm is not None
+    assert scene.wavelengths_nm.tolist() == [400, 600, 700, 900]
+    assert scene.sensor == "AVIRIS"
+    assert scene.georeference == UTM
+    assert scene.sources == {
+        path.name: file_sha256(path) for path in (files[0], files[0].with_suffix(".img"), files[1])
+    }
+    assert "The file marks 2 bands as bad (1, 4)" in scene.notes[0]
+    assert any(note.startswith("1 pixels have no data") for note in scene.notes)
+
+
+def test_what_is_said_wins(files: tuple[Path, Path]) -> None:
+    facts = SceneFacts(
+        "mine", sensor="HySpex", wavelengths_nm=(1, 2, 3, 4, 5, 6), drop_bands=(), no_data=-1234.0,
+        class_names={1: "Rye", 2: "Oats"}, colors={1: "#ff0000"},
+    )  # fmt: skip
+    scene = load_own(ArraySource(files[0]), ArraySource(files[1]), facts)
+    assert scene.cube[0, 1].tolist() == [-99] * 6
+    assert scene.wavelengths_nm is not None
+    assert scene.wavelengths_nm.tolist() == [1, 2, 3, 4, 5, 6]
+    assert (scene.sensor, scene.class_names, scene.colors[0]) == ("HySpex", ("Rye", "Oats"), "#ff0000")
+    assert not any("bad" in note for note in scene.notes)
+
+
+@pytest.mark.parametrize(
+    ("bands", "drop", "kept"),
+    [
+        ("0-3", "", [0, 2, 3]),
+        ("500-800nm", "", [2, 3]),
+        ("500-800nm", "drop_bands = []\n", [1, 2, 3, 4]),
+        ("0,4-5", "drop_bands = [5]\n", [0, 4]),
+    ],
+)
+def test_bands_of_a_description_count_those_of_the_file(
+    files: tuple[Path, Path], bands: str, drop: str, kept: list[int]
+) -> None:
+    description = files[0].with_name("scene.toml")
+    description.write_text(f'cube = "a.hdr"\nlabels = "gt.tif"\nbands = "{bands}"\nno_data = -1\n{drop}')
+    scene = load_scene(description)
+    np.testing.assert_array_equal(scene.cube[2:], _cube()[2:, :, kept])
+    assert scene.wavelengths_nm is not None
+    assert scene.wavelengths_nm.tolist() == [CENTRES[band] for band in kept]
+
+
+def test_bands_side_by_side_stay_mapped(tmp_path: Path, write_envi: Write) -> None:
+    header = write_envi(
+        tmp_path / "a.x", _cube(), wavelength=CENTRES, wavelength_units="nm", bbl=[0, 1, 1, 1, 1, 0]
+    )
+    mapped = read_array(header, ndim=3)
+    scene = without_labels(mapped, header)
+    assert scene.cube.base is mapped
+    np.testing.assert_array_equal(scene.cube, _cube()[:, :, 1:5])
+    assert scene.wavelengths_nm is not None
+    assert scene.wavelengths_nm.tolist() == CENTRES[1:5]
+    assert (scene.classes, scene.labels.shape, scene.name) == (0, (8, 10), "a")
+
+
+def test_drawn_labels(files: tuple[Path, Path]) -> None:
+    square = [[500002, 5000000], [500010, 5000000], [500010, 4999994], [500002, 4999994], [500002, 5000000]]
+    shapes = [
+        ("rye", {"type": "Polygon", "coordinates": [square]}),
+        ("oats", {"type": "Point", "coordinates": [500019, 4999985]}),
+    ]
+    features = [
+        {"type": "Feature", "properties": {"crop": crop}, "geometry": shape} for crop, shape in shapes
+    ]
+    crs = {"type": "name", "properties": {"name": "EPSG:32632"}}
+    drawn = files[0].with_name("fields.geojson")
+    drawn.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
+    scene = load_scene(files[0], labels=drawn, labels_key="crop")
+    expected = np.zeros((8, 10), np.int64)
+    expected[:3, 1:5], expected[7, 9] = 2, 1
+    expected[0, 1] = 0
+    np.testing.assert_array_equal(scene.labels, expected)
+    assert scene.class_names == ("oats", "rye")
+
+
+@pytest.mark.parametrize(
+    "transform", [[2.0, 0, 500002.0, 0, -2.0, 5000000.0], [3.0, 0, 500000.0, 0, -3.0, 5000000.0]]
+)
+def test_labels_on_another_grid_are_refused(
+    files: tuple[Path, Path], write_geotiff: Write, transform: list[float]
+) -> None:
+    other = write_geotiff(files[1].with_name("b.tif"), _labels(), {**UTM, "transform": transform})
+    with pytest.raises(SceneError, match="lies on another grid than the cube"):
+        load_scene(files[0], labels=other)
+    near = {**UTM, "transform": [2.0, 0, 500000.4, 0, -2.0, 5000000.0]}
+    assert (
+        load_scene(files[0], labels=write_geotiff(files[1].with_name("c.tif"), _labels(), near)).classes == 2
+    )
+
+
+def test_missing_labels_of_an_image_are_asked_for(files: tuple[Path, Path]) -> None:
+    for path in files:
+        with pytest.raises(SceneError, match="no labels; name the file"):
+            load_scene(path)
+
+
+def test_float_labels_with_nan_for_none(files: tuple[Path, Path], write_geotiff: Write) -> None:
+    labels = _labels().astype(np.float32)
+    labels[labels == 0] = np.nan
+    path = write_geotiff(files[1].with_name("b.tif"), labels, UTM, nodata=float("nan"))
+    expected = _labels()
+    expected[0, 1] = 0
+    np.testing.assert_array_equal(load_scene(files[0], labels=path).labels, expected)

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.io import savemat
 
-from hsi.datasets.catalogue import SceneEntry, scene_entry
-from hsi.datasets.download import file_sha256
+from hsi.datasets.catalogue.downloader import file_sha256
+from hsi.datasets.catalogue.entries import SceneEntry, scene_entry
 from hsi.datasets.load import load_scene
 from hsi.errors import SceneNotFoundError
 

@@ -68,7 +68,7 @@ def patches_round():
     """
     import torch
 
-    from hsi.runs.building import make_cutter
+    from hsi.inference.predict import make_cutter
 
     def patches_round(run, pixels, kind=None):
         cutter = make_cutter(run.load_scene(), run.preprocess, run.split, run.config, "cpu")

@@ -52,4 +52,4 @@ def test_names_count_blocks_and_layers_from_one():
 def test_the_package_waits_until_it_is_used():
     code = "import sys, hsi; assert 'explain' in dir(hsi); assert not {'torch', 'numpy'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert hsi.explain.gate.__module__ == "hsi.explain.gates"
+    assert hsi.explain.gate.__module__ == "hsi.explain.scene_values"

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,7 @@ from torch import nn
 
 import hsi
 from hsi.errors import ModelError
-from hsi.explain.feature_axis import feature_axis
-from hsi.explain.receptive import ReceptiveField, mean_gradient
+from hsi.explain.receptive import ReceptiveField, draw_receptive_field, feature_axis, mean_gradient
 
 
 class Plain(nn.Module):
@@ -110,3 +111,18 @@ def test_the_axis_of_features(scene, tmp_path):
     np.testing.assert_array_equal(places, np.arange(1, 9))
     with pytest.raises(ModelError, match="no dense layers"):
         hsi.explain.receptive_field(pca, [99], layer=0, device="cpu")
+
+
+def test_shares_in_percent_round_the_centre():
+    spatial = np.arange(25.0).reshape(5, 5) / 300
+    spectral = np.arange(6.0) / 15
+    places = np.array([1.0, 2.0, 3.0, 20.0, 21.0, 22.0])  # a gap in the middle
+    figure = draw_receptive_field(spatial, spectral, places, "Band", "logit")
+    left, right, bar = figure.axes
+    np.testing.assert_allclose(left.images[0].get_array(), 100 * spatial)
+    assert left.images[0].get_extent() == [-2.5, 2.5, 2.5, -2.5]
+    assert [line.get_xdata().tolist() for line in right.lines] == [[1, 2, 3], [20, 21, 22]]
+    np.testing.assert_allclose(np.concatenate([line.get_ydata() for line in right.lines]), 100 * spectral)
+    assert right.get_xlabel() == "Band"
+    assert bar.get_ylabel() == "Share of the gradient (%)"
+    assert figure.get_suptitle() == "Logit"

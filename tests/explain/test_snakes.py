@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 import pytest
 import torch
@@ -5,9 +7,9 @@ from torch import nn
 
 import hsi
 from hsi.errors import InputError, ModelError
-from hsi.explain.snakes import mean_distance, voxel_places
+from hsi.explain.snakes import draw_snakes, mean_distance, voxel_places
 from hsi.models.densenet3d import HalvingPool
-from hsi.models.snake_templates import SnakeTemplates
+from hsi.models.sgdscnet import SnakeTemplates
 
 AXES = "dhw"
 
@@ -125,9 +127,7 @@ def test_the_picture_shows_patches_and_snakes(run_of):
     found = hsi.explain.snake_offsets(run, [0, 210], device="cpu")
     assert found.images.shape == (2, 7, 7, 3)
     assert not found.images[0, :3].any()  # beyond the scene
-    np.testing.assert_array_equal(
-        found.images[1], hsi.figures.false_color.false_color(run.load_scene())[7:14, 7:14]
-    )
+    np.testing.assert_array_equal(found.images[1], hsi.figures.maps.false_color(run.load_scene())[7:14, 7:14])
     panels = found.figure().axes
     assert len(panels) == 6
     lines = panels[3].collections[0].get_segments()  # the second pixel, along columns
@@ -156,3 +156,27 @@ def test_snakes_elsewhere_have_no_place_on_the_scene(scene, tmp_path):
     with pytest.raises(ModelError, match="no known place"):
         hsi.explain.snake_offsets(run, [5], device="cpu")
     assert hsi.explain.snake_magnitude(run, device="cpu").layers == ("snakes",)
+
+
+def places(count):
+    """Three points each, of 2 x 3 voxels: rows, then columns."""
+    return np.random.default_rng(0).normal(10, 2, (count, 3, 2, 2, 3)).astype(np.float32)
+
+
+def test_a_line_through_the_points_of_every_voxel():
+    at = places(2)
+    corners = np.array([[4, 6], [-2, 0]])
+    figure = draw_snakes({"Rows": at, "Columns": at + 1}, np.zeros((2, 7, 7, 3), np.uint8), corners)
+    panels = figure.axes
+    assert [panel.get_title() for panel in panels] == ["Rows", "Columns", "", ""]
+    lines = panels[2].collections[0].get_segments()
+    assert len(lines) == 6
+    np.testing.assert_allclose(lines[4], at[1, :, ::-1, 1, 1])  # x is the column
+    assert panels[0].get_xlim() == (5.5, 12.5)
+    assert panels[0].get_ylim() == (10.5, 3.5)
+    assert panels[2].images[0].get_extent() == [-0.5, 6.5, 4.5, -2.5]
+
+
+def test_there_is_room_for_six_pixels():
+    with pytest.raises(InputError, match="6 pixels, not of 7"):
+        draw_snakes({"Rows": places(7)}, np.zeros((7, 7, 7, 3), np.uint8), np.zeros((7, 2), int))

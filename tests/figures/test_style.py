@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hsi.figures.confusion import draw_confusion
+from hsi.figures.curves import draw_confusion
 from hsi.figures.style import Picture, save_figure
 
 

@@ -21,7 +21,7 @@ from hsi.datasets.patches import PatchCutter
 from hsi.errors import ModelError, RunError
 from hsi.models import build_model, model_entry
 from hsi.models.classical import Classical
-from hsi.models.classical_estimators import RECIPES
+from hsi.models.classical_tuning import RECIPES
 from hsi.runs.checkpoint import load_weights, save_weights
 
 KINDS = ["svm", "forest", "logistic", "knn"]
@@ -31,7 +31,7 @@ BANDS, CLASSES, PATCH = 6, 4, 5
 @pytest.fixture(autouse=True)
 def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small forest is as good a test, and quick."""
-    monkeypatch.setattr("hsi.models.classical_estimators.TREES", 25)
+    monkeypatch.setattr("hsi.models.classical_tuning.TREES", 25)
 
 
 def pixels(count: int = 90, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.int64]]:
@@ -235,7 +235,7 @@ def test_all_four_are_baselines_in_the_table() -> None:
     assert model_entry("logistic").options == {"features": "spectrum"}
 
 
-@pytest.mark.parametrize("name", ["classical", "classical_estimators", "classical_tuning"])
+@pytest.mark.parametrize("name", ["classical", "classical_tuning"])
 def test_scikit_learn_is_imported_only_when_it_is_used(name: str) -> None:
     module = importlib.import_module(f"hsi.models.{name}")
     tops = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body

@@ -77,9 +77,9 @@ def test_the_network_written_out() -> None:
     for i in (0, 2, 4):
         y = F.conv3d(y, w[i], w[i + 1]).clamp(min=0)
     n, channels, depth, height, width = y.shape
-    joined = torch.stack([y[:, c, d] for c in range(channels) for d in range(depth)], dim=1)
-    assert joined.shape == (n, channels * depth, height, width)
-    y = F.conv2d(joined, w[6], w[7]).clamp(min=0).reshape(n, -1)
+    concat = torch.stack([y[:, c, d] for c in range(channels) for d in range(depth)], dim=1)
+    assert concat.shape == (n, channels * depth, height, width)
+    y = F.conv2d(concat, w[6], w[7]).clamp(min=0).reshape(n, -1)
     y = (y @ w[8].T + w[9]).clamp(min=0)
     y = (y @ w[10].T + w[11]).clamp(min=0)
     torch.testing.assert_close(network(x), y @ w[12].T + w[13])

@@ -7,10 +7,9 @@ from torch import nn
 
 from hsi.errors import ModelError
 from hsi.models.bspline import bspline_basis
-from hsi.models.cost import count_macs
 from hsi.models.densenet3d import DenseNet3D
 from hsi.models.kanet import KANConv3d, KANet, kanet
-from hsi.models.registry import build_model
+from hsi.models.registry import build_model, count_macs
 
 SMALL = {"layers": (1, 1, 1), "growth": (4, 4, 4)}
 

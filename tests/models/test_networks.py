@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hsi.models import build_model, list_models
-from hsi.models.memory_format import FORMATS, format_of, lay_out
+from hsi.models.device import FORMATS, format_of, lay_out
 
 BANDS, CLASSES, PATCH = 25, 5, 9
 BATCH = 4

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hsi
-from hsi.report.write import Written, write_report
+from hsi.report.page import Written, write_report
 
 NAMES = ("Grass", "Soil & <b>clay</b></script>", "Water\u202e $x_{$ \u200b")
 

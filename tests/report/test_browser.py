@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from hsi.plain_text import plain
+from hsi.io.text import plain
 
 CONTRAST = """() => {
   const parse = (color) => [...color.match(/[\\d.]+/g).map(Number), 1].slice(0, 4);

@@ -6,7 +6,7 @@ import html
 import json
 import re
 
-from hsi.report.write import write_report
+from hsi.report.page import write_report
 
 
 def inside(page, tag):
@@ -79,7 +79,7 @@ def test_each_run_has_its_pictures(written, runs):
 
 
 def test_a_group_has_its_mean_and_the_page_is_the_same_each_time(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr("hsi.report.write.save_run_figures", lambda *_: [])  # seen above
+    monkeypatch.setattr("hsi.report.page.save_run_figures", lambda *_: [])  # seen above
     pages = []
     for name in ("a.html", "b.html"):
         write_report([[runs[0], runs[0]]], tmp_path / name, device="cpu")

@@ -1,4 +1,9 @@
-"""Scores against scikit-learn on non-symmetric cases, and by hand."""
+"""Scores against scikit-learn on non-symmetric cases, and by hand.
+
+Mean and spread of repeated runs.
+"""
+
+from __future__ import annotations
 
 import math
 
@@ -10,6 +15,7 @@ from hypothesis import strategies as st
 
 from hsi.errors import InputError
 from hsi.scoring import confusion_matrix, score, scores_of
+from hsi.scoring.scores import SCORES, mean_and_std, spread_of
 
 
 @st.composite
@@ -102,3 +108,26 @@ def test_a_matrix_that_is_not_square_is_refused():
 
 def test_rows_are_truth():
     assert confusion_matrix([1, 1], [2, 2], 2).tolist() == [[0, 2], [0, 0]]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_they_are_numpys_with_n_minus_1(values):
+    mean, std = mean_and_std(values)
+    assert mean == pytest.approx(np.mean(values))
+    assert (std is None) == (len(values) == 1)
+    if std is not None:
+        assert std == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+
+
+def test_each_score_of_the_wanted_part():
+    metrics = [
+        {"test": dict.fromkeys(SCORES, value), "val": dict.fromkeys(SCORES, 9.0)} for value in (0.2, 0.4)
+    ]
+    spread = spread_of(metrics)
+    assert set(spread) == set(SCORES)
+    assert spread["aa"] == {"mean": pytest.approx(0.3), "std": pytest.approx(0.02**0.5)}
+    metrics[0]["test"]["kappa"] = None
+    assert spread_of(metrics)["kappa"] == {"mean": None, "std": None}
+    assert spread_of(metrics)["oa"] == spread["oa"]
+    with pytest.raises(ValueError, match="no value"):
+        mean_and_std([])

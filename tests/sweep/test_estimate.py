@@ -9,21 +9,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hsi.config import Config
 from hsi.errors import ConfigError
 from hsi.models import build_model, count_macs
-from hsi.runs.config import Config
 from hsi.sweep.estimate import (
     START_CORE_SECONDS,
-    Estimator,
     Rates,
+    RunSize,
+    RuntimeEstimator,
+    SceneSize,
+    Sizes,
     core_seconds,
     measured_core_seconds,
     newest_bench,
     read_rates,
 )
+from hsi.sweep.forecast import time_left
 from hsi.sweep.results import read_facts
-from hsi.sweep.sizes import RunSize, SceneSize, Sizes
-from hsi.sweep.time_left import time_left
 from hsi.sweep.workers import PROCESS_MB, choose_workers, need_mb
 
 
@@ -68,12 +70,12 @@ def test_the_newest_bench_of_the_device_counts(tmp_path):
 
 
 def test_an_estimate_by_hand(plan):
-    run = dataclasses.replace(plan[0], config=dataclasses.replace(plan[0].config, epochs=7))
+    run = dataclasses.replace(plan[0], config=plan[0].config.replace(epochs=7))
     rates = Rates({"densenet3d": 500.0}, {"densenet3d": 2000.0})
     size = RunSize(SceneSize(1000, 64, (300, 100)), 64, train=40, val=20, macs=50)
     # training 40 * 50 / 500 = 4 s and validation 20 * 50 / 2000 = 0.5 s an epoch; all 400 labelled once: 10 s
     assert core_seconds(run, size, rates) == pytest.approx(START_CORE_SECONDS + 7 * 4.5 + 10)
-    turned = dataclasses.replace(run, config=dataclasses.replace(run.config, tta=True))
+    turned = dataclasses.replace(run, config=run.config.replace(tta=True))
     assert core_seconds(turned, size, rates) == pytest.approx(START_CORE_SECONDS + 7 * 4.5 + 80)
     assert core_seconds(run, dataclasses.replace(size, macs=None), rates) is None
     assert core_seconds(run, size, Rates()) is None
@@ -114,7 +116,7 @@ def test_one_cube_with_two_label_maps_is_two_scenes(plan, tmp_path):
 
 def test_finished_runs_are_the_better_source(plan, finish):
     guesses = {run.key: 100.0 if run.model == "densenet3d" else None for run in plan}
-    estimator = Estimator(guesses)
+    estimator = RuntimeEstimator(guesses)
     assert estimator.core_seconds(plan[0]) == 100
     assert estimator.core_seconds(plan[1]) is None
     assert estimator.total(plan) == 400
@@ -131,13 +133,13 @@ def test_finished_runs_are_the_better_source(plan, finish):
 
 
 def test_time_left_is_shared_by_the_cores_but_no_run_is_cut(plan):
-    estimator = Estimator({run.key: 100.0 for run in plan})
+    estimator = RuntimeEstimator({run.key: 100.0 for run in plan})
     going = SimpleNamespace(run=plan[0], seconds=30.0)
     assert time_left(estimator, [going], plan[1:3], cores=2, threads=1) == pytest.approx((70 + 200) / 2)
     assert time_left(estimator, [going], [], cores=2, threads=1) == pytest.approx(70)
     late = SimpleNamespace(run=plan[0], seconds=300.0)
     assert time_left(estimator, [late], [], cores=2, threads=1) == 0
-    assert time_left(Estimator({}), [going], plan[1:], cores=2, threads=1) is None
+    assert time_left(RuntimeEstimator({}), [going], plan[1:], cores=2, threads=1) is None
 
 
 def test_workers_follow_cores_memory_and_runs(monkeypatch):

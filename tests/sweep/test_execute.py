@@ -11,11 +11,10 @@ import time
 import pytest
 
 from hsi.errors import RunError
-from hsi.runs.state import RunState
-from hsi.sweep.child import Child
-from hsi.sweep.execute import SweepWatcher, execute
-from hsi.sweep.lock import locked
-from hsi.sweep.stopping import stopped_like_ctrl_c
+from hsi.io.locks import locked
+from hsi.io.signals import stopped_like_ctrl_c
+from hsi.runs.status import RunState
+from hsi.sweep.execute import LocalRun, SweepCallback, execute
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 FINISH = "open({folder!r} + '/metrics.json', 'w').write('{{}}')"
@@ -27,19 +26,19 @@ def script(monkeypatch):
     """Let each run be a line of Python, by its key; the commands are kept."""
     lines: dict[str, str] = {}
     commands: list[list[str]] = []
-    real = Child._command
+    real = LocalRun._command
 
     def command(self, data_root):
         commands.append(real(self, data_root))
         line = lines.get(self.run.key, BEGIN + FINISH)
         return [sys.executable, "-S", "-c", line.format(folder=str(self.run.folder))]
 
-    monkeypatch.setattr(Child, "_command", command)
+    monkeypatch.setattr(LocalRun, "_command", command)
     monkeypatch.setattr("hsi.sweep.execute.POLL_SECONDS", 0.01)
     return lines, commands
 
 
-class Heard(SweepWatcher):
+class Heard(SweepCallback):
     def __init__(self):
         self.words = []
         self.most = 0
@@ -59,7 +58,7 @@ class Heard(SweepWatcher):
 
 def test_all_are_made_some_at_a_time(plan, script):
     heard = Heard()
-    outcome = execute(plan, workers=3, threads=1, watcher=heard)
+    outcome = execute(plan, workers=3, threads=1, callback=heard)
     assert sorted(run.key for run in outcome.done) == sorted(run.key for run in plan)
     assert not outcome.failed
     assert not outcome.left
@@ -129,7 +128,7 @@ def test_ctrl_c_and_sigterm_stop_the_running_ones(plan, script, number):
     lines[plan[0].key] = SLEEP
     children = []
 
-    class Interrupting(SweepWatcher):
+    class Interrupting(SweepCallback):
         def started(self, child):
             children.append(child)
 
@@ -138,7 +137,7 @@ def test_ctrl_c_and_sigterm_stop_the_running_ones(plan, script, number):
                 os.kill(os.getpid(), number)
 
     with stopped_like_ctrl_c(), pytest.raises(KeyboardInterrupt):
-        execute(plan, workers=1, threads=1, watcher=Interrupting())
+        execute(plan, workers=1, threads=1, callback=Interrupting())
     assert not children[0].running
     assert plan[0].state is RunState.INTERRUPTED
     assert plan[1].state is RunState.MISSING
@@ -157,7 +156,7 @@ def test_one_sweep_at_a_time_and_runs_keep_the_lock(plan, script, tmp_path):
     with locked(tmp_path) as lock:
         with pytest.raises(RunError, match="still at work"), locked(tmp_path):
             pass
-        child = Child(plan[0], threads=1, lock=lock)
+        child = LocalRun(plan[0], threads=1, lock=lock)
     with pytest.raises(RunError, match="still at work"), locked(tmp_path):
         pass
     child.process.kill()
@@ -186,7 +185,7 @@ def test_a_background_job_that_ignores_ctrl_c_stops_its_runs_too(plan, script):
     lines[plan[0].key] = SLEEP
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        child = Child(plan[0], threads=1)
+        child = LocalRun(plan[0], threads=1)
         child.interrupt()
         child.process.wait(5)
     finally:

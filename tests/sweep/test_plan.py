@@ -1,4 +1,7 @@
-"""From an experiment to runs: expansion, states, changed options, selection."""
+"""From an experiment to runs: expansion, states, changed options, selection.
+
+The word for a run in listings.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hsi.config import Config, read_config
 from hsi.errors import ConfigError, InputError, RunError, SceneNotFoundError
-from hsi.runs.config import Config, read_config
-from hsi.runs.state import RunState
+from hsi.runs.status import RunState
 from hsi.sweep.experiment import Experiment, Grid, read_experiment
-from hsi.sweep.plan import check_options, check_scenes, make_plan, select
+from hsi.sweep.plan import check_options, check_scenes, make_plan, select, standing
 
 
 def test_every_combination_once_and_the_first_seed_first(plan, experiment_file):
@@ -73,12 +76,12 @@ def test_the_plan_is_the_union_of_its_blocks(blocks):
 
 
 def test_a_planned_config_comes_back_from_its_file(plan, tmp_path):
-    from hsi.training.settle import settle
+    from hsi.config import resolve_config
 
     for run in plan:
         path = tmp_path / "options.toml"
         path.write_text(run.config.to_toml(), encoding="utf-8")
-        assert settle(config=path) == run.config
+        assert resolve_config({}, path) == run.config
         assert Config(**read_config(path)) == run.config
 
 
@@ -118,7 +121,7 @@ def test_changed_options_are_refused_or_replaced(plan, begin, finish):
     finish(plan[0])
     begin(plan[1])
     check_options(plan)
-    changed = [dataclasses.replace(run, config=dataclasses.replace(run.config, epochs=9)) for run in plan]
+    changed = [dataclasses.replace(run, config=run.config.replace(epochs=9)) for run in plan]
     with pytest.raises(RunError, match=r"seed0' and 1 more was .*epochs = 1 instead of 9.*--replace"):
         check_options(changed)
     assert plan[0].folder.exists()
@@ -143,7 +146,7 @@ def test_runs_are_selected_by_pattern(plan):
 
 def test_scenes_must_be_there(plan, tmp_path):
     def of(dataset):
-        return [dataclasses.replace(plan[0], config=dataclasses.replace(plan[0].config, dataset=dataset))]
+        return [dataclasses.replace(plan[0], config=plan[0].config.replace(dataset=dataset))]
 
     check_scenes(plan, tmp_path)
     with pytest.raises(SceneNotFoundError, match="hsi download IN"):
@@ -153,3 +156,22 @@ def test_scenes_must_be_there(plan, tmp_path):
     (tmp_path / "half.toml").write_text('cube = "none.npy"\nlabels = "none.npy"\n')
     with pytest.raises(InputError, match=r"none\.npy"):
         check_scenes(of("half.toml"), tmp_path)
+
+
+def test_a_folder_comes_before_the_table_and_changed_options_before_all(plan, begin, finish):
+    assert [standing(run) for run in plan[:2]] == ["missing", "missing"]
+    assert standing(plan[0], {plan[0].key}) == "elsewhere"
+    begin(plan[0])
+    finish(plan[1])
+    finish(dataclasses.replace(plan[2], config=plan[2].config.replace(lr=0.5)))
+    begin(dataclasses.replace(plan[3], config=plan[3].config.replace(patch=9)))
+    recorded = {run.key for run in plan}
+    words = ["interrupted", "done", "changed", "changed", "elsewhere"]
+    assert [standing(run, recorded) for run in plan[:5]] == words
+
+
+def test_damaged_options_are_an_error(plan, begin):
+    begin(plan[0])
+    (plan[0].folder / "config.toml").write_text("patch = [", encoding="utf-8")
+    with pytest.raises(ConfigError):
+        standing(plan[0])

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from experiments.pages.table import best, read_cells
 from hsi.errors import FileFormatError, RunError
 from hsi.sweep.experiment import read_experiment
 from hsi.sweep.plan import make_plan
 from hsi.sweep.results import COLUMNS, check_table, read_facts, recorded_rows, results_csv, write_results
-from hsi.sweep.table import best, read_cells
 
 
 def test_rows_are_those_of_finished_runs_in_a_fixed_order(plan, begin, finish, tmp_path):
@@ -102,10 +102,10 @@ def test_a_table_is_not_written_where_rows_would_go(plan, finish, tmp_path, expe
 
 def test_a_fingerprint_is_of_the_options_not_of_the_place(plan):
     run = plan[0]
-    moved = replace(run, config=replace(run.config, dataset="/data/demo", device="cpu"))
+    moved = replace(run, config=run.config.replace(dataset="/data/demo", device="cpu"))
     assert moved.fingerprint == run.fingerprint
     assert len({other.fingerprint for other in plan}) == len(plan)
-    assert replace(run, config=replace(run.config, lr=0.5)).fingerprint != run.fingerprint
+    assert replace(run, config=run.config.replace(lr=0.5)).fingerprint != run.fingerprint
 
 
 def test_a_file_that_is_no_table_is_left_as_it_is(plan, finish, tmp_path):

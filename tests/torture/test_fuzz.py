@@ -15,9 +15,9 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hsi.config import OPTIONS, load_config
 from hsi.datasets import load_scene
 from hsi.errors import FileFormatError, InputError
-from hsi.runs.config import FIELD_TYPES, load_config
 from hsi.sweep.experiment import read_experiment
 from hsi.sweep.plan import make_plan
 from torture import fuzz_worker
@@ -119,11 +119,11 @@ def write(path: Path, table: dict[str, Any]) -> Path:
 
 
 @quick
-@given(tables(list(FIELD_TYPES)))
+@given(tables(list(OPTIONS)))
 def test_options_of_any_kind(tmp_path: Path, table: dict[str, Any]) -> None:
     with contextlib.suppress(InputError):
         config = load_config(write(tmp_path / "config.toml", {"model": "svm", "dataset": "demo", **table}))
-        assert all(not isinstance(value, int) or abs(value) < 2**63 for value in vars(config).values())
+        assert all(not isinstance(value, int) or abs(value) < 2**63 for value in config.as_dict().values())
         assert math.isfinite(config.lr)
 
 
@@ -160,7 +160,7 @@ def test_descriptions_of_any_kind(tmp_path: Path, table: dict[str, Any]) -> None
 @given(
     tables(["title", "seeds", "defaults", "grid"]),
     tables(["demo", "dataset", "model"]),
-    tables(list(FIELD_TYPES)),
+    tables(list(OPTIONS)),
 )
 def test_experiments_of_any_kind(
     tmp_path: Path, table: dict[str, Any], section: dict[str, Any], options: dict[str, Any]

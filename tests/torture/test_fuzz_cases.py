@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from hsi.datasets.coordinate_systems import names_a_system
+from hsi.datasets.formats.facts import names_a_system
+from hsi.datasets.formats.readers import list_arrays, read_array
+from hsi.datasets.labels.rasterize import draw_labels
+from hsi.datasets.load import load_unlabelled
 from hsi.datasets.preprocess import Preprocess
-from hsi.datasets.readers import list_arrays, read_array
-from hsi.datasets.split import Split
-from hsi.datasets.unlabelled import load_unlabelled
-from hsi.datasets.vector_labels import draw_labels
+from hsi.datasets.splits.indices import Split
 from hsi.errors import FileFormatError, InputError, RunError
-from hsi.runs.predictions import load_predictions
+from hsi.runs.run_files import load_predictions
 
 PLACE = {"crs": "EPSG:32616", "transform": [20.0, 0.0, 500_000.0, 0.0, -20.0, 4_480_000.0]}
 CUBE = np.random.default_rng(0).integers(0, 900, (6, 5, 4)).astype(np.uint16)

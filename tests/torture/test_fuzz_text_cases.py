@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hsi.config import load_config
 from hsi.datasets import load_scene
-from hsi.datasets.toml_files import parse_toml
 from hsi.errors import ConfigError, FileFormatError, HsiError, InputError, RunError, SceneNotFoundError
+from hsi.io.text import parse_toml
 from hsi.models import build_model
-from hsi.runs.config import load_config
-from hsi.runs.written import read_environment, read_history, read_metrics
+from hsi.runs.run_files import read_environment, read_history, read_metrics
 from hsi.scoring import score
 from hsi.sweep.experiment import read_experiment
 from hsi.sweep.plan import make_plan

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hsi.commands.app import run
-from hsi.training.watcher import Watcher
+from hsi.training.callbacks import Callback
 
 pytest.importorskip("tensorboard")
 pytest.importorskip("mlflow")
@@ -77,7 +77,7 @@ def check_mlflow(uri, folder="r", experiment="hsi"):
 def test_an_interrupted_run_goes_on_in_the_same_records(said, monkeypatch, capsys):
     from hsi.tracking.trackers import Tracked
 
-    plain = Tracked.epoch
+    plain = Tracked.on_epoch
 
     def interrupt(self, row, best):
         if row["epoch"] == 2:  # the checkpoint of this epoch is there, its record is not
@@ -86,7 +86,7 @@ def test_an_interrupted_run_goes_on_in_the_same_records(said, monkeypatch, capsy
 
     both = ["--track", "tensorboard", "--track", "mlflow"]
     with monkeypatch.context() as patch:
-        patch.setattr(Tracked, "epoch", interrupt)
+        patch.setattr(Tracked, "on_epoch", interrupt)
         assert run([*said, *both]) == 130
     assert run(["train", "--resume", "r", *both]) == 0
     assert len(history()) == 4
@@ -106,7 +106,7 @@ def test_a_store_of_ones_own(said, monkeypatch, tmp_path):
 
 
 def test_a_tracker_that_fails_does_not_stop_the_run(said, monkeypatch, capsys):
-    from hsi.tracking.tensorboard_record import TensorBoardRecord
+    from hsi.tracking.trackers import TensorBoardRecord
 
     def fail(self, epoch, values):
         raise OSError("no space left")
@@ -130,5 +130,5 @@ def test_bad_names_and_missing_packages_write_nothing(said, monkeypatch, capsys,
 def test_no_names_no_wrapper():
     from hsi.tracking import tracked
 
-    shown = Watcher()
+    shown = Callback()
     assert tracked(shown, []) is shown

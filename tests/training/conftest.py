@@ -12,7 +12,7 @@ from torch import nn
 
 import hsi
 from hsi.models import registry
-from hsi.training.ranks import Together
+from hsi.training.distributed import MultiProcessWorld
 
 
 class Linear(nn.Module):
@@ -67,7 +67,7 @@ def _be_rank(work: Callable, number: int, count: int, meeting: Path, answer: Pat
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=number, world_size=count
     )
-    torch.save(work(Together(number, count, number)), answer)
+    torch.save(work(MultiProcessWorld(number, count, number)), answer)
 
 
 @pytest.fixture
@@ -80,15 +80,15 @@ def ranked(tmp_path) -> Callable:
         place.mkdir()
         context = multiprocessing.get_context("fork")  # so that `work` needs no name
         answers = [place / f"{number}.pt" for number in range(count)]
-        ranks = [
+        world = [
             context.Process(target=_be_rank, args=(work, number, count, place / "store", answer))
             for number, answer in enumerate(answers)
         ]
-        for rank in ranks:
+        for rank in world:
             rank.start()
-        for rank in ranks:
+        for rank in world:
             rank.join(120)
-        assert [rank.exitcode for rank in ranks] == [0] * count
+        assert [rank.exitcode for rank in world] == [0] * count
         return [torch.load(answer, weights_only=False) for answer in answers]
 
     return run

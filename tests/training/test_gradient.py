@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from hsi.runs.config import Config
+from hsi.config import Config
 from hsi.training.gradient import BatchGradient
 
 WEIGHT = torch.tensor([0.2, 1.0, 3.0])
@@ -19,7 +19,7 @@ WEIGHT = torch.tensor([0.2, 1.0, 3.0])
 def quick_retries():
     """Giving memory back takes longer than all else here."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("hsi.mapping.memory._give_back", lambda: None)
+        patched.setattr("hsi.inference.predict._give_back", lambda: None)
         yield
 
 
@@ -66,15 +66,15 @@ def batch(count, seed=0):
     seed=st.integers(0, 99),
 )
 def test_pieces_add_up_to_the_batch(weight, count, fits, smoothing, seed):
-    patches, wanted = batch(count, seed)
+    patches, targets = batch(count, seed)
     model = network()
     logits = model(patches)
-    loss = cross_entropy(logits, wanted, weight=weight, label_smoothing=smoothing)
+    loss = cross_entropy(logits, targets, weight=weight, label_smoothing=smoothing)
     loss.backward()
-    expected, right = gradients(model), int((logits.argmax(dim=1) == wanted).sum())
+    expected, right = gradients(model), int((logits.argmax(dim=1) == targets).sum())
 
     take = taker(narrow(model, fits), weight=weight, smoothing=smoothing, batch=count, pieces=True)
-    found, found_right = take(patches, wanted)
+    found, found_right = take(patches, targets)
     torch.testing.assert_close(found, loss.detach())
     assert int(found_right) == right
     torch.testing.assert_close(gradients(model), expected, rtol=1e-4, atol=1e-6)
@@ -82,28 +82,28 @@ def test_pieces_add_up_to_the_batch(weight, count, fits, smoothing, seed):
 
 
 def test_a_whole_batch_is_bit_for_bit_the_plain_one():
-    patches, wanted = batch(17)
+    patches, targets = batch(17)
     for weight in (None, WEIGHT):
         model = network(norm=True)
         plain = copy.deepcopy(model)
-        loss = cross_entropy(plain(patches), wanted, weight=weight)
+        loss = cross_entropy(plain(patches), targets, weight=weight)
         loss.backward()
-        found, _ = taker(model, weight=weight, batch=16, pieces=False)(patches, wanted)
+        found, _ = taker(model, weight=weight, batch=16, pieces=False)(patches, targets)
         assert torch.equal(found, loss)
         assert all(torch.equal(a, b) for a, b in zip(gradients(model), gradients(plain), strict=True))
 
 
 def test_a_failed_attempt_leaves_no_trace():
-    patches, wanted = batch(24)
+    patches, targets = batch(24)
     said = []
     model = network(norm=True, dropout=0.5)
     take = taker(narrow(copy.deepcopy(model), 6), batch=24, pieces=True, said=said)
     torch.manual_seed(5)
-    take(patches, wanted)
+    take(patches, targets)
 
     by_hand = copy.deepcopy(model)
     torch.manual_seed(5)
-    for some, their in zip(patches.split(6), wanted.split(6), strict=True):
+    for some, their in zip(patches.split(6), targets.split(6), strict=True):
         (cross_entropy(by_hand(some), their) * 6 / 24).backward()
     torch.testing.assert_close(gradients(take.model), gradients(by_hand))
     ours, theirs = take.model[1], by_hand[1]
@@ -113,7 +113,7 @@ def test_a_failed_attempt_leaves_no_trace():
     (sentence,) = said
     assert "each batch of 24 patches is now taken in pieces of at most 6" in sentence
     assert "Batch norm takes its statistics from a piece" in sentence
-    take(patches, wanted)
+    take(patches, targets)
     assert len(said) == 1
 
 

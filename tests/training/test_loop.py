@@ -1,4 +1,7 @@
-"""The loop against a plain one written out here, and its options: same twice, same after an interruption."""
+"""The loop against a plain one written out here, and its options: same twice, same after an interruption.
+
+Learning rates in closed form.
+"""
 
 import numpy as np
 import pytest
@@ -9,9 +12,9 @@ from torch.nn.functional import cross_entropy
 import hsi
 from hsi.commands.app import run as command
 from hsi.datasets.augment import flip_rotate
-from hsi.runs.building import make_cutter
-from hsi.training import Watcher
-from hsi.training.schedule import learning_rate
+from hsi.inference.predict import make_cutter
+from hsi.training import Callback
+from hsi.training.loop import learning_rate
 
 SAID = {
     "model": "densenet3d",
@@ -27,9 +30,7 @@ SAID = {
 }
 EVERYTHING = {
     "augment": True,
-    "spectral_jitter": 0.2,
     "field_shift": 1.0,
-    "band_drop": 0.3,
     "pixel_drop": 0.4,
     "label_smoothing": 0.1,
     "dropout": 0.3,
@@ -73,15 +74,15 @@ def test_without_options_it_is_the_plain_loop_bit_for_bit(settings, tmp_path, au
             cross_entropy(logits, torch.from_numpy(scene.labels[rows, cols] - 1).long()).backward()
             optimiser.step()
     found = last_state(run)
-    for name, wanted in network.state_dict().items():
-        assert torch.equal(found[f"model.{name}"], wanted), name
+    for name, expected in network.state_dict().items():
+        assert torch.equal(found[f"model.{name}"], expected), name
 
 
 def test_every_option_at_once_gives_the_same_twice_and_after_an_interruption(settings, tmp_path):
-    class Stop(Watcher):
+    class Stop(Callback):
         left = 6
 
-        def step(self, loss):
+        def on_step(self, loss):
             self.left -= 1
             if not self.left:
                 raise KeyboardInterrupt
@@ -91,7 +92,7 @@ def test_every_option_at_once_gives_the_same_twice_and_after_an_interruption(set
     again = hsi.train(**settings, **EVERYTHING, out=tmp_path / "again")
     same_states(whole, again)
     with pytest.raises(KeyboardInterrupt):
-        hsi.train(**settings, **EVERYTHING, out=tmp_path / "cut", watcher=Stop())
+        hsi.train(**settings, **EVERYTHING, out=tmp_path / "cut", callback=Stop())
     resumed = hsi.resume(tmp_path / "cut")
     same_states(whole, resumed)
     assert resumed.metrics["test"] == whole.metrics["test"]
@@ -123,13 +124,11 @@ def test_smoothed_targets_are_those_of_their_definition(settings, tmp_path):
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        (["--label-smoothing", "1"], "label_smoothing is a share, from 0 to below 1; got 1.0."),
-        (["--dropout", "1.5"], "dropout is a share, from 0 to below 1; got 1.5."),
-        (["--band-drop", "-0.1"], "band_drop is a share, from 0 to below 1; got -0.1."),
-        (["--pixel-drop", "nan"], "pixel_drop is a share, from 0 to below 1; got nan."),
-        (["--spectral-jitter", "-1"], "spectral_jitter must not be negative; got -1.0."),
-        (["--field-shift", "-0.5"], "field_shift must not be negative; got -0.5."),
-        (["--spectral-jitter", "inf"], "spectral_jitter must not be negative; got inf."),
+        (["--label-smoothing", "1"], "label_smoothing must be a number from 0 to below 1, not 1.0."),
+        (["--dropout", "1.5"], "dropout must be a number from 0 to below 1, not 1.5."),
+        (["--pixel-drop", "nan"], "pixel_drop must be a number from 0 to below 1, not nan."),
+        (["--field-shift", "-0.5"], "field_shift must be a number of at least 0, not -0.5."),
+        (["--field-shift", "inf"], "field_shift must be a number of at least 0, not inf."),
     ],
 )
 def test_bad_options_are_one_sentence(said, sentence, small_scene, tmp_path, capsys):
@@ -137,3 +136,31 @@ def test_bad_options_are_one_sentence(said, sentence, small_scene, tmp_path, cap
     assert command([*start, *said]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_wave_is_what_the_released_scheduler_amounts_to():
+    # Stepping a cosine scheduler (T_max 15) to epoch - 1 in closed form gives its rate in that epoch.
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=5e-4)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=15, eta_min=0)
+    for epoch in range(80):
+        scheduler.last_epoch = max(epoch - 1, 0)
+        expected = scheduler._get_closed_form_lr()[0]
+        assert learning_rate("wave", 5e-4, epoch, 80) == pytest.approx(expected, abs=1e-15)
+
+
+def test_wave_is_zero_at_16_46_76_and_full_at_0_1_31_61():
+    for epoch in (16, 46, 76):
+        assert learning_rate("wave", 1.0, epoch, 80) == pytest.approx(0, abs=1e-12)
+    for epoch in (0, 1, 31, 61):
+        assert learning_rate("wave", 1.0, epoch, 80) == pytest.approx(1)
+
+
+def test_cosine_falls_from_peak_to_almost_zero():
+    rates = [learning_rate("cosine", 2.0, epoch, 10) for epoch in range(10)]
+    assert rates[0] == 2.0
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < 0.1
+
+
+def test_constant():
+    assert {learning_rate("constant", 0.3, epoch, 5) for epoch in range(5)} == {0.3}

@@ -11,11 +11,11 @@ from torch import nn
 
 import hsi
 from hsi.errors import RunError
-from hsi.models.memory_format import format_of
-from hsi.training import Watcher
-from hsi.training.way import Way
+from hsi.models.device import format_of
+from hsi.training import Callback
+from hsi.training.autotune import ExecutionPlan
 
-CONTIGUOUS = Way(torch.float32, memory_format="contiguous")
+CONTIGUOUS = ExecutionPlan(torch.float32, memory_format="contiguous")
 SMALL = {
     "model": "densenet3d",
     "dataset": "demo",
@@ -30,10 +30,10 @@ SMALL = {
 }
 
 
-class StopsAfterOne(Watcher):
+class StopsAfterOne(Callback):
     """Interrupts as Ctrl-C does, once an epoch is over."""
 
-    def epoch(self, row, best):
+    def on_epoch(self, row, best):
         raise KeyboardInterrupt
 
 
@@ -41,7 +41,7 @@ def test_a_run_in_another_format_trains_the_same_says_so_and_goes_on(tmp_path, m
     """The format is forced here: a CPU would never choose it."""
     plain = hsi.train(**SMALL, epochs=2, out=tmp_path / "plain")
     assert plain.metrics["memory_format"] == "channels_last_3d"
-    monkeypatch.setattr("hsi.training.loop.choose_way", lambda *given: CONTIGUOUS)
+    monkeypatch.setattr("hsi.training.loop.choose_plan", lambda *given: CONTIGUOUS)
     other = hsi.train(**SMALL, epochs=2, out=tmp_path / "other")
     assert other.metrics["memory_format"] == "contiguous"
     for one, two in zip(plain.history, other.history, strict=True):
@@ -49,7 +49,7 @@ def test_a_run_in_another_format_trains_the_same_says_so_and_goes_on(tmp_path, m
     assert plain.metrics["test"]["oa"] == pytest.approx(other.metrics["test"]["oa"], abs=0.01)
 
     with pytest.raises(KeyboardInterrupt):
-        hsi.train(**SMALL, epochs=2, out=tmp_path / "cut", watcher=StopsAfterOne())
+        hsi.train(**SMALL, epochs=2, out=tmp_path / "cut", callback=StopsAfterOne())
     crossed = shutil.copytree(tmp_path / "cut", tmp_path / "crossed")
     resumed = hsi.resume(tmp_path / "cut")
     for name in ("test", "memory_format"):
@@ -70,12 +70,12 @@ def test_a_run_is_used_on_a_gpu_in_the_format_that_it_was_tested_in(tmp_path, mo
     del metrics["memory_format"]  # as in runs made before there was a choice
     old = hsi.open_run(shutil.copytree(run.path, tmp_path / "old"))
     (old.path / "metrics.json").write_text(json.dumps(metrics))
-    monkeypatch.setattr("hsi.runs.folder.choose_device", torch.device)
+    monkeypatch.setattr("hsi.inference.run.choose_device", torch.device)
     monkeypatch.setattr(nn.Module, "to", lambda module, device: module)  # there may be no GPU here
     assert format_of(run.load_model("cuda")) == "contiguous"
     assert format_of(old.load_model("cuda")) == "channels_last_3d"
     asked = []
-    monkeypatch.setattr("hsi.runs.folder.choose_at_once", lambda *given: asked.append(given[-1]) or 32)
+    monkeypatch.setattr("hsi.inference.run.choose_batch_size", lambda *given: asked.append(given[-1]) or 32)
     for each, device in ((run, "cuda"), (old, "cuda"), (run, "cpu")):
         each.tile_classifier(each.load_scene(), device=device)
     assert [facts.get("memory_format") for facts in asked] == ["contiguous", None, None]

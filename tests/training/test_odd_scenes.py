@@ -52,9 +52,9 @@ def check_scores(folder):
     classes = range(1, len(run.metrics["class_names"]) + 1)
     for part in ("train", "val", "test"):
         truth, found = labels[getattr(run.split, part)], run.predictions[part]
-        wanted = confusion_matrix(truth, found, labels=classes)
-        assert run.metrics[part]["confusion"] == wanted.tolist()
-        assert run.metrics[part]["oa"] == np.trace(wanted) / wanted.sum()
+        expected = confusion_matrix(truth, found, labels=classes)
+        assert run.metrics[part]["confusion"] == expected.tolist()
+        assert run.metrics[part]["oa"] == np.trace(expected) / expected.sum()
     return run
 
 

@@ -10,15 +10,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 import hsi
+from hsi.config import Config
 from hsi.errors import InputError, InUseError, TrainingError
-from hsi.mapping.predict import predict_logits
+from hsi.inference.predict import make_cutter, predict_logits
+from hsi.io.locks import run_lock
 from hsi.models import build_model
-from hsi.runs.building import make_cutter
-from hsi.runs.config import Config
-from hsi.runs.work import at_work
-from hsi.training import Watcher
+from hsi.training import Callback
 from hsi.training.gradient import BatchGradient
-from hsi.training.repeat import train_runs
+from hsi.training.run_group import train_runs
 from hsi.training.session import resume, train
 
 TINY = {"layers": [1, 1, 1], "growth": [4, 4, 4]}
@@ -31,9 +30,7 @@ NETWORKS = {
 }
 EVERYTHING = {
     "augment": True,
-    "spectral_jitter": 0.2,
     "field_shift": 1.0,
-    "band_drop": 0.3,
     "pixel_drop": 0.4,
     "label_smoothing": 0.1,
     "class_weights": True,
@@ -78,15 +75,15 @@ def test_without_batch_norm_it_is_the_training_of_one_process(plain, tmp_path, r
     one = train(**plain, out=tmp_path / "one")
     told = []
 
-    class Telling(Watcher):
-        def scored(self, metrics):
+    class Telling(Callback):
+        def on_scored(self, metrics):
             told.append(metrics["ranks"])
 
-        def say(self, sentence):
+        def message(self, sentence):
             assert "Batch norm" not in sentence
 
-    def work(ranks):
-        run = train(**plain, out=tmp_path / "many", watcher=Telling(), ranks=ranks)
+    def work(world):
+        run = train(**plain, out=tmp_path / "many", callback=Telling(), world=world)
         return run.path, told
 
     assert ranked(count, work) == [(tmp_path / "many", [count])] * count
@@ -103,17 +100,17 @@ def test_without_batch_norm_it_is_the_training_of_one_process(plain, tmp_path, r
 
 
 def test_a_run_goes_on_with_any_number_of_ranks(plain, tmp_path, ranked):
-    class Stop(Watcher):
-        def epoch(self, row, best):
+    class Stop(Callback):
+        def on_epoch(self, row, best):
             if row["epoch"] == self.last:
                 raise KeyboardInterrupt
 
     def until(last, act):
-        def work(ranks):
-            watcher = Stop()
-            watcher.last = last
+        def work(world):
+            callback = Stop()
+            callback.last = last
             try:
-                act(ranks=ranks, watcher=watcher)
+                act(world=world, callback=callback)
             except KeyboardInterrupt:
                 return "stopped"
             return "done"
@@ -133,14 +130,14 @@ def test_with_batch_norm_all_ranks_keep_one_network_about_as_good(small_scene, t
     said |= {"train": 0.2, "val": 0.2, "patch": 7, "epochs": 8, "batch": 16, "lr": 0.01, "device": "cpu"}
     one = train(**said, out=tmp_path / "one")
 
-    def work(ranks):
+    def work(world):
         heard = []
 
-        class Hearing(Watcher):
-            def say(self, sentence):
+        class Hearing(Callback):
+            def message(self, sentence):
                 heard.append(sentence)
 
-        train(**said, out=tmp_path / "many", watcher=Hearing(), ranks=ranks)
+        train(**said, out=tmp_path / "many", callback=Hearing(), world=world)
         return heard
 
     for heard in ranked(2, work):
@@ -155,7 +152,7 @@ def test_with_batch_norm_all_ranks_keep_one_network_about_as_good(small_scene, t
 def test_kanet_ends_the_same_on_all_ranks_though_its_knots_move(small_scene, tmp_path, ranked):
     said = {"model": "kanet", "model_options": TINY, "dataset": str(small_scene), "scheme": "random"}
     said |= {"train": 0.2, "val": 0.2, "patch": 7, "epochs": 2, "batch": 16, "device": "cpu"}
-    ranked(3, lambda ranks: train(**said, out=tmp_path / "run", ranks=ranks).path)
+    ranked(3, lambda world: train(**said, out=tmp_path / "run", world=world).path)
     first = load_file(tmp_path / "run/checkpoint/last.safetensors")
     built = build_model("kanet", bands=12, classes=3, patch=7, **TINY).state_dict()
     grids = [name for name in built if name.endswith("grid")]
@@ -163,7 +160,7 @@ def test_kanet_ends_the_same_on_all_ranks_though_its_knots_move(small_scene, tmp
     assert all(not torch.equal(first[f"model.{name}"], built[name]) for name in grids)
 
 
-def gradients(name, portion, ranks=None):
+def gradients(name, portion, world=None):
     """Return the gradient of one batch of 4, taken in pieces of `portion` patches or by ranks."""
     torch.manual_seed(3)
     model = build_model(name, bands=30, classes=3, patch=9, **NETWORKS[name]).train()
@@ -174,14 +171,14 @@ def gradients(name, portion, ranks=None):
     patches = torch.randn(4, 9, 9, 30, generator=draw).permute(0, 3, 1, 2)  # in memory as PatchCutter's
     config = Config(name, "x", batch=4)
     scaler = torch.amp.GradScaler(enabled=False)
-    take = BatchGradient(model, None, scaler, torch.float32, config, print, ranks)
+    take = BatchGradient(model, None, scaler, torch.float32, config, print, world)
     take.portion.size = portion
     loss, _ = take(patches, torch.tensor([0, 1, 2, 1]))
     return [loss, *(p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters())]
 
 
 def test_every_network_has_the_gradient_of_a_batch_in_pieces(ranked):
-    answers = ranked(2, lambda ranks: {name: gradients(name, 4, ranks) for name in NETWORKS})
+    answers = ranked(2, lambda world: {name: gradients(name, 4, world) for name in NETWORKS})
     for name in NETWORKS:
         expected = gradients(name, 2)
         scale = max(float(gradient.abs().max()) for gradient in expected)
@@ -200,9 +197,9 @@ def test_a_bad_batch_stops_all_ranks_with_the_sentence_of_one_process(
 
     own_network(spoil, norm=False)
 
-    def work(ranks=None):
+    def work(world=None):
         try:
-            train(**own_settings, out=tmp_path / ("one" if ranks is None else "many"), ranks=ranks)
+            train(**own_settings, out=tmp_path / ("one" if world is None else "many"), world=world)
         except TrainingError as error:
             return str(error)
         return None
@@ -213,11 +210,11 @@ def test_a_bad_batch_stops_all_ranks_with_the_sentence_of_one_process(
 
 
 def test_what_ranks_cannot_share_is_refused_by_all_and_nothing_is_written(plain, tmp_path, ranked):
-    def work(ranks):
+    def work(world):
         sentences = []
         for more in ({"batch": 3}, {"model": "knn", "batch": 16}, {"out": tmp_path}):
             try:
-                train(**{"out": tmp_path / "run", **plain, **more}, ranks=ranks)
+                train(**{"out": tmp_path / "run", **plain, **more}, world=world)
             except InputError as error:
                 sentences.append(str(error))
         return sentences
@@ -235,14 +232,14 @@ def test_a_folder_in_use_is_refused_by_all(plain, tmp_path, ranked):
     train(**plain, out=tmp_path / "run")
     (tmp_path / "run/metrics.json").unlink()
 
-    def work(ranks):
+    def work(world):
         try:
-            resume(tmp_path / "run", ranks=ranks)
+            resume(tmp_path / "run", world=world)
         except hsi.HsiError as error:
             return str(error), error.exit_status
         return None
 
-    with at_work(tmp_path / "run"):
+    with run_lock(tmp_path / "run"):
         answers = ranked(2, work)
     assert len(set(answers)) == 1
     assert answers[0][0].startswith("Another process is at work")
@@ -253,8 +250,8 @@ def test_a_group_of_runs_is_trained_by_all_ranks(plain, tmp_path, ranked):
     plain = {**plain, "epochs": 1}
     one = train_runs(**plain, runs=2, out=tmp_path / "one")
 
-    def work(ranks):
-        return [run.path.name for run in train_runs(**plain, runs=2, out=tmp_path / "many", ranks=ranks)]
+    def work(world):
+        return [run.path.name for run in train_runs(**plain, runs=2, out=tmp_path / "many", world=world)]
 
     assert ranked(2, work) == [["seed0", "seed1"]] * 2
     for run in one:

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 import hsi
-from hsi.mapping.predict import predict_labels
-from hsi.runs.building import make_cutter
+from hsi.inference.predict import make_cutter, predict_labels
 
 AGREEMENT = 0.9999  # share of the pixels that must have the same label
 

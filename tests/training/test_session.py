@@ -9,7 +9,7 @@ import torch
 
 import hsi
 from hsi.errors import ConfigError, HsiError, RunError, SplitError, TrainingError
-from hsi.training import Watcher
+from hsi.training import Callback
 from hsi.training.loop import Trainer
 
 TINY = {
@@ -49,11 +49,11 @@ def test_a_run_folder_holds_everything(settings, tmp_path):
         "checkpoint/best.safetensors",
     }
     metrics = run.metrics
-    wanted = (
+    expected = (
         "model dataset seed protocol patch bands params macs device counts leakage train val test seconds "
         "peak_memory_mb"
     )
-    assert set(wanted.split()) <= set(metrics)
+    assert set(expected.split()) <= set(metrics)
     of_a_part = "oa aa kappa mean_precision f1_macro recall precision support confusion"
     assert set(of_a_part.split()) <= set(metrics["test"])
     assert set(metrics["leakage"]) == {"centre", "overlap"}
@@ -96,13 +96,13 @@ def test_a_run_repeats_from_its_own_config(settings, tmp_path):
     assert scores_only(first) == scores_only(second)
 
 
-class StopAfter(Watcher):
+class StopAfter(Callback):
     """Interrupts as Ctrl-C does, in the middle of an epoch."""
 
     def __init__(self, steps):
         self.left = steps
 
-    def step(self, loss):
+    def on_step(self, loss):
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
@@ -114,7 +114,7 @@ def test_an_interrupted_run_resumes_to_the_same_metrics(settings, tmp_path, mode
     whole = hsi.train(**settings, out=tmp_path / "whole")
     steps = -(-len(whole.split.train) // settings["batch"])
     with pytest.raises(KeyboardInterrupt):
-        hsi.train(**settings, out=tmp_path / "cut", watcher=StopAfter(steps + 2))
+        hsi.train(**settings, out=tmp_path / "cut", callback=StopAfter(steps + 2))
     with pytest.raises(RunError, match="not finished; go on with: hsi train --resume"):
         _ = hsi.open_run(tmp_path / "cut").metrics
     resumed = hsi.resume(tmp_path / "cut")
@@ -124,7 +124,7 @@ def test_an_interrupted_run_resumes_to_the_same_metrics(settings, tmp_path, mode
 
 def test_resume_before_the_first_epoch_and_after_the_last(settings, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        hsi.train(**settings, out=tmp_path / "run", watcher=StopAfter(1))
+        hsi.train(**settings, out=tmp_path / "run", callback=StopAfter(1))
     whole = hsi.train(**settings, out=tmp_path / "whole")
     resumed = hsi.resume(tmp_path / "run")
     assert scores_only(resumed) == scores_only(whole)
@@ -135,7 +135,7 @@ def test_resume_before_the_first_epoch_and_after_the_last(settings, tmp_path):
 
 def test_resume_refuses_another_label_map(settings, small_scene, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        hsi.train(**settings, out=tmp_path / "run", watcher=StopAfter(1))
+        hsi.train(**settings, out=tmp_path / "run", callback=StopAfter(1))
     labels = np.load(small_scene.parent / "labels.npy")
     labels[0, 2] = 3
     np.save(small_scene.parent / "labels.npy", labels)
@@ -154,7 +154,7 @@ def test_disjoint_protocol_has_no_leakage(settings, tmp_path):
 
 
 def test_best_is_chosen_on_validation_with_ties_by_loss():
-    from hsi.training.history import quality
+    from hsi.training.epoch_metrics import quality
 
     rows = [
         {"epoch": 0, "val_oa": 0.5, "val_loss": 1.0},

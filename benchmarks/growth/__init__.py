@@ -1,0 +1,1 @@
+"""Growth with scene size, bands, patch width and processes: a laboratory, run from a checkout."""

@@ -1,0 +1,1 @@
+"""Splits: which labelled pixels train, validate and test, and how much leaks between them."""

@@ -1,0 +1,275 @@
+"""What every split scheme works on and hands back.
+
+A split of a scene's labelled pixels into train, val and test, checked and kept in a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi.datasets.formats.numpy_files import read_archive
+from hsi.datasets.splits.leakage import Leakage, check_patch, measure_leakage
+from hsi.errors import FileFormatError, SplitError
+from hsi.io.files import written_whole
+
+Pixels = NDArray[np.int64]
+AREAS = ("train", "val", "test")
+
+
+class Labelled(Protocol):
+    """Anything with a label map and class names; `hsi.datasets.scene.Scene` is one."""
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """Label map ``(rows, cols)``; 0 is unlabelled, classes are 1..C."""
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """C names, class 1 first."""
+
+
+class SplitIndices(NamedTuple):
+    """The three parts of a split, as flat row-major pixel indices, and what could not be met.
+
+    ``regions`` is the ``(rows, cols)`` area map of a scheme that works with areas, else None.
+    """
+
+    train: Pixels
+    val: Pixels
+    test: Pixels
+    notes: tuple[str, ...] = ()
+    regions: NDArray[np.uint8] | None = None
+
+
+def class_pixels(labels: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
+    """Yield each class that has pixels, lowest first, with its flat row-major indices in rising order."""
+    flat = labels.ravel()
+    order = np.argsort(flat, kind="stable")
+    for block in np.split(order, np.flatnonzero(np.diff(flat[order])) + 1):
+        if flat[block[0]] > 0:
+            yield int(flat[block[0]]), block.astype(np.int64)
+
+
+def class_name(names: Sequence[str], label: int) -> str:
+    """Return how notes call class `label`: its name, or its number where it has none."""
+    return names[label - 1] if label <= len(names) else f"class {label}"
+
+
+def concat(blocks: Sequence[Pixels]) -> Pixels:
+    """Return all pixels of `blocks` as one sorted array (empty where there are none)."""
+    return np.sort(np.concatenate(blocks)) if len(blocks) else np.empty(0, np.int64)
+
+
+def wanted_counts(pixels: int, train: float, val: float) -> tuple[int, int, int]:
+    """Return how many of a class's pixels go to train, val and test for the given fractions.
+
+    Rounded to the nearest count; from three pixels on every part gets at least one. Two pixels are one for
+    train and one for test, a single one is for train (our decision: what is scored can then be learnt).
+    """
+    if pixels < 3:
+        return (1, 0, pixels - 1) if pixels else (0, 0, 0)
+    first = min(max(1, int(train * pixels + 0.5)), pixels - 2)
+    second = min(max(1, int(val * pixels + 0.5)), pixels - first - 1)
+    return first, second, pixels - first - second
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Train, val and test pixels of one scene; checked whenever one is made or loaded.
+
+    Attributes
+    ----------
+    train, val, test
+        Flat row-major int64 pixel indices, in rising order. They never share a pixel.
+    labelled
+        ``(rows, cols)`` bool: the labelled pixels of the scene that the split was made for.
+    labels_sha256
+        Hash of that scene's label map, by `hash_labels`.
+    scheme
+        One of `hsi.datasets.splits.schemes.SCHEMES`.
+    patch
+        Odd patch width in pixels that the split was made for.
+    seed
+        Seed it was drawn with.
+    guard
+        How areas are kept apart, "mask" or "drop"; None for schemes without areas.
+    regions
+        ``(rows, cols)`` uint8 area of every pixel, unlabelled ones too: 1 train, 2 val, 3 test, 0 none.
+        None for schemes without areas. Under guard "mask" a patch sees only pixels of its centre's area.
+    folds, fold
+        Number of areas that are tested in turn, and which one this split tests (0-based); None without folds.
+    notes
+        One plain sentence for each wish that could not be met.
+
+    Raises
+    ------
+    SplitError
+        When parts share a pixel, hold an unlabelled or repeated one, leave the scene or the area they belong
+        to, or are empty.
+    """
+
+    train: Pixels
+    val: Pixels
+    test: Pixels
+    labelled: NDArray[np.bool_]
+    labels_sha256: str
+    scheme: str
+    patch: int
+    seed: int
+    guard: str | None = None
+    regions: NDArray[np.uint8] | None = None
+    folds: int | None = None
+    fold: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_patch(self.patch)
+        object.__setattr__(self, "labelled", np.array(self.labelled, bool))
+        if self.labelled.ndim != 2:
+            raise SplitError(f"The map of labelled pixels is {self.labelled.ndim}-D, not 2-D; make it again.")
+        if self.regions is not None:
+            object.__setattr__(self, "regions", np.array(self.regions, np.uint8))
+            if self.regions.shape != self.labelled.shape:
+                raise SplitError(
+                    f"The area map is {self.regions.shape}, the scene {self.labelled.shape}; make it again."
+                )
+        uses = np.zeros(self.labelled.shape, np.int64).ravel()
+        for number, name in enumerate(AREAS, start=1):
+            pixels = np.sort(np.asarray(getattr(self, name), np.int64).ravel())
+            object.__setattr__(self, name, pixels)
+            if len(pixels) == 0:
+                raise SplitError(
+                    f"The split leaves no {name} pixel; ask for other fractions or a smaller patch."
+                )
+            if pixels[0] < 0 or pixels[-1] >= uses.size:
+                raise SplitError(f"The split's {name} pixels lie outside its scene of {uses.size} pixels.")
+            if not self.labelled.ravel()[pixels].all():
+                raise SplitError(
+                    f"The split holds unlabelled {name} pixels; make it again from these labels."
+                )
+            if self.regions is not None and (self.regions.ravel()[pixels] != number).any():
+                raise SplitError(f"The split has {name} pixels outside the {name} area; make it again.")
+            np.add.at(uses, pixels, 1)
+        if uses.max() > 1:
+            raise SplitError(
+                f"{int((uses > 1).sum())} pixels are used more than once in train, val and test; "
+                "make the split again."
+            )
+        for array in (self.train, self.val, self.test, self.labelled, self.regions):
+            if array is not None:
+                array.setflags(write=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(rows, cols)`` of the scene."""
+        return int(self.labelled.shape[0]), int(self.labelled.shape[1])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of pixels of each part: ``{"train": n, "val": n, "test": n}``."""
+        return {name: len(getattr(self, name)) for name in AREAS}
+
+    @property
+    def patch_regions(self) -> NDArray[np.uint8] | None:
+        """The areas that patches must be masked by: ``regions`` under guard "mask", else None."""
+        return self.regions if self.guard == "mask" else None
+
+    @property
+    def unused(self) -> int:
+        """Number of labelled pixels that are in no part."""
+        return int(self.labelled.sum()) - sum(self.counts.values())
+
+    def class_counts(self, scene: Labelled) -> dict[str, tuple[int, ...]]:
+        """Return the pixels of each class in each part, class 1 first; the scene must be the split's own."""
+        self.check(scene)
+        flat, classes = np.asarray(scene.labels).ravel(), len(scene.class_names)
+        return {
+            name: tuple(int(n) for n in np.bincount(flat[getattr(self, name)], minlength=classes + 1)[1:])
+            for name in AREAS
+        }
+
+    def leakage(self, patch: int | None = None) -> Leakage:
+        """Measure the leakage from train into test for patches `patch` wide (default: the split's own)."""
+        width = self.patch if patch is None else patch
+        return measure_leakage(self.train, self.test, self.shape, width, regions=self.patch_regions)
+
+    def check(self, scene: Labelled) -> None:
+        """Raise `SplitError` unless `scene` has the very labels that the split was made for."""
+        if hash_labels(scene.labels) != self.labels_sha256:
+            shape = "x".join(str(n) for n in np.shape(scene.labels))
+            raise SplitError(
+                f"This split was made for another label map ({self.shape[0]}x{self.shape[1]} pixels; "
+                f"the scene's is {shape}); load the scene that it belongs to, or make a new split."
+            )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the split to `path` as NPZ without pickle; an older file is replaced once all is written.
+
+        Raises
+        ------
+        SplitError
+            When the file cannot be written.
+        StorageError
+            When its disk is full or must not be written to.
+        """
+        target = Path(path)
+        about = {
+            name: getattr(self, name)
+            for name in ("labels_sha256", "scheme", "patch", "seed", "guard", "folds", "fold", "notes")
+        }
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in (*AREAS, "labelled")}
+        if self.regions is not None:
+            arrays["regions"] = self.regions
+        arrays["about"] = np.array(json.dumps(about))
+        try:
+            with written_whole(target) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+        except OSError as error:
+            raise SplitError(f"Cannot write the split to '{target}': {error.strerror or error}.") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Split:
+        """Read a split that `save` wrote.
+
+        Raises
+        ------
+        SplitError
+            When the file is missing, is not such a file, or holds parts that fail the checks above.
+        """
+        try:
+            arrays: dict[str, Any] = read_archive(Path(path))
+            about = _checked_about(json.loads(str(arrays.pop("about"))))
+            return cls(**arrays, **about)
+        except FileNotFoundError as error:
+            raise SplitError(
+                f"There is no split file '{path}'; make one with `hsi split --out {path}`."
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, FileFormatError) as error:
+            raise SplitError(f"'{path}' is not a split file; make one with `hsi split`.") from error
+
+
+def _checked_about(about: Any) -> dict[str, Any]:
+    """Return what a file says beside its arrays, or raise ValueError, KeyError or TypeError."""
+    kinds = {"labels_sha256": str, "scheme": str, "patch": int, "seed": int, "notes": list}
+    kinds_or_none = {"guard": str, "folds": int, "fold": int}
+    if any(not isinstance(about[name], kind) for name, kind in kinds.items()) or any(
+        not isinstance(about.get(name), (kind, type(None))) for name, kind in kinds_or_none.items()
+    ):
+        raise ValueError("an option of the split is of another kind")
+    about["notes"] = tuple(map(str, about["notes"]))
+    return dict(about)
+
+
+def hash_labels(labels: NDArray[Any]) -> str:
+    """Return the SHA-256 of a label map's shape and values (as row-major little-endian int64), as hex."""
+    values = np.ascontiguousarray(labels, dtype="<i8")
+    return hashlib.sha256(str(values.shape).encode() + values.tobytes()).hexdigest()

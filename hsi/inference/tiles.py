@@ -1,0 +1,223 @@
+"""How a scene is cut: into cells that are classified one at a time, and tiles of cells that are read at once.
+
+Cells lie on a fixed grid, so which pixels share a batch does not depend on the tiles; and so neither does any
+bit of the map.
+
+Memory maps: giving back the pages of a file that were read and are not needed for now.
+
+Pieces of a scene with their margins, read and preprocessed when they are needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi.datasets.cube import Cube, WindowedCube, block_rows
+from hsi.datasets.patches import check_patch
+
+CELL = 32
+"""Rows and columns of a cell: our decision. What neighbouring patches share is computed once a cell and its
+margin of P // 2; a larger cell would compute fewer margins twice and need more memory."""
+
+TILE_BYTES = 64 * 2**20
+"""What a tile and its margin may take in memory, as read and as preprocessed: our decision. A tile has one
+cell at least."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows ``top .. bottom - 1`` and columns ``left .. right - 1`` of a scene."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.bottom - self.top, self.right - self.left
+
+    def cells(self) -> Iterator[Window]:
+        """Yield the cells of a tile, row by row."""
+        for top in range(self.top, self.bottom, CELL):
+            for left in range(self.left, self.right, CELL):
+                yield Window(top, min(top + CELL, self.bottom), left, min(left + CELL, self.right))
+
+
+def tiles(
+    rows: int, cols: int, margin: int, pixel_bytes: int, budget: int = TILE_BYTES, together: int = 1
+) -> Iterator[Window]:
+    """Cut a scene into tiles of whole cells, row by row.
+
+    Parameters
+    ----------
+    rows, cols
+        Size of the scene, pixels.
+    margin
+        Pixels that are read beyond each side of a tile.
+    pixel_bytes
+        Memory that a pixel takes while its tile is in work.
+    budget
+        Memory that a tile may take, bytes.
+    together
+        Rows that can only be read together: tiles are as high where the budget allows, since what a file has
+        packed together is unpacked for each tile anew.
+    """
+    most = budget // pixel_bytes  # pixels, margins included
+    height = min(-(-together // CELL) * CELL, _cells_within(most // (CELL + 2 * margin) - 2 * margin))
+    width = _cells_within(most // (height + 2 * margin) - 2 * margin)
+    if width >= cols:
+        height = _cells_within(most // (cols + 2 * margin) - 2 * margin)
+    for top in range(0, rows, height):
+        for left in range(0, cols, width):
+            yield Window(top, min(top + height, rows), left, min(left + width, cols))
+
+
+def _cells_within(pixels: int) -> int:
+    """Round down to whole cells, one at least."""
+    return max(1, pixels // CELL) * CELL
+
+
+def release_pages(array: Cube) -> bool:
+    """Take the pages of a read-only memory map out of this process; return whether that was done.
+
+    The system would take them only when memory is short; until then they count as this process's memory. What
+    is read again comes from the system's cache or the file. Other arrays are left alone, and so are maps that
+    can be written to, and systems that have no ``madvise``.
+    """
+    owner: Any = array
+    while isinstance(owner, np.ndarray | WindowedCube):
+        if isinstance(owner, np.memmap) and owner.mode != "r":
+            return False
+        owner = owner.base
+    if not isinstance(owner, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED"):
+        return False
+    with contextlib.suppress(OSError):
+        owner.madvise(mmap.MADV_DONTNEED)
+        return True
+    return False
+
+
+Transform = Callable[[NDArray[Any]], NDArray[np.float32]]
+"""From a cube ``(rows, cols, bands)`` as read to the features that the network gets; pixel by pixel."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One piece of a scene, ready for patches: no patch round its own pixels reaches beyond its margin.
+
+    Attributes
+    ----------
+    values
+        ``(h + 2 margin, w + 2 margin, features)`` float32; what lies beyond the scene is padded already.
+    regions
+        Area number of each of those pixels, or None.
+    missing
+        ``(h, w)``: True where the scene has no data. NaN and infinite values are zeros in `values`.
+    """
+
+    values: NDArray[np.float32]
+    regions: NDArray[np.integer[Any]] | None
+    missing: NDArray[np.bool_]
+
+    def part(self, inside: Window, margin: int) -> Block:
+        """Return a window of this block, counted from its own first pixel, with its margin."""
+        rows = slice(inside.top, inside.bottom + 2 * margin)
+        cols = slice(inside.left, inside.right + 2 * margin)
+        return Block(
+            self.values[rows, cols],
+            None if self.regions is None else self.regions[rows, cols],
+            self.missing[inside.top : inside.bottom, inside.left : inside.right],
+        )
+
+
+class SceneBlocks:
+    """A scene that is read block by block; the cube may be a memory map, and is never held preprocessed.
+
+    Parameters
+    ----------
+    cube
+        ``(rows, cols, bands)`` as read, in memory, mapped, or read by windows.
+    transform
+        The preprocessing, fitted already.
+    features
+        Bands that `transform` returns.
+    patch
+        Patch width P; the margin is P // 2.
+    regions
+        ``(rows, cols)`` area number of each pixel, or None; see `hsi.datasets.patches.PatchCutter`.
+    padding
+        "zeros" or "reflect", as there.
+    missing
+        ``(rows, cols)``: True for pixels that have no data and stand-ins in `cube`, which their neighbours'
+        patches see; or None.
+
+    Raises
+    ------
+    ConfigError, SceneError
+        For a patch width that the scene cannot have.
+    """
+
+    def __init__(
+        self,
+        cube: Cube,
+        transform: Transform,
+        features: int,
+        patch: int,
+        *,
+        regions: NDArray[np.integer[Any]] | None = None,
+        padding: str = "zeros",
+        missing: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.rows, self.cols, self.bands = (int(n) for n in cube.shape)
+        check_patch(patch, self.rows, self.cols)
+        self.patch, self.margin, self.features = patch, patch // 2, features
+        self._cube, self._transform = cube, transform
+        self._regions, self._reflect, self._missing = regions, padding == "reflect", missing
+
+    def tiles(self, classes: int, budget: int = TILE_BYTES) -> list[Window]:
+        """Return the tiles that the scene is mapped in; `budget` is the memory of one, in bytes."""
+        raw = self._cube.dtype.itemsize * self.bands
+        # As read, what resampling makes of it (float32), the features, and the answers.
+        pixel_bytes = raw + 4 * (self.bands + self.features + 2 * classes)
+        together = block_rows(self._cube)
+        return list(tiles(self.rows, self.cols, self.margin, pixel_bytes, budget, together))
+
+    def read(self, window: Window) -> Block:
+        """Read and preprocess a window with its margin."""
+        rows, no_row = self._positions(window.top, window.bottom, self.rows)
+        cols, no_col = self._positions(window.left, window.right, self.cols)
+        top, left = rows.min(), cols.min()
+        box = (slice(top, rows.max() + 1), slice(left, cols.max() + 1))
+        place = np.ix_(rows - top, cols - left)
+        # In one order whatever the file has: sums of products could round differently.
+        values = self._transform(np.ascontiguousarray(self._cube[box]))
+        release_pages(self._cube)
+        regions = None if self._regions is None else self._regions[box][place]
+        missing = np.asarray(~np.isfinite(values).all(axis=2))
+        if missing.any():
+            values[missing] = 0
+        if self._missing is not None:
+            missing |= self._missing[box]
+        if values.shape[:2] != (len(rows), len(cols)):  # at an edge of the scene
+            values, missing = values[place], missing[place]
+            values[no_row] = 0
+            values[:, no_col] = 0
+        height, width = window.shape
+        inside = (slice(self.margin, self.margin + height), slice(self.margin, self.margin + width))
+        return Block(values, regions, missing[inside])
+
+    def _positions(self, start: int, stop: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return where the rows (or columns) of a block are read, and which of them hold zeros instead."""
+        wanted = np.arange(start - self.margin, stop + self.margin)
+        if self._reflect:
+            return (size - 1) - np.abs((size - 1) - np.abs(wanted)), np.zeros(len(wanted), bool)
+        return wanted.clip(0, size - 1), (wanted < 0) | (wanted >= size)

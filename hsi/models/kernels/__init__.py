@@ -1,0 +1,1 @@
+"""How operators are computed fast; no network is defined here."""

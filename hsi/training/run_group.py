@@ -1,0 +1,266 @@
+"""One training repeated: over seeds, and over the folds of a split where it has folds and none is named.
+
+One training repeated into a run group: over seeds, over folds, or both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from hsi.config import Config, load_config, make_config, resolve_config
+from hsi.errors import ConfigError, HsiError, InputError, InUseError, RunError
+from hsi.inference.run import Run
+from hsi.io.files import make_folder, write_text
+from hsi.io.locks import LOCK, run_lock, tidy
+from hsi.io.signals import signals_wait
+from hsi.io.text import read_toml
+from hsi.models import model_entry
+from hsi.runs.status import RunState, first_difference, run_state
+from hsi.training.callbacks import Callback
+from hsi.training.distributed import World
+from hsi.training.session import resume, train_config
+
+
+def repetitions(config: Config, seeds: Sequence[int]) -> dict[str, Config]:
+    """Return the options of each run by the name of its folder.
+
+    The seed fixes the split as well as the weights, so that networks that are repeated over the same seeds
+    see the same splits.
+
+    Parameters
+    ----------
+    config
+        What is repeated. ``folds`` without ``fold`` asks for a run for each fold.
+    seeds
+        One run, or one for each fold, for each of them.
+
+    Returns
+    -------
+    dict
+        ``seed0, seed1, ...``; ``fold0, fold1, ...`` where there is one seed; ``seed0-fold0, ...`` else.
+    """
+    made: dict[str, Config] = {}
+    for seed in seeds:
+        if config.folds is None or config.fold is not None:
+            made[f"seed{seed}"] = config.replace(seed=seed)
+            continue
+        for fold in range(config.folds):
+            name = f"fold{fold}" if len(seeds) == 1 else f"seed{seed}-fold{fold}"
+            made[name] = config.replace(seed=seed, fold=fold)
+    return made
+
+
+GROUP = "group.toml"  # number of seeds, and the options that the runs share: enough to go on
+
+
+def train_runs(
+    model: str | None = None,
+    dataset: str | None = None,
+    *,
+    runs: int = 1,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    data_root: str | Path | None = None,
+    callback: Callback | None = None,
+    world: World | None = None,
+    **options: Any,
+) -> list[Run]:
+    """Train a network several times and return the finished runs.
+
+    The seeds are ``seed, seed + 1, ...``; each fixes the split as well as the weights, so that other networks
+    get the same splits. With ``folds=k`` and no ``fold`` each seed gives k runs, one for each fold.
+
+    Parameters
+    ----------
+    runs
+        Number of seeds.
+    out
+        Folder of the group; its runs are ``seed0, seed1, ...``, ``fold0, ...`` or ``seed0-fold0, ...``. Runs
+        that are finished there are kept, interrupted ones go on, so the same call continues a group; more
+        `runs` extend it. Default ``runs/MODEL-DATASET-PROTOCOL-...``.
+    model, dataset, config, data_root, watcher, ranks, **options
+        As for `hsi.train`.
+
+    Raises
+    ------
+    InputError
+        For what `hsi.train` refuses, `runs` below one, or a folder that holds something else or runs with
+        other options.
+    TrainingError
+        When the loss of a run stops being a number; the group can be gone on with.
+    """
+    resolved = resolve_config({"model": model, "dataset": dataset, **options}, config)
+    return train_group(resolved, runs, out=out, data_root=data_root, callback=callback, world=world)
+
+
+def train_group(
+    config: Config,
+    runs: int,
+    *,
+    out: str | Path | None = None,
+    data_root: str | Path | None = None,
+    callback: Callback | None = None,
+    world: World | None = None,
+) -> list[Run]:
+    """Do what `train_runs` does, with every option resolved."""
+    if runs < 1:
+        raise ConfigError(f"runs must be at least 1, not {runs}.")
+    model_entry(config.model)
+    world = world or World()
+    folder = world.on_rank_zero(lambda: _group_folder(out, config, runs))
+    return _train_group(folder, config, runs, data_root, callback or Callback(), world)
+
+
+def resume_runs(
+    folder: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    callback: Callback | None = None,
+    world: World | None = None,
+) -> list[Run]:
+    """Go on with a group that `train_runs` began; return all its runs, finished.
+
+    Raises
+    ------
+    RunError
+        When the folder is not such a group.
+    """
+    config, runs = read_group(folder)
+    return _train_group(Path(folder), config, runs, data_root, callback or Callback(), world or World())
+
+
+def is_group(folder: str | Path) -> bool:
+    """Whether `train_runs` began a group in this folder."""
+    return (Path(folder) / GROUP).is_file()
+
+
+def read_group(folder: str | Path) -> tuple[Config, int]:
+    """Return the options that the runs of a group share (with their first seed), and the number of seeds.
+
+    Raises
+    ------
+    RunError
+        When the folder is not a group, or its file is damaged.
+    """
+    if not is_group(folder):
+        raise RunError(f"'{folder}' is not a group of runs: it has no {GROUP}.")
+    path = Path(folder) / GROUP
+    try:
+        table = read_toml(path)
+        return make_config(table["options"]), int(table["runs"])
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"'{path}' is damaged: {error}.") from None
+
+
+def _train_group(
+    folder: Path,
+    config: Config,
+    runs: int,
+    data_root: str | Path | None,
+    callback: Callback,
+    world: World,
+) -> list[Run]:
+    planned = world.on_rank_zero(lambda: _named(folder, config, runs))
+    world.on_rank_zero(lambda: _check(folder, planned))
+    had_group = world.on_rank_zero(lambda: is_group(folder))
+    where: dict[str, Any] = {"data_root": data_root, "callback": callback, "world": world}
+    made = []
+    shared = {name: value for name, value in config.as_dict().items() if value is not None}
+    with ExitStack() as stack:
+
+        def begin() -> None:
+            make_folder(folder)
+            stack.enter_context(run_lock(folder))
+            _check(folder, planned)
+            write_text(folder / GROUP, tomli_w.dumps({"runs": runs, "options": shared}))
+
+        try:
+            with signals_wait():
+                world.on_rank_zero(begin)
+            for number, (name, member) in enumerate(planned.items(), start=1):
+                inside = folder / name
+                state = world.on_rank_zero(partial(run_state, inside))
+                callback.message(f"Run {number} of {len(planned)}: {name}{_DOES[state]}.")
+                if state is RunState.MISSING:
+                    made.append(train_config(member, out=inside, **where))
+                elif state is RunState.INTERRUPTED:
+                    made.append(resume(inside, **where))
+                else:
+                    world.on_rank_zero(partial(tidy, inside))
+                    made.append(Run(inside))
+        except InUseError:
+            raise
+        except (HsiError, KeyboardInterrupt):
+            if world.is_rank_zero:  # not `once`: the others may be gone
+                _remove_unused(folder, had_group)
+            raise
+    return made
+
+
+def _named(folder: Path, config: Config, runs: int) -> dict[str, Config]:
+    """Return the options of each run by the name of its folder.
+
+    One seed has ``fold0`` where several have ``seed0-fold0``: what is there keeps its name, since under both
+    names it would be trained twice and count twice.
+    """
+    made: dict[str, Config] = {}
+    for name, config in repetitions(config, range(config.seed, config.seed + runs)).items():
+        fold, both = f"fold{config.fold}", f"seed{config.seed}-fold{config.fold}"
+        other = {fold: both, both: fold}.get(name, name)
+        there = run_state(folder / other) is not RunState.MISSING
+        made[other if there and first_difference(folder / other, config) is None else name] = config
+    return made
+
+
+def _remove_unused(folder: Path, had_group: bool) -> None:
+    """Remove a new group in which no run was begun."""
+    if not had_group and folder.is_dir() and not any(path.is_dir() for path in folder.iterdir()):
+        with signals_wait(), suppress(OSError):  # something else may lie in it by now
+            (folder / GROUP).unlink(missing_ok=True)
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+_DOES = {RunState.MISSING: "", RunState.INTERRUPTED: " goes on", RunState.DONE: " is finished already"}
+
+
+def _check(folder: Path, planned: dict[str, Config]) -> None:
+    """Refuse a folder that holds something else, or a run of this group with other options."""
+    if (folder / "config.toml").exists():
+        raise RunError(f"'{folder}' holds a single run; choose another --out for a group of runs.")
+    if folder.exists() and not is_group(folder) and not _is_empty(folder):
+        raise RunError(f"'{folder}' is there already and is not a group of runs; choose another --out.")
+    any_of_them = next(iter(planned.values()))
+    for path in sorted(folder.glob("*/config.toml")):
+        config = planned.get(path.parent.name)
+        if config is None:  # of another seed: `hsi compare` takes all that lie here for one network
+            there = load_config(path)
+            fold = there.fold if there.folds == any_of_them.folds else any_of_them.fold
+            config = any_of_them.replace(seed=there.seed, fold=fold)
+        difference = first_difference(path.parent, config)
+        if difference is not None:
+            raise RunError(
+                f"'{path.parent}' was trained with other options ({difference}); choose another --out."
+            )
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether nothing is in a folder, or only what a killed process left before it was a group."""
+    left = (LOCK, f".{GROUP}.")
+    return folder.is_dir() and all(path.name.startswith(left) for path in folder.iterdir())
+
+
+def _group_folder(out: str | Path | None, config: Config, runs: int) -> Path:
+    if out is not None:
+        return Path(out)
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    count = f"{runs}runs" if runs > 1 or config.folds is None else f"{config.folds}folds"
+    name = f"{model_entry(config.model).name}-{Path(config.dataset).stem}-{config.protocol}-{count}-{stamp}"
+    return Path("runs") / name

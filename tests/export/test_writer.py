@@ -1,0 +1,163 @@
+"""Exported files against the run's own map and scores, with patches cut by NumPy alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import hsi
+from hsi.commands.app import run
+from hsi.export import export_run
+
+
+def numpy_patches(cube, patch, regions=None, mirrored=False):
+    """Every pixel's patch ``(rows * cols, bands, P, P)``: NaN, or the mirrored scene, where no pixel is."""
+    margin = patch // 2
+    around = ((margin, margin), (margin, margin), (0, 0))
+    values = cube.astype(np.float32)
+    if mirrored:
+        padded = np.pad(values, around, mode="reflect")
+    else:
+        padded = np.pad(values, around, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (patch, patch), axis=(0, 1))
+    patches = windows.reshape(-1, *windows.shape[2:]).copy()
+    if regions is not None:
+        mode = {"mode": "reflect"} if mirrored else {"constant_values": -99}
+        areas = np.pad(regions.astype(np.int64), margin, **mode)
+        areas = np.lib.stride_tricks.sliding_window_view(areas, (patch, patch)).reshape(-1, patch, patch)
+        other = areas != regions.reshape(-1)[:, None, None]
+        patches[np.broadcast_to(other[:, None], patches.shape)] = np.nan
+    return patches
+
+
+def answer(path, patches):
+    """Give the patches to a file as another program would."""
+    if path.endswith(".onnx"):
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        assert [one.name for one in session.get_inputs()] == ["patches"]
+        return session.run(["probabilities"], {"patches": patches})[0]
+    with torch.no_grad():
+        return torch.jit.load(path)(torch.from_numpy(patches)).numpy()
+
+
+@pytest.fixture(scope="module")
+def onnx_file(folder):
+    """The run ``bands`` as ONNX, which takes seconds to write."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        opened = hsi.open_run("bands")
+        return export_run(opened, opened.load_scene())
+
+
+def test_onnx_gives_the_runs_map_and_probabilities(runs, onnx_file):
+    assert onnx_file.file == Path("bands/model.onnx")
+    assert onnx_file.check.max_difference < 1e-5
+    compare("bands", "bands/model.onnx")
+
+
+@pytest.mark.parametrize("name", ["bands", "pca"])
+def test_torchscript_gives_the_runs_map_and_probabilities(runs, capsys, name):
+    assert run(["export", name, "--format", "torchscript", "--out", "t.pt", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["check"]["max_difference"] < 1e-5
+    assert printed["check"]["labels_differ"] == 0
+    assert printed["check"]["patches"] > 50
+    compare(name, "t.pt")
+
+
+def compare(name, file):
+    """Compare a file's answers for all pixels with those of the run."""
+    opened = hsi.open_run(name)
+    scene = opened.load_scene()
+    regions = opened.split.patch_regions
+    assert len(np.unique(regions)) > 1
+    patches = numpy_patches(np.load("cube.npy"), 7, regions, mirrored=name == "pca")
+    found = answer(file, patches)
+    assert found.shape == (24 * 20, 3)
+    for window, logits, _ in opened.classify(scene):
+        assert window.shape == (24, 20)
+        wanted = torch.softmax(torch.from_numpy(logits), dim=2).numpy().reshape(-1, 3)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_array_equal(found.argmax(axis=1)[opened.split.test] + 1, opened.predictions["test"])
+    np.testing.assert_allclose(answer(file, patches[:1]), wanted[:1], atol=1e-5)
+
+
+def test_a_pixel_without_data_is_as_on_a_map(runs):
+    assert run(["export", "bands", "--format", "torchscript", "--out", "nan.pt"]) == 0
+    cube = np.load("cube.npy").astype(np.float32)
+    cube[10, 9, 4] = np.nan  # one band is enough
+    cube[11, 3] = np.inf
+    np.save("holes.npy", cube)
+    opened = hsi.open_run("bands")
+    from hsi.datasets.load import load_unlabelled
+
+    ((_, logits, missing),) = opened.classify(load_unlabelled("holes.npy"))
+    assert missing.sum() == 2
+    wanted = torch.softmax(torch.from_numpy(logits), dim=2).numpy().reshape(-1, 3)
+    found = answer("nan.pt", numpy_patches(cube, 7))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_what_a_file_says_of_itself(runs, capsys, onnx_file):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(onnx_file.file)
+    onnx.checker.check_model(model)
+    facts = {each.key: each.value for each in model.metadata_props}
+    assert json.loads(facts["class_names"]) == ["Grass", "Soil", "Water"]
+    assert json.loads(facts["wavelengths_nm"]) == list(range(500, 620, 10))
+    assert (facts["patch"], facts["model"], facts["scene"]) == ("7", "densenet3d", "small")
+    assert facts["hsi_version"] == hsi.__version__
+    sizes = model.graph.input[0].type.tensor_type.shape.dim
+    assert sizes[0].dim_param
+    assert [size.dim_value for size in sizes][1:] == [12, 7, 7]
+
+    assert run(["export", "bands", "--format", "torchscript"]) == 0
+    shown = capsys.readouterr()
+    assert "deprecated" in shown.err
+    assert "probabilities differ by at most" in shown.out
+    assert "File: bands/model.pt" in shown.out
+    files = {"class_names": "", "hsi_version": ""}
+    torch.jit.load("bands/model.pt", _extra_files=files)
+    assert json.loads(files["class_names"]) == ["Grass", "Soil", "Water"]
+
+
+def test_a_file_that_answers_otherwise_is_not_kept(runs, capsys, monkeypatch):
+    from hsi.export.graph import _Scale
+
+    plain = _Scale.forward
+    monkeypatch.setattr(_Scale, "forward", lambda self, patches: plain(self, patches) + 0.1)
+    before = sorted(path.name for path in runs.iterdir())
+    assert run(["export", "bands", "--format", "torchscript", "--out", "wrong.pt"]) == 1
+    assert "differs from the run by" in capsys.readouterr().err
+    assert sorted(path.name for path in runs.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["knn", "--format", "torchscript"], "only networks can be exported"),
+        (["bands", "--format", "onx"], "Did you mean 'onnx'?"),
+        (["bands", "--format", "torchscript", "--out", "x.onnx"], "ends with .pt"),
+        (["bands", "--format", "torchscript", "--out", "no/x.pt"], "does not exist"),
+        (["nothing"], "is not a run folder"),
+    ],
+)
+def test_bad_input_is_one_sentence(runs, capsys, arguments, words):
+    assert run(["export", *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert words in shown
+    assert shown.count("\n") == 1
+    assert not list(runs.glob("knn/model*"))
+
+
+def test_the_missing_extra_is_named(runs, capsys, monkeypatch):
+    monkeypatch.setattr("hsi.export.onnx_file.find_spec", lambda name: None)
+    assert run(["export", "bands", "--out", "none.onnx"]) == 2
+    assert "pip install 'hsi[export]'" in capsys.readouterr().err
+    assert not (runs / "none.onnx").exists()
