@@ -10,7 +10,7 @@ demo: setup
 
 # One process a core, each on one thread: small tensors are quickest so.
 test: setup lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxschedchunk 4 --nbmake tests notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxschedchunk 4 --durations=25 --nbmake tests notebooks
 
 # The tests of what rests on other packages, once more with the oldest release of each that pyproject.toml allows, and
 # with the newest. torch stays at the tested version: its other releases bring gigabytes of CUDA on Linux.
@@ -29,7 +29,7 @@ test-with:
 	$(ENVIRONMENT)/bin/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) \
 	  -e '.[geo,export,track,cluster]' pytest pytest-xdist hypothesis psutil statsmodels setuptools
 	OMP_NUM_THREADS=1 $(ENVIRONMENT)/bin/python -m pytest -n logical --maxschedchunk 4 \
-	  $(addprefix tests/,commands datasets export figures mapping report runs tracking) \
+	  $(addprefix tests/,commands datasets export figures inference io report runs tracking) \
 	  --deselect tests/runs/test_environment.py::test_the_pins_are_those_of_the_constraints
 
 # Kills, interrupts and starves commands, lets them meet, feeds them broken files: hours; SCALE=0.01 a hundredth.
@@ -42,7 +42,7 @@ bench-table: setup
 	$(BIN)/python benchmarks/readme_table.py
 
 # Rewrites the pages of experiments/ and their figures from experiments/results: RESULTS.md (hsi sweep), GROWTH.md
-# (hsi bench --growth), COST.md (hsi bench, and archive_cost.toml).
+# (python -m benchmarks.growth), COST.md (hsi bench, and archive_cost.toml).
 tables: setup
 	$(BIN)/python -m experiments.tables
 
