@@ -20,10 +20,10 @@ def page() -> str:
     lines = [
         "# Options of a training",
         "",
-        "Each can stand in a TOML file (`hsi train --config FILE`) under its name, or on the command line, where",
-        "`scale_on` is `--scale-on`. The command line wins over the file, the file over `--preset`, the preset",
-        "over `--protocol`. The resolved options are in the run's `config.toml`. This page is written by",
-        "`docs/make_options.py`.",
+        "Each can stand in a TOML file (`hsi train --config FILE`) under its name, or on the command line",
+        "(`scale_on` is `--scale-on` there). The command line wins over the file, the file over `--preset`,",
+        "the preset over `--protocol`. The resolved options are in the run's `config.toml`. This page is",
+        "written by `docs/make_options.py`.",
     ]
     for group in GROUPS:
         lines += ["", f"## {group}", "", "| option | value | default | what it does |", "|---|---|---|---|"]
