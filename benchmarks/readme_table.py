@@ -1,10 +1,9 @@
-"""Write the measured table of README.md from the results of `hsi bench` in experiments/results.
+"""Write the measured tables of README.md from the results of `hsi bench`, experiments/results/bench-*.json.
 
-    python benchmarks/readme_table.py            # writes
-    python benchmarks/readme_table.py --check    # ends with status 1 where README.md is stale
+python benchmarks/readme_table.py            # writes
+python benchmarks/readme_table.py --check    # exit status 1 if README.md is stale
 
-The table stands between the lines START and END. Each file ``experiments/results/bench-*.json`` gives one;
-without any file there is none.
+The tables stand between the lines START and END, one for each file.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hsi.bench.summary import conditions, loop_sentence, milliseconds, number, pipeline_sentence
+from hsi.bench.summary import conditions, loop_sentence, milliseconds, pipeline_sentence, rounded
 
 ROOT = Path(__file__).resolve().parent.parent
 START = "<!-- measured by hsi bench; written by make bench-table -->"
@@ -24,17 +23,11 @@ END = "<!-- end of the measured table -->"
 
 def markdown(results: list[dict[str, Any]]) -> str:
     """Return the tables of all results, one after the other."""
-    return "\n".join(_of_one(result) for result in results)
+    return "\n".join(_tables_of(result) for result in results)
 
 
 def replaced(readme: str, table: str) -> str:
-    """Return the text of the README with `table` between the two markers.
-
-    Raises
-    ------
-    ValueError
-        When README has not each marker once, in their order.
-    """
+    """Return the text of the README with `table` between its two markers; raise ValueError without them."""
     before, start, rest = readme.partition(START + "\n")
     _, end, after = rest.partition(END)
     if not (start and end) or START in rest or END in after:
@@ -47,7 +40,7 @@ def load_results(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("bench-*.json"))]
 
 
-def _of_one(result: dict[str, Any]) -> str:
+def _tables_of(result: dict[str, Any]) -> str:
     lines = [
         "",
         "| forward + backward | reference | ours, ms | reference, ms | faster | less memory |",
@@ -60,7 +53,7 @@ def _of_one(result: dict[str, Any]) -> str:
         title = f"{row['title']}, batch {row['shape'][0]}"
         lines.append(
             f"| {title} | {row['reference']} | {times[0]} | {times[1]} "
-            f"| {number(row['ratio'])}x | {number(row['memory_ratio'])}x |"
+            f"| {rounded(row['ratio'])}x | {rounded(row['memory_ratio'])}x |"
         )
     batch = result["networks"][0]["batch"] if result["networks"] else 0
     lines += [
@@ -70,10 +63,10 @@ def _of_one(result: dict[str, Any]) -> str:
     ]
     for row in result["networks"]:
         speeds = [
-            f"{number(row[kind]['patches_per_second'])} ({100 * row[kind]['share']:.0f} %)"
+            f"{rounded(row[kind]['patches_per_second'])} ({100 * row[kind]['share']:.0f} %)"
             for kind in ("training", "inference")
         ]
-        memory = number(row["training"]["peak_memory_mb"])
+        memory = rounded(row["training"]["peak_memory_mb"])
         lines.append(f"| {row['name']} | {row['macs'] / 1e6:.1f} | {speeds[0]} | {speeds[1]} | {memory} |")
     notes = [
         "Median (smallest-largest) of interleaved repeats; memory is the growth of the peak.",
@@ -88,7 +81,7 @@ def _of_one(result: dict[str, Any]) -> str:
 def main(arguments: list[str]) -> int:
     """Write or check README.md; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="only tell whether README.md is up to date")
+    parser.add_argument("--check", action="store_true", help="only check whether README.md is up to date")
     check = parser.parse_args(arguments).check
     readme = ROOT / "README.md"
     old = readme.read_text(encoding="utf-8")

@@ -1,10 +1,10 @@
-"""Write how accurate runs are by the distance to the nearest training pixel, as data for RESULTS.md.
+"""Write the accuracy of runs by the distance to the nearest training pixel, as data for RESULTS.md.
 
     python -m experiments.distances runs/sweeps/NAME/SCENE [--data-root FOLDER]
 
-The folder is one of `hsi sweep`: SCENE/PROTOCOL/MODEL/seedN. The result is
-``results/distance-NAME-SCENE.csv``, for each run and range of distances a row. Rows that it has of runs
-elsewhere stay in it; one may stand for several runs added up, named in its column "runs".
+The folder is one of `hsi sweep`, with runs PROTOCOL/MODEL/seedN. ``results/distance-NAME-SCENE.csv`` gets a
+row for each run and range of distances. Rows of runs made elsewhere are kept; a row may add up several runs,
+which its column "runs" names.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data-root", type=Path)
-    said = parser.parse_args(arguments)
-    finished = sorted(path.parent for path in said.folder.glob("*/*/seed*/metrics.json"))
+    options = parser.parse_args(arguments)
+    finished = sorted(path.parent for path in options.folder.glob("*/*/seed*/metrics.json"))
     if not finished:
-        print(f"There is no finished run PROTOCOL/MODEL/seedN in '{said.folder}'.", file=sys.stderr)
+        print(f"There is no finished run PROTOCOL/MODEL/seedN in '{options.folder}'.", file=sys.stderr)
         return 2
     scene = None
     rows = []
     for path in finished:
         run = hsi.open_run(path)
-        scene = scene or run.load_scene(said.data_root)
+        scene = scene or run.load_scene(options.data_root)
         protocol, label, name = path.parts[-3:]
         for one in hsi.accuracy_by_distance(run, scene):
             last = "" if one.farthest is None else str(one.farthest)
             numbers = (run.config.patch, one.nearest, last, one.pixels, one.right)
             rows.append(dict(zip(COLUMNS, (protocol, label, name, *map(str, numbers)), strict=True)))
-    folder = said.folder.resolve()
+    folder = options.folder.resolve()
     table = RESULTS / f"distance-{folder.parent.name}-{folder.name}.csv"
-    recorded = read_rows(table, COLUMNS, "experiments/distances.py") if table.is_file() else []
+    recorded = read_rows(table, COLUMNS, "experiments.distances") if table.is_file() else []
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
 
 
 def merged(rows: list[Row], recorded: list[Row]) -> list[Row]:
-    """Return rows of runs here, and recorded ones of runs elsewhere; each run counts once."""
+    """Return the new rows and the recorded rows of other runs; each run counts once."""
     here = {(row["protocol"], row["label"], row["runs"]) for row in rows}
     kept = [row for row in recorded if not _runs(row) <= here]
     counted = set().union(*map(_runs, kept))

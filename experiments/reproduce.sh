@@ -26,7 +26,7 @@ if [[ -n "$missing" ]]; then
     # shellcheck disable=SC2086  # one word a scene
     "$bin/hsi" download $missing
 fi
-"$bin/hsi" sweep "experiments/$name.toml" --here "$@"
+"$bin/hsi" sweep "experiments/$name.toml" --rerun "$@"
 for table in experiments/results/distance-"$name"-*.csv; do
     scene=${table#experiments/results/distance-"$name"-}
     folder=runs/sweeps/$name/${scene%.csv}

@@ -4,8 +4,8 @@
     python -m experiments.tables --check    # ends with status 1 where a page or a figure is stale
 
 RESULTS.md comes from ``results/NAME.csv`` of `hsi sweep` and ``results/distance-*.csv`` of distances.py,
-GROWTH.md from ``results/growth-*.csv`` of ``python -m benchmarks.growth``, COST.md from ``archive_cost.toml`` and
-``results/bench-*.json`` of `hsi bench`. Every number and every sentence is computed from these files.
+GROWTH.md from ``results/growth-*.csv`` of ``python -m benchmarks.growth``, COST.md from ``archive_cost.toml``
+and ``results/bench-*.json`` of `hsi bench`. Every number and every sentence is computed from these files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent
 def main(arguments: list[str]) -> int:
     """Write or check the pages and their figures; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="only tell whether they are up to date")
+    parser.add_argument("--check", action="store_true", help="only check that they are up to date")
     check = parser.parse_args(arguments).check
     try:
         stale = [made for part in (results, growth, cost) for made in part.outputs(ROOT) if made.is_stale()]

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from hsi.errors import ConfigError, near_miss
+from hsi.errors import ConfigError, check_patch_width, near_miss
 from hsi.io.size_limits import check_length
 from hsi.io.text import MOST_BYTES, parse_toml
 
@@ -249,8 +249,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ConfigError(f"{name} must be {OPTIONS[name].expected}, not {value}.")
             if isinstance(value, str) and "\0" in value:
                 raise ConfigError(f"{name} must not hold a zero byte: {value!r}.")
-        if self.patch % 2 == 0:
-            raise ConfigError(f"patch must be odd, so that a pixel is its centre; {self.patch} is even.")
+        check_patch_width(self.patch)
         if self.fold is not None and self.folds is None:
             raise ConfigError("fold says which of several folds is tested; give folds, their number, too.")
         if self.fold is not None and self.folds is not None and self.fold >= self.folds:

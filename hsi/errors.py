@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral
 
 
 class HsiError(Exception):
@@ -113,3 +114,9 @@ def unknown(kind: str, word: str, choices: Iterable[str]) -> str:
     """Return the sentence for a name that is not among `choices`, with the nearest one and the whole list."""
     names = sorted(choices)
     return f"Unknown {kind} '{word}'.{near_miss(word, names)} Known: {', '.join(names)}."
+
+
+def check_patch_width(patch: object, error: type[HsiError] = ConfigError) -> None:
+    """Raise `error` unless `patch` is an odd whole number of pixels, 1 or more."""
+    if isinstance(patch, bool) or not isinstance(patch, Integral) or patch < 1 or patch % 2 == 0:
+        raise error(f"The patch width must be an odd number of pixels, 1 or more; got {patch}.")

@@ -92,7 +92,7 @@ def test_another_split_by_hand_replaces_the_one_in_the_file():
         ({"lr": "fast"}, "lr must be a number above 0"),
         ({"lr": 0.0}, "lr must be a number above 0"),
         ({"lr": float("nan")}, "lr must be a number above 0"),
-        ({"patch": 8}, "patch must be odd"),
+        ({"patch": 8}, "patch width must be an odd number"),
         ({"train": -0.1}, "train must be a number from 0 to below 1, not"),
         ({"train": 1.5}, "train must be a number from 0 to below 1, not"),
         ({"val": -0.2}, "val must be a number from 0 to below 1, not"),

@@ -1,4 +1,4 @@
-"""All of the torture: ``python -m torture --scale 0.01`` does a hundredth of it; one table at the end."""
+"""All parts: ``python -m torture --scale 0.01`` runs a hundredth of the trials; one table at the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 from torture.outcome import show_rows
 
-PARTS = {  # trials at scale 1; of each verb, but for the fuzzing
+PARTS = {  # trials at scale 1, of each verb; inputs in all for fuzzing
     "interruptions --signal KILL": 200,
     "interruptions --signal INT": 200,
     "disk_full": 100,
@@ -30,8 +30,8 @@ def torture(scale: float) -> int:
         if not found or (done.returncode != 0) != any(row["failures"] for row in found):
             broken.append(f"torture.{part} ended with status {done.returncode}")
     show_rows(rows)
-    for sentence in broken:
-        print(sentence, file=sys.stderr)
+    for message in broken:
+        print(message, file=sys.stderr)
     return 1 if broken or any(row["failures"] for row in rows) else 0
 
 
@@ -39,10 +39,10 @@ def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the trials (default: 1, hours)")
-    said = parser.parse_args()
-    if not said.scale > 0:
+    scale = parser.parse_args().scale
+    if not scale > 0:
         parser.error("--scale must be above 0")
-    return torture(said.scale)
+    return torture(scale)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the files of a folder hold, without what differs between two equal runs (times, memory)."""
+"""The contents of a folder's files, without what differs between two equal runs (times, memory)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MACHINE = {"git_revision", "command_line", "working_folder"}
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """Return what every file below a folder holds, hidden ones too, by its path in it; folders hold None.
+    """Return the content of every file below a folder, hidden ones too, by relative path; folders are None.
 
     Raises
     ------
-    Exception
-        Whatever reading a damaged file raises.
+    ValueError
+        For a file that cannot be read.
     """
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
@@ -40,33 +40,29 @@ def contents(folder: Path) -> dict[str, Any]:
     return found
 
 
-def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Say in words where two folders differ."""
-    words = [f"{name} is missing" for name in wanted if name not in found]
-    words += [f"{name} is left over" for name in found if name not in wanted]
-    words += [f"{name} differs" for name in wanted if name in found and found[name] != wanted[name]]
-    return words
+def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """Return the differences of two folders as sentences."""
+    problems = [f"{name} is missing" for name in expected if name not in found]
+    problems += [f"{name} is left over" for name in found if name not in expected]
+    problems += [f"{name} differs" for name in expected if name in found and found[name] != expected[name]]
+    return problems
 
 
 def damaged(folder: Path) -> list[str]:
-    """Say which file cannot be read; temporary files, which may be halves, do not count."""
-    words = []
+    """Return the files that cannot be read, except hidden ones: temporary files may be incomplete."""
+    problems = []
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith("."):
             try:
                 read(path)
             except Exception as error:
-                words.append(f"{path.name} is damaged ({type(error).__name__})")
-    return words
+                problems.append(f"{path.name} is damaged ({type(error).__name__})")
+    return problems
 
 
 def read(path: Path) -> Any:
-    """Return what a file holds, without what differs between two equal runs, or raise what reading raises."""
-    return _READ.get(path.suffix, _bytes)(path)
-
-
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes()
+    """Return the content of a file, without what differs between two equal runs."""
+    return _READ.get(path.suffix, Path.read_bytes)(path)
 
 
 def _plain(value: Any) -> Any:
@@ -106,15 +102,11 @@ def _safetensors(path: Path) -> Any:
 
 
 def _mat(path: Path) -> bytes:
-    """The bytes after the 116 of the text, which holds the time."""
-    held = path.read_bytes()
-    if not held.startswith(b"MATLAB 5.0"):
-        raise ValueError("no MATLAB file")
-    return held[116:]
-
-
-def _log(path: Path) -> None:
-    """Words of a run, which are not compared."""
+    """The bytes after the descriptive text (116 bytes), which holds the time."""
+    data = path.read_bytes()
+    if not data.startswith(b"MATLAB 5.0"):
+        raise ValueError("not a MATLAB file")
+    return data[116:]
 
 
 _READ: dict[str, Callable[[Path], Any]] = {
@@ -123,6 +115,6 @@ _READ: dict[str, Callable[[Path], Any]] = {
     ".csv": _csv,
     ".npz": _npz,
     ".safetensors": _safetensors,
-    ".log": _log,
+    ".log": lambda path: None,
     ".mat": _mat,
 }

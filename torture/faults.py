@@ -1,7 +1,7 @@
-"""Faults planted in a forked command: at each call that changes a folder, it can be ended or fail.
+"""Faults in a forked command: at each call that changes files it can be killed, stopped, or fail.
 
-A moment is just before or just after such a call; between two of them the files do not change but for the
-bytes of a file that is being written, so that moments are all the states that a command's files can be in.
+A moment is just before or just after such a call. Between two moments files do not change, except for the
+bytes of a file that is being written, so moments cover all states of a command's files.
 """
 
 from __future__ import annotations
@@ -16,43 +16,32 @@ from pathlib import Path
 from typing import Any
 
 CALLS = (
-    "replace",
-    "rename",
-    "fsync",
-    "unlink",
-    "remove",
-    "mkdir",
-    "rmdir",
-    "open",
-    "ftruncate",
+    "replace", "rename", "fsync", "unlink", "remove", "mkdir", "rmdir", "open", "ftruncate",
     "posix_fallocate",
-)
+)  # fmt: skip
+NEED_SPACE = ("os.mkdir", "os.open", "open", "os.fsync", "os.posix_fallocate", "os.replace")
 WRITING = set("wax+")
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
-Act = Callable[[str, Any], None]
-"""Called at each moment with what is called and its first argument."""
+Act = Callable[[str, Any], object]
+"""Called at each moment with the name of the call and its first argument."""
+
+_originals: list[tuple[Any, str, Any]] = []  # module, name, the function that was replaced
 
 
-_ours: list[tuple[Any, str, Any]] = []  # what was replaced: module, name, the call that stood there
-
-
-def plant(act: Act) -> None:
+def install(act: Act) -> None:
     """Call `act` at every moment of this process from now on."""
-    for module, name in [
-        *((os, name) for name in CALLS if hasattr(os, name)),
-        (io, "open"),
-        (builtins, "open"),
-    ]:
+    calls = [(os, name) for name in CALLS if hasattr(os, name)]
+    for module, name in (*calls, (io, "open"), (builtins, "open")):
         call = getattr(module, name)
-        _ours.append((module, name, call))
+        _originals.append((module, name, call))
         setattr(module, name, _wrapped(call, f"os.{name}" if module is os else "open", act))
 
 
-def uproot() -> None:
-    """Take all faults out again, as in a process that is no longer the one to test."""
-    while _ours:
-        setattr(*_ours.pop())
+def remove_all() -> None:
+    """Restore all functions, as in a child that is not to be tested."""
+    while _originals:
+        setattr(*_originals.pop())
 
 
 def _wrapped(call: Callable[..., Any], name: str, act: Act) -> Callable[..., Any]:
@@ -81,65 +70,58 @@ def _writes(name: str, values: tuple[Any, ...], named: dict[str, Any]) -> bool:
     return True
 
 
-def counting(path: Path) -> Callable[[], None]:
-    """Return a preparation that counts moments: `path` gets one byte for each."""
+def count_into(path: Path) -> Callable[[], None]:
+    """Return a function that installs a counter: `path` gets one byte for each moment."""
 
     def prepare() -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        plant(lambda name, what: void(os.write(descriptor, b".")))
+        install(lambda name, argument: os.write(descriptor, b"."))
 
     return prepare
 
 
-def at_moment(number: int, do: Callable[[str, Any], None]) -> Callable[[], None]:
-    """Return a preparation that does something at the moment of that number, from 0."""
+def from_moment(number: int, act: Act, *, once: bool = False) -> Callable[[], None]:
+    """Return a function that installs `act` from the moment of that number (from 0), or at it alone."""
 
     def prepare() -> None:
         seen = -1
 
-        def act(name: str, what: Any) -> None:
+        def count(name: str, argument: Any) -> None:
             nonlocal seen
             seen += 1
-            if seen == number:
-                do(name, what)
+            if seen == number or (seen > number and not once):
+                act(name, argument)
 
-        plant(act)
+        install(count)
 
     return prepare
 
 
-def kill(name: str, what: Any) -> None:
-    """End this process at once."""
+def at_moment(number: int, act: Act) -> Callable[[], None]:
+    """Return a function that installs `act` at the moment of that number, from 0."""
+    return from_moment(number, act, once=True)
+
+
+def failing_from(number: int, code: int = errno.ENOSPC) -> Callable[[], None]:
+    """Return a function after which calls that need space fail, from the moment of that number on."""
+
+    def fail(name: str, argument: Any) -> None:
+        if name in NEED_SPACE:
+            raise OSError(code, os.strerror(code), None if isinstance(argument, int) else argument)
+
+    return from_moment(number, fail)
+
+
+def kill(name: str, argument: Any) -> None:
+    """Kill this process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def interrupt(name: str, what: Any) -> None:
-    """Be interrupted as by Ctrl-C."""
+def interrupt(name: str, argument: Any) -> None:
+    """Interrupt this process as Ctrl-C does."""
     signal.raise_signal(signal.SIGINT)
 
 
-def stop(name: str, what: Any) -> None:
-    """Stand still until SIGCONT."""
+def stop(name: str, argument: Any) -> None:
+    """Stop this process until SIGCONT."""
     os.kill(os.getpid(), signal.SIGSTOP)
-
-
-def void(result: object) -> None:
-    """Forget a result."""
-
-
-def full_from(number: int, code: int = errno.ENOSPC) -> Callable[[], None]:
-    """Return a preparation after which calls that need room fail, from the moment of that number on."""
-    needy = ("os.mkdir", "os.open", "open", "os.fsync", "os.posix_fallocate", "os.replace")
-
-    def prepare() -> None:
-        seen = -1
-
-        def act(name: str, what: Any) -> None:
-            nonlocal seen
-            seen += 1
-            if seen >= number and name in needy:
-                raise OSError(code, os.strerror(code), what if not isinstance(what, int) else None)
-
-        plant(act)
-
-    return prepare

@@ -1,4 +1,4 @@
-"""A stand-in for `subprocess.Popen` in a sweep, whose runs are then forked and start at once."""
+"""A replacement of `subprocess.Popen` in a sweep, so that its runs are forked and start at once."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from torture import faults
 
 
 class ForkedPopen:
-    """``python -m hsi ...`` as a fork of this process, with what `hsi.sweep.execute` uses of a process.
+    """``python -m hsi ...`` as a fork of this process, with the methods that `hsi.sweep.execute` uses.
 
-    Its number is written into `numbers`, so that the torture finds the runs of a sweep that was killed.
+    Process ids are written into the file `pids`, so that the runs of a killed sweep can be found.
     """
 
-    numbers: Path
+    pids: Path
 
     def __init__(self, command: list[str], *, stdout: Any, pass_fds: tuple[int, ...], **other: Any) -> None:
         self.returncode: int | None = None
@@ -28,9 +28,9 @@ class ForkedPopen:
         if self.pid == 0:
             status = 99
             try:
-                faults.uproot()
+                faults.remove_all()
                 os.setsid()
-                with self.numbers.open("a", encoding="ascii") as file:
+                with self.pids.open("a", encoding="ascii") as file:
                     file.write(f"{os.getpid()}\n")
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,7 +46,7 @@ class ForkedPopen:
                 os._exit(status)
 
     def poll(self) -> int | None:
-        """Return how it ended, or None."""
+        """Return the exit status, or None while it runs."""
         if self.returncode is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -68,5 +68,5 @@ class ForkedPopen:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it."""
+        """Kill it."""
         self.send_signal(signal.SIGKILL)

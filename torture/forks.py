@@ -1,7 +1,7 @@
-"""Commands of hsi in forked processes, so that each starts in milliseconds and can be ended at any moment.
+"""Commands of hsi in forked processes, which start in milliseconds and can be interrupted at any moment.
 
-The parent imports everything once and never starts a thread; every child runs one command as `hsi` would,
-with its words in a file.
+The parent imports everything once and never starts a thread; every child runs one command as `hsi` does, with
+its output in a file.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ESCAPED = 99  # status of a command that let an exception out; the real command would print a traceback
-PATIENCE = 120.0  # seconds until a command counts as hanging
+TIMEOUT_S = 120.0  # a command that runs longer hangs
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended: exit status (below zero: the signal that killed it), words, seconds."""
+class Result:
+    """Exit status of a command (negative: the signal that killed it), its output, seconds."""
 
     status: int
-    said: str
+    output: str
     seconds: float
 
     @property
-    def sentence(self) -> str:
-        """The last line that it said."""
-        lines = [line for line in self.said.splitlines() if line.strip()]
+    def last_line(self) -> str:
+        """The last line of the output."""
+        lines = [line for line in self.output.splitlines() if line.strip()]
         return lines[-1] if lines else ""
 
 
-class Forked:
+class ForkedCommand:
     """One command in a process of its own.
 
     Parameters
@@ -44,27 +44,27 @@ class Forked:
     arguments
         What follows ``hsi``.
     folder
-        Where it works.
+        Its working folder.
     prepare
-        Called in the new process before the command, such as to plant a fault.
+        Called in the new process before the command, for example to install a fault.
     """
 
     def __init__(
         self, arguments: Sequence[str], folder: Path, prepare: Callable[[], None] | None = None
     ) -> None:
-        descriptor, name = tempfile.mkstemp(prefix="hsi-torture-said-")
-        self._said = Path(name)
-        ready, tell = os.pipe()
+        descriptor, name = tempfile.mkstemp(prefix="hsi-torture-output-")
+        self._output = Path(name)
+        receiver, sender = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            os.close(ready)
-            _be_a_command(list(arguments), folder, descriptor, tell, prepare)
+            os.close(receiver)
+            _run_in_child(list(arguments), folder, descriptor, sender, prepare)
         os.close(descriptor)
-        os.close(tell)
-        os.read(ready, 1)  # returns when the command begins, or its process is gone
-        os.close(ready)
-        self._began = time.monotonic()
-        self.ended: Ended | None = None
+        os.close(sender)
+        os.read(receiver, 1)  # returns when the command begins, or its process is gone
+        os.close(receiver)
+        self._started = time.monotonic()
+        self.result: Result | None = None
         self.stopped = False
 
     def send(self, number: int) -> None:
@@ -72,15 +72,15 @@ class Forked:
         if self.poll() is None:
             os.kill(self.pid, number)
 
-    def poll(self) -> Ended | None:
-        """Return how it ended, or None while it runs."""
-        if self.ended is None:
+    def poll(self) -> Result | None:
+        """Return the result, or None while it runs."""
+        if self.result is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
             if pid and os.WIFSTOPPED(status):
                 self.stopped = True
             elif pid:
-                self.ended = self._end(status)
-        return self.ended
+                self.result = self._result(status)
+        return self.result
 
     def wait_until_stopped(self) -> bool:
         """Wait until it has stopped itself or ended; return whether it has stopped."""
@@ -88,34 +88,34 @@ class Forked:
             time.sleep(0.002)
         return self.stopped
 
-    def wait(self) -> Ended:
-        """Wait until it has ended; one that hangs is killed."""
-        while (ended := self.poll()) is None:
-            if time.monotonic() - self._began > PATIENCE:
+    def wait(self) -> Result:
+        """Wait until it has ended; kill it after `TIMEOUT_S`."""
+        while (result := self.poll()) is None:
+            if time.monotonic() - self._started > TIMEOUT_S:
                 os.kill(self.pid, signal.SIGKILL)
             time.sleep(0.002)
-        return ended
+        return result
 
-    def _end(self, status: int) -> Ended:
-        said = self._said.read_text(encoding="utf-8", errors="replace")
-        self._said.unlink()
-        return Ended(os.waitstatus_to_exitcode(status), said, time.monotonic() - self._began)
-
-
-def run_forked(arguments: Sequence[str], folder: Path, prepare: Callable[[], None] | None = None) -> Ended:
-    """Run one command to its end."""
-    return Forked(arguments, folder, prepare).wait()
+    def _result(self, status: int) -> Result:
+        output = self._output.read_text(encoding="utf-8", errors="replace")
+        self._output.unlink()
+        return Result(os.waitstatus_to_exitcode(status), output, time.monotonic() - self._started)
 
 
-def _be_a_command(
-    arguments: list[str], folder: Path, said: int, tell: int, prepare: Callable[[], None] | None
+def run_forked(arguments: Sequence[str], folder: Path, prepare: Callable[[], None] | None = None) -> Result:
+    """Run one command until it ends."""
+    return ForkedCommand(arguments, folder, prepare).wait()
+
+
+def _run_in_child(
+    arguments: list[str], folder: Path, output: int, ready: int, prepare: Callable[[], None] | None
 ) -> None:
-    """Become the command: never returns."""
+    """Run the command; never returns."""
     status = ESCAPED
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         sys.stdout, sys.stderr = (
             io.TextIOWrapper(io.FileIO(number, "w", closefd=False)) for number in (1, 2)
         )
@@ -124,8 +124,8 @@ def _be_a_command(
 
         if prepare is not None:
             prepare()
-        os.write(tell, b".")
-        os.close(tell)
+        os.write(ready, b".")
+        os.close(ready)
         status = run(arguments)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Damage to bytes, as a broken disk, a cut download or an ill-meaning person would do it."""
+"""Random damage to bytes, as by a broken disk, a truncated download or an attacker."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-MOST_STACKED = 4  # mutations of one input
-_LONGEST = 1 << 18  # bytes of an input, so that the bounds of memory and time mean something
+MAX_STACKED = 4  # mutations of one input
+_LONGEST = 1 << 18  # bytes of an input, which bounds time and memory
 _HEAD = 768  # bytes at the start, where headers are and half of all mutations fall
 
 _NUMBERS = (
@@ -16,84 +16,28 @@ _NUMBERS = (
     2**31, 2**32 - 1, 2**32, 2**53, 2**62, 2**63 - 1, 2**63, 2**64 - 1,
 )  # fmt: skip
 _WORDS = (
-    b"-1",
-    b"0",
-    b"1",
-    b"1e999",
-    b"-1e999",
-    b"nan",
-    b"-inf",
-    b"Infinity",
-    b"NaN",
-    b"null",
-    b"true",
-    b"[]",
-    b"{}",
-    b'""',
-    b'"x"',
-    b"9" * 30,
-    b"9" * 320,
-    b"9" * 5000,
-    b"0.5",
-    b"-0.0",
-    b"1e-320",
-    b"\x00",
-    b"\xff\xfe",
-    b"\\u0000",
-    b'"\\u0000"',
-    b'"../../x"',
-    b'"/etc/passwd"',
-    b'"~nobody/x"',
-    b'"' + b"a" * 5000 + b'"',
-    b"[" * 3000,
-    b"{" * 3000,
-    b"[" * 60 + b"]" * 60,
-    b"a." * 3000 + b"b",
-    b"1979-05-27",
-    b"07:32:00",
-    b"\x1b[31m",
-    b"'",
-    b'"""',
-    b"=",
-    b"[[grid]]",
-    b"[x]",
-    b"{a = 1}",
-    b"#",
-    b"<",
-    b"&lol;",
-    b"%s%n",
-    b"\xe2\x80\xae",
-)
+    b"-1", b"0", b"1", b"1e999", b"-1e999", b"nan", b"-inf", b"Infinity", b"NaN", b"null", b"true",
+    b"[]", b"{}", b'""', b'"x"', b"9" * 30, b"9" * 320, b"9" * 5000, b"0.5", b"-0.0", b"1e-320",
+    b"\x00", b"\xff\xfe", b"\\u0000", b'"\\u0000"', b'"../../x"', b'"/etc/passwd"', b'"~nobody/x"',
+    b'"' + b"a" * 5000 + b'"', b"[" * 3000, b"{" * 3000, b"[" * 60 + b"]" * 60, b"a." * 3000 + b"b",
+    b"1979-05-27", b"07:32:00", b"\x1b[31m", b"'", b'"""', b"=", b"[[grid]]", b"[x]", b"{a = 1}", b"#",
+    b"<", b"&lol;", b"%s%n", b"\xe2\x80\xae",
+)  # fmt: skip
 _TOKEN = re.compile(rb"[-+]?[0-9][0-9.eE+-]*|[A-Za-z_]+|\"[^\"\n]*\"")
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A file made of parts, so that damage inside survives its checksums.
-
-    Attributes
-    ----------
-    parts
-        Names and bytes before they are packed.
-    pack
-        Makes the file of them.
-    """
+    """A file made of named parts by `pack`, so that damaged parts still get valid checksums."""
 
     parts: Mapping[str, bytes]
     pack: Callable[[Mapping[str, bytes]], bytes]
 
 
 def mutate(content: bytes | Packed, chance: random.Random, others: list[bytes]) -> bytes:
-    """Return damaged bytes; of a packed file mostly its parts are damaged, before they are packed.
+    """Return damaged bytes; parts of a packed file are mostly damaged before packing.
 
-    Parameters
-    ----------
-    content
-        The bytes, or what they are made of.
-    chance
-        Decides all.
-    others
-        Other files of the same kind, to splice with.
+    ``chance`` makes all decisions; ``others`` are files of the same kind, to splice with.
     """
     if isinstance(content, Packed):
         if chance.random() < 0.75:
@@ -107,7 +51,7 @@ def mutate(content: bytes | Packed, chance: random.Random, others: list[bytes]) 
 def _stacked(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
     text = b"\x00" not in data[:4096]
     kinds = _TEXT if text else _BINARY
-    for _ in range(chance.choice((1, 1, 1, 2, 2, 3, MOST_STACKED))):
+    for _ in range(chance.choice((1, 1, 1, 2, 2, 3, MAX_STACKED))):
         data = chance.choice(kinds)(data, chance, others)[:_LONGEST]
     return data
 
@@ -132,7 +76,7 @@ def _random_bytes(data: bytes, chance: random.Random, others: list[bytes]) -> by
 
 
 def _number(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
-    """Overwrite what may be a length, a size or an offset."""
+    """Overwrite bytes that may be a length, a size or an offset."""
     width = chance.choice((1, 2, 4, 4, 8))
     value = chance.choice((*_NUMBERS, len(data), len(data) - 1, len(data) + 1)) % (1 << 8 * width)
     at = _place(data, chance)
@@ -169,7 +113,7 @@ def _splice(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
 
 
 def _token(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
-    """Replace a number, a word or a text in quotes by one that is hard to take."""
+    """Replace a number, a word or a quoted text by a hard one."""
     found = list(_TOKEN.finditer(data[:20_000]))
     if not found:
         return data + chance.choice(_WORDS)
@@ -186,7 +130,7 @@ def _insert_word(data: bytes, chance: random.Random, others: list[bytes]) -> byt
 
 
 def _line(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
-    """Repeat a line, drop it, or move it elsewhere."""
+    """Repeat, drop or move a line."""
     lines = data.splitlines(keepends=True)
     if not lines:
         return data
@@ -207,14 +151,5 @@ _BINARY: tuple[Mutation, ...] = (
     _flip, _flip, _random_bytes, _number, _number, _number, _cut, _repeat, _drop, _swap, _splice,
 )  # fmt: skip
 _TEXT: tuple[Mutation, ...] = (
-    _token,
-    _token,
-    _token,
-    _insert_word,
-    _line,
-    _line,
-    _flip,
-    _cut,
-    _repeat,
-    _splice,
-)
+    _token, _token, _token, _insert_word, _line, _line, _flip, _cut, _repeat, _splice,
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""A small finished run, whose files are damaged one at a time."""
+"""A small finished run, whose files are damaged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MODEL = {"layers": [1, 1, 1], "growth": [4, 4, 4]}
 
 
 def train_small(folder: Path, cube: Any, labels: Any) -> Path:
-    """Train a small network for an epoch on a crop, unless it is there; return the run's folder."""
+    """Train a small network for an epoch on a crop, unless it exists; return the run folder."""
     import hsi
 
     if (folder / "run" / "metrics.json").is_file():
@@ -33,20 +33,20 @@ def train_small(folder: Path, cube: Any, labels: Any) -> Path:
 
 
 def run_files(run: Path) -> Files:
-    """Return the small files of a run that text and numbers are read from."""
+    """Return the text files of a run."""
     names = ("config.toml", "metrics.json", "history.csv", "environment.json")
     return {name: (run / name).read_bytes() for name in names}
 
 
 def array_files(run: Path, name: str) -> list[Files]:
-    """Return an archive of a run as it is, and taken apart so that damage survives the checksums."""
+    """Return an archive of a run as it is, and in parts, which are packed after the damage."""
     with np.load(run / name, allow_pickle=False) as file:
         arrays = {key: file[key] for key in file.files}
     return [{name: (run / name).read_bytes()}, *npz_files(name, arrays)]
 
 
 def checkpoint_files(run: Path, name: str) -> list[Files]:
-    """Return a checkpoint as it is, and with its header apart: its length is mended after the damage."""
+    """Return a checkpoint as it is, and in parts: the header gets its true length after the damage."""
     whole = (run / "checkpoint" / name).read_bytes()
     length = int.from_bytes(whole[:8], "little")
     parts = {"header": whole[8 : 8 + length], "numbers": whole[8 + length :]}

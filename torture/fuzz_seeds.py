@@ -1,4 +1,4 @@
-"""Sound files to damage: a crop of a real scene (of the demo scene where there is none) in every format."""
+"""Valid files to damage: a crop of a real scene (or of the demo scene) in every format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torture.fuzz_mutate import Packed
 
 ROWS, COLS, BANDS = 12, 10, 9
-PLACE = {"crs": "EPSG:32616", "transform": [20.0, 0.0, 500_000.0, 0.0, -20.0, 4_480_000.0]}
+GEOREFERENCE = {"crs": "EPSG:32616", "transform": [20.0, 0.0, 500_000.0, 0.0, -20.0, 4_480_000.0]}
 
 Array = NDArray[Any]
 Files = dict[str, "bytes | Packed"]
@@ -26,7 +26,7 @@ _ENVI_TYPES = {"int16": 2, "uint16": 12, "uint8": 1, "float64": 5}
 
 
 def crop() -> tuple[Array, Array, str]:
-    """Return a cube (12, 10, 9), its labels of two classes or more, and where both are from."""
+    """Return a cube (12, 10, 9), its labels of two or more classes, and their source."""
     from hsi.datasets import load_scene
 
     folder = os.environ.get("HSI_TEST_DATA")
@@ -46,7 +46,7 @@ def crop() -> tuple[Array, Array, str]:
 
 
 def mat5_files(cube: Array, labels: Array) -> list[Files]:
-    """MATLAB v5: compressed, not compressed, and compressed anew after the damage."""
+    """MATLAB v5: compressed, not compressed, and compressed after the damage."""
     from scipy.io import savemat
 
     made: list[Files] = []
@@ -75,7 +75,7 @@ def _pack_mat5(parts: Mapping[str, bytes]) -> bytes:
 
 
 def hdf5_files(cube: Array, labels: Array, *, matlab: bool) -> list[Files]:
-    """HDF5, as MATLAB v7.3 writes it or plain: contiguous, in deflated chunks, with a link to elsewhere."""
+    """HDF5, as MATLAB v7.3 writes it or plain: contiguous, in deflated chunks, with an external link."""
     import h5py
 
     name = "a.mat" if matlab else "a.h5"
@@ -111,7 +111,7 @@ def npy_bytes(array: Array, version: tuple[int, int] = (1, 0)) -> bytes:
 
 
 def npz_files(name: str, arrays: Mapping[str, Array]) -> list[Files]:
-    """An archive of arrays: as it is, and packed anew after the damage, stored or deflated."""
+    """An archive of arrays: as it is, and packed after the damage, stored or deflated."""
     parts = {f"{key}.npy": npy_bytes(array) for key, array in arrays.items()}
     return [
         {name: pack_zip(parts, zipfile.ZIP_STORED)},
@@ -174,8 +174,8 @@ def geotiff_files(cube: Array, labels: Array) -> list[Files]:
             warnings.simplefilter("ignore")
             with memory.open(
                 driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2],
-                dtype=array.dtype.name, crs=PLACE["crs"], transform=rasterio.Affine(*PLACE["transform"]),
-                nodata=0, **more,
+                dtype=array.dtype.name, crs=GEOREFERENCE["crs"], nodata=0,
+                transform=rasterio.Affine(*GEOREFERENCE["transform"]), **more,
             ) as out:  # fmt: skip
                 out.write(bands)
                 for band in range(1, len(bands) + 1):

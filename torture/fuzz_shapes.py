@@ -6,12 +6,12 @@ import io
 import json
 from typing import Any
 
-from torture.fuzz_seeds import PLACE, Files
+from torture.fuzz_seeds import GEOREFERENCE, Files
 
 
 def _fields() -> list[tuple[list[list[float]], str, int]]:
     """Return rings, class names and codes of three fields on the crop."""
-    x, y = PLACE["transform"][2], PLACE["transform"][5]
+    x, y = GEOREFERENCE["transform"][2], GEOREFERENCE["transform"][5]
     corners = [(0, 0, "grass", 1), (80, 0, "soil", 2), (0, 120, "water", 1)]
     made = []
     for a, b, name, code in corners:
@@ -56,7 +56,7 @@ def shapefile_files() -> list[Files]:
             out.poly([ring])
             out.record(name, code)
         out.close()
-        wkt = rasterio.crs.CRS.from_string(PLACE["crs"]).to_wkt()
+        wkt = rasterio.crs.CRS.from_string(GEOREFERENCE["crs"]).to_wkt()
         return [
             {
                 "a.shp": shp.getvalue(), "a.shx": shx.getvalue(), "a.dbf": dbf.getvalue(),

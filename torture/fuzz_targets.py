@@ -1,4 +1,4 @@
-"""What is damaged, and what then reads it: every reader of files and every configuration."""
+"""The files to damage and their readers: every file format and every configuration."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Target:
     name
         As ``--only`` names it.
     seeds
-        Sound sets of files, of which one file (at times several) is damaged for each input.
+        Sets of valid files; one file of a set (sometimes several) is damaged for each input.
     read
-        Reads from a folder that holds such a set; may raise the types of `hsi.errors` and nothing else.
+        Reads a folder with such a set; may raise the types of `hsi.errors` only.
     beside
-        Files that are there and stay sound.
+        Further files, which stay undamaged.
     weight
         Share of the inputs, relative to other targets.
     """
@@ -41,7 +41,7 @@ class Target:
 
 
 def in_turn(*reads: Callable[[], object]) -> None:
-    """Run all, also where one refuses its input; where all do, raise what the last one raised."""
+    """Call all readers; raise the last error only if every reader raised."""
     from hsi.errors import HsiError
 
     refused: list[HsiError] = []
@@ -55,7 +55,7 @@ def in_turn(*reads: Callable[[], object]) -> None:
 
 
 def make_targets(work: Path, names: Collection[str] | None = None) -> list[Target]:
-    """Return the targets of these names, or all; for files of runs, a small run is trained in `work`."""
+    """Return the targets of these names, or all; for the files of runs, a small run is trained in `work`."""
     found = [*_arrays(), *_shapes(), *_texts()]
     if names is None or not {target.name for target in found}.issuperset(names):
         found += _runs(work)
@@ -120,8 +120,8 @@ def _shapes() -> Iterator[Target]:
 
             size = (fuzz_seeds.ROWS, fuzz_seeds.COLS)
             in_turn(
-                lambda: draw_labels(folder / file, size, fuzz_seeds.PLACE),
-                lambda: draw_labels(folder / file, size, fuzz_seeds.PLACE, "code"),
+                lambda: draw_labels(folder / file, size, fuzz_seeds.GEOREFERENCE),
+                lambda: draw_labels(folder / file, size, fuzz_seeds.GEOREFERENCE, "code"),
             )
 
         return read
@@ -173,9 +173,9 @@ def _runs(work: Path) -> Iterator[Target]:
 
     cube, labels, _ = fuzz_seeds.crop()
     path = fuzz_run.train_small(work, cube, labels)
-    sound = Run(path)
+    intact = Run(path)
     small = fuzz_run.run_files(path)
-    network, optimiser, generators = _trainer_parts(sound)
+    network, optimiser, generators = _trainer_parts(intact)
 
     def config(folder: Path) -> None:
         from hsi.config import load_config
@@ -210,7 +210,7 @@ def _runs(work: Path) -> Iterator[Target]:
     def predictions(folder: Path) -> None:
         from hsi.runs.run_files import load_predictions
 
-        load_predictions(folder, sound.split.counts)
+        load_predictions(folder, intact.split.counts)
 
     def preprocess(folder: Path) -> None:
         from hsi.datasets.preprocess import Preprocess

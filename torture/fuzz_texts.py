@@ -1,4 +1,4 @@
-"""Texts to damage: a description of a scene and an experiment."""
+"""Texts to damage: a scene description and an experiment."""
 
 from __future__ import annotations
 

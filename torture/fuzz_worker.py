@@ -1,4 +1,4 @@
-"""Reading damaged files under limits of time and memory, in a process that may die of it."""
+"""Reads damaged files under limits of time and memory, in a process that may die of it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from typing import Any
 from torture.fuzz_mutate import Packed, mutate
 from torture.fuzz_targets import Target, make_targets
 
-MOST_SECONDS = 5.0
-MOST_BYTES = 512 << 20
-"""Address space that reading may add to what the process has; the files are below 100 kB."""
-MOST_RESIDENT = 200 << 20
+MAX_SECONDS = 5.0
+MAX_BYTES = 512 << 20
+"""Address space that reading may add; the files are smaller than 100 kB."""
+MAX_RESIDENT = 200 << 20
 
 
 class TooSlow(BaseException):
-    """Raised by the alarm; no reader's `except Exception` takes it for a damaged file."""
+    """Raised by the alarm; a BaseException, so that no reader takes it for a damaged file."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that was not answered by a typed error in time; `where` tells alike failures."""
+    """An input that did not raise a typed error in time; `where` groups similar failures."""
 
     target: str
     index: int
@@ -42,12 +42,12 @@ class Failure:
 
 
 def scratch() -> Path:
-    """Return a new folder for damaged files, in memory where the system has such a place."""
+    """Return a new folder for damaged files, in memory if possible."""
     return Path(tempfile.mkdtemp(prefix="hsi-fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
 
 
 def damaged(target: Target, seed: int, index: int) -> dict[str, bytes]:
-    """Return the files of one input; it depends on nothing but the three arguments."""
+    """Return the files of one input; it depends on the three arguments only."""
     chance = random.Random(f"{seed}/{target.name}/{index}")
     chosen = chance.choice(target.seeds)
     hit = {chance.choice(sorted(chosen))}
@@ -64,12 +64,12 @@ def damaged(target: Target, seed: int, index: int) -> dict[str, bytes]:
 
 
 def plain(content: bytes | Packed) -> bytes:
-    """Return the sound bytes of a file."""
+    """Return the undamaged bytes of a file."""
     return content if isinstance(content, bytes) else content.pack(content.parts)
 
 
-def put(folder: Path, files: dict[str, bytes]) -> None:
-    """Write files anew: what an earlier input left mapped stays as it was."""
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Replace the files of a folder by new ones, without writing into files that may still be mapped."""
     for name in os.listdir(folder):
         path = folder / name
         if path.is_dir():
@@ -83,7 +83,7 @@ def put(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def judge(target: Target, folder: Path, index: int) -> tuple[bool, Failure | None]:
-    """Read what lies in a folder; return whether it was taken, and what went wrong."""
+    """Read the files of a folder; return whether they were accepted, and the failure."""
     from hsi.errors import HsiError
 
     def failed(kind: str, error: BaseException | None = None, message: str = "") -> Failure:
@@ -98,13 +98,13 @@ def judge(target: Target, folder: Path, index: int) -> tuple[bool, Failure | Non
 
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
-    taken = False
-    signal.setitimer(signal.ITIMER_REAL, MOST_SECONDS)
+    accepted = False
+    signal.setitimer(signal.ITIMER_REAL, MAX_SECONDS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             target.read(folder)
-        taken = True
+        accepted = True
     except HsiError as error:
         cause: BaseException | None = error
         while cause is not None:
@@ -119,16 +119,16 @@ def judge(target: Target, folder: Path, index: int) -> tuple[bool, Failure | Non
         return False, failed("untyped", error)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    if time.perf_counter() - started > MOST_SECONDS:
-        return taken, failed("time", message=f"{time.perf_counter() - started:.1f} s")
+    if time.perf_counter() - started > MAX_SECONDS:
+        return accepted, failed("time", message=f"{time.perf_counter() - started:.1f} s")
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident) * 1024
-    if grown > MOST_RESIDENT:
-        return taken, failed("resident", message=f"{grown >> 20} MiB more in memory")
-    return taken, None
+    if grown > MAX_RESIDENT:
+        return accepted, failed("resident", message=f"{grown >> 20} MiB more in memory")
+    return accepted, None
 
 
 def limit_this_process() -> None:
-    """Bound the memory that may be added, and make the alarm raise `TooSlow`."""
+    """Limit the memory that may be added, and make the alarm raise `TooSlow`."""
 
     def alarm(number: int, frame: Any) -> None:
         raise TooSlow
@@ -136,50 +136,49 @@ def limit_this_process() -> None:
     signal.signal(signal.SIGALRM, alarm)
     with open("/proc/self/statm", encoding="ascii") as file:
         now = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + MOST_BYTES, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (now + MAX_BYTES, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def work(jobs: list[tuple[str, int, int]], seed: int, runs: Path, place: Any, told: Connection) -> None:
-    """Read inputs of targets, from a first one up to a last one not included.
+def work(jobs: list[tuple[str, int, int]], seed: int, runs: Path, position: Any, pipe: Connection) -> None:
+    """Read the inputs of each job.
 
     Parameters
     ----------
     jobs
-        Name, first and last of each target.
+        Name of the target, first input, end of the range of inputs.
     seed, runs
         See `damaged`, and `torture.fuzz_targets.make_targets`.
-    place
-        Shared: number of the job, of the input, when its reading began (monotonic seconds), inputs taken.
-    told
-        Gets each failure, and for each finished job ``(number of the job, inputs taken, seconds)``.
+    position
+        Shared: number of the job, of the input, start of its reading (monotonic seconds), inputs accepted.
+    pipe
+        Gets each failure, and for each finished job ``(number of the job, inputs accepted, seconds)``.
     """
     targets = {target.name: target for target in make_targets(runs, {name for name, _, _ in jobs})}
     folder = scratch()
     os.chdir(folder)
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 2)  # native libraries print to it what they like
-    for name, _, _ in jobs:  # imports what reading needs, so that the bound is for what inputs add
-        for files in sound(targets[name]):
-            put(folder, files)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # native libraries print to it
+    for name, _, _ in jobs:  # imports what reading needs, before memory is limited
+        for files in undamaged(targets[name]):
+            write_files(folder, files)
             targets[name].read(folder)
     limit_this_process()
     try:
         for number, (name, start, stop) in enumerate(jobs):
-            target, taken, began = targets[name], 0, time.perf_counter()
+            target, accepted, began = targets[name], 0, time.perf_counter()
             for index in range(start, stop):
-                place[:] = [number, index, int(time.monotonic()), taken]
-                put(folder, {**target.beside, **damaged(target, seed, index)})
-                fine, failure = judge(target, folder, index)
-                taken += fine
+                position[:] = [number, index, int(time.monotonic()), accepted]
+                write_files(folder, {**target.beside, **damaged(target, seed, index)})
+                ok, failure = judge(target, folder, index)
+                accepted += ok
                 if failure is not None:
-                    told.send(failure)
-            told.send((number, taken, time.perf_counter() - began))
+                    pipe.send(failure)
+            pipe.send((number, accepted, time.perf_counter() - began))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def sound(target: Target) -> Iterator[dict[str, bytes]]:
+def undamaged(target: Target) -> Iterator[dict[str, bytes]]:
     """Yield each set of a target's files, undamaged."""
     for seeds in target.seeds:
         yield {**target.beside, **{name: plain(content) for name, content in seeds.items()}}

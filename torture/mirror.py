@@ -1,4 +1,4 @@
-"""A small slow mirror on this machine, in a process of its own, with a scene to download."""
+"""A small slow local mirror, in a process of its own, with a scene to download."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _files() -> dict[str, bytes]:
 
 @contextmanager
 def mirror() -> Iterator[dict[str, bytes]]:
-    """Serve the scene and put it into the table of scenes; yield its files."""
+    """Serve the scene and add it to the catalogue; yield its files."""
     files = _files()
     http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(files))
     pid = os.fork()
@@ -67,17 +67,17 @@ def _handler(files: dict[str, bytes]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = files[self.path.strip("/")]
-            wanted = self.headers.get("Range")
-            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+            partial = self.headers.get("Range")
+            start = int(partial.removeprefix("bytes=").removesuffix("-")) if partial else 0
             if start >= len(body):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(body)}")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            self.send_response(206 if wanted else 200)
+            self.send_response(206 if partial else 200)
             self.send_header("Content-Length", str(len(body) - start))
-            if wanted:
+            if partial:
                 self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
             self.end_headers()
             try:
@@ -85,9 +85,9 @@ def _handler(files: dict[str, bytes]) -> type[BaseHTTPRequestHandler]:
                     self.wfile.write(body[first : first + CHUNK])
                     time.sleep(PAUSE_S)
             except ConnectionError:
-                pass  # the other side was killed
+                pass  # the client was killed
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""What a part of the torture found, as a table for people and one JSON object for programs."""
+"""The outcome of a part, as a table for people and one JSON object for programs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-SHOWN = 12  # kinds of failure that are listed
+MAX_KINDS = 12  # kinds of failure that are listed
 
 
 @dataclass
 class Outcome:
-    """Trials of one kind, and what failed in them.
-
-    Attributes
-    ----------
-    what, command
-        What was tried, and the command that tries it again.
-    trials
-        How often.
-    failures
-        A sentence for each.
-    seconds
-        Wall time.
-    """
+    """Number of trials of one kind, failures (one sentence each), and the command that repeats them."""
 
     what: str
     command: str
@@ -37,13 +25,13 @@ class Outcome:
     started: float = field(default_factory=time.monotonic, repr=False)
 
     def tried(self, trials: int, failures: Iterable[str] = ()) -> None:
-        """Count trials and what failed in them."""
+        """Add trials and their failures."""
         self.trials += trials
         self.failures += failures
         self.seconds = time.monotonic() - self.started
 
     def as_dict(self) -> dict[str, object]:
-        """Return what the JSON object holds; failures are counted."""
+        """Return the JSON object; failures are counted."""
         return {
             "what": self.what,
             "command": self.command,
@@ -56,7 +44,7 @@ class Outcome:
 def show(outcomes: list[Outcome]) -> int:
     """Print failures by kind and a table on standard error, JSON on standard output; return the status."""
     for outcome in outcomes:
-        for kind, count in Counter(_kind(text) for text in outcome.failures).most_common(SHOWN):
+        for kind, count in Counter(_kind(text) for text in outcome.failures).most_common(MAX_KINDS):
             print(f"{outcome.what}: {count} x {kind}", file=sys.stderr)
     show_rows([outcome.as_dict() for outcome in outcomes])
     for outcome in outcomes:
@@ -65,7 +53,7 @@ def show(outcomes: list[Outcome]) -> int:
 
 
 def show_rows(rows: list[dict[str, object]]) -> None:
-    """Print a Markdown table of such objects on standard error."""
+    """Print a Markdown table of outcomes on standard error."""
     print("\n| what | trials | failures | seconds | command |\n|---|--:|--:|--:|---|", file=sys.stderr)
     for row in rows:
         cells = (row["what"], row["trials"], row["failures"], row["seconds"], f"`{row['command']}`")
@@ -73,5 +61,5 @@ def show_rows(rows: list[dict[str, object]]) -> None:
 
 
 def _kind(failure: str) -> str:
-    """Leave out what differs between failures of one kind: process numbers and temporary folders."""
+    """Replace what differs between failures of one kind: process ids and temporary folders."""
     return re.sub(r"/tmp/[^\s'/]+", "/tmp/*", re.sub(r"\d{3,}", "N", failure))

@@ -1,7 +1,8 @@
-"""The commands that are tortured, each small enough to run hundreds of times, and what they must come to."""
+"""The commands under test, each small enough to run hundreds of times, and their expected results."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,95 +13,74 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+from torture import faults
 from torture.contents import contents, damaged, read
 from torture.forked_popen import ForkedPopen
-from torture.forks import Ended, run_forked
+from torture.forks import Result, run_forked
 from torture.mirror import NAME, mirror
 
 TINY = [
-    "--model",
-    "cnn1d",
-    "--dataset",
-    "demo",
-    "--protocol",
-    "paper",
-    "--train",
-    "0.03",
-    "--val",
-    "0.03",
-    "--batch",
-    "64",
-    "--patch",
-    "1",
-    "--pca",
-    "8",
-    "--device",
-    "cpu",
-]
+    "--model", "cnn1d", "--dataset", "demo", "--protocol", "paper", "--train", "0.03", "--val", "0.03",
+    "--batch", "64", "--patch", "1", "--pca", "8", "--device", "cpu",
+]  # fmt: skip
 EPOCHS = "3"
 
 
 class Scenario:
-    """One command, from a folder as it is found to a folder as it must become.
-
-    Parameters
-    ----------
-    shared
-        A folder for what all trials share.
-    """
+    """One command, and what a folder holds before and after it; ``shared`` is a folder for all trials."""
 
     verb = ""
     variants = 1
 
     def __init__(self, shared: Path) -> None:
         self.shared = shared
-        self.place = shared
-        self.wanted: dict[int, dict[str, object]] = {}
+        self.base = shared
+        self.expected: dict[int, dict[str, object]] = {}
         self.seconds: dict[int, float] = {}
         self.sizes: dict[int, int] = {}
 
     @contextmanager
     def ready(self) -> Iterator[Scenario]:
-        """Make what the trials share, and run each variant once without interruption."""
+        """Make what the trials share, and run each variant once without a fault."""
         for variant in range(self.variants):
             folder = self.folder(f"whole{variant}", variant)
-            ended = run_forked(self.command(folder, variant), folder)
-            if ended.status != 0:
-                raise RuntimeError(f"hsi {self.verb} failed without any torture: {ended.said}")
-            self.wanted[variant], self.seconds[variant] = contents(folder), ended.seconds
+            result = run_forked(self.command(folder, variant), folder)
+            if result.status != 0:
+                raise RuntimeError(f"hsi {self.verb} failed without any fault: {result.output}")
+            self.expected[variant], self.seconds[variant] = contents(folder), result.seconds
             self.sizes[variant] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         yield self
 
     def folder(self, name: str, variant: int) -> Path:
-        """Return a new folder for a trial, as the command finds it."""
+        """Return a new folder for a trial, with what the command expects."""
         self.after_kill(True)
-        folder = self.place / name
+        folder = self.base / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        self.fill(folder, variant)
+        self.prepare(folder, variant)
         return folder
 
-    def fill(self, folder: Path, variant: int) -> None:
-        """Put into a trial's folder what is there before the command."""
+    def prepare(self, folder: Path, variant: int) -> None:
+        """Write what is in a trial's folder before the command."""
 
     def command(self, folder: Path, variant: int) -> list[str]:
-        """Return the command that begins, or that goes on with what is there, as its messages say."""
+        """Return the command that starts, or that resumes what is there, as its messages tell."""
         raise NotImplementedError
 
     def check(self, folder: Path, variant: int) -> list[str]:
-        """Say what is wrong in a folder where the command was ended: nothing under a final name is half."""
+        """Return the problems in a folder after an interruption: no file with a final name is incomplete."""
         return damaged(folder)
 
-    def forbids(self, lock: Path, variant: int) -> bool:
+    def must_refuse(self, lock: Path, variant: int) -> bool:
         """Whether a second command must be refused while this lock is held."""
         return True
 
-    def may_wait(self, ended: Ended) -> bool:
-        """Whether the command is right to refuse for now, since what was left behind still works."""
+    def may_retry(self, result: Result) -> bool:
+        """Whether the command rightly refuses for now, since orphans of the last one still run."""
         return False
 
     def after_kill(self, orphans_too: bool) -> None:
-        """Do what follows the death of the command's process."""
+        """Clean up after the death of the command's process, which may have left orphans."""
 
 
 class Train(Scenario):
@@ -110,7 +90,7 @@ class Train(Scenario):
     variants = 2
 
     def command(self, folder: Path, variant: int) -> list[str]:
-        """Return a new training, or ``--resume`` where there is something to go on with."""
+        """Return a new training, or ``--resume`` where there is something to resume."""
         mark = ("config.toml", "group.toml")[variant]
         if (folder / "r" / mark).is_file():
             return ["train", "--resume", "r"]
@@ -119,7 +99,7 @@ class Train(Scenario):
 
 
 class Map(Scenario):
-    """`hsi map` in every format, each over an older map."""
+    """`hsi map` in every format, each overwriting an older map."""
 
     verb = "map"
     formats = (".npy", ".tif", ".mat", ".png")
@@ -128,33 +108,33 @@ class Map(Scenario):
     @contextmanager
     def ready(self) -> Iterator[Scenario]:
         """Train the run that is mapped."""
-        ended = run_forked(["train", *TINY, "--epochs", "1", "--out", "run"], self.shared)
-        if ended.status != 0:
-            raise RuntimeError(ended.said)
+        result = run_forked(["train", *TINY, "--epochs", "1", "--out", "run"], self.shared)
+        if result.status != 0:
+            raise RuntimeError(result.output)
         with super().ready():
             yield self
 
-    def fill(self, folder: Path, variant: int) -> None:
-        """Put older files where the map goes."""
+    def prepare(self, folder: Path, variant: int) -> None:
+        """Write older files where the map goes."""
         for name in self._names(variant):
             (folder / name).write_bytes(b"older")
 
     def command(self, folder: Path, variant: int) -> list[str]:
-        """Return the same command every time: a map is made anew."""
+        """Return the same command every time: a map is computed again."""
         more = [] if variant == 3 else ["--proba", "--confidence"]
         run = str(self.shared / "run")
         return ["map", run, "--out", f"m{self.formats[variant]}", *more, "--device", "cpu"]
 
     def check(self, folder: Path, variant: int) -> list[str]:
         """Each file is the older or the new one."""
-        words = []
+        problems = []
         for name in self._names(variant):
             path = folder / name
             if not path.is_file() or (
-                path.read_bytes() != b"older" and read(path) != self.wanted[variant][name]
+                path.read_bytes() != b"older" and read(path) != self.expected[variant][name]
             ):
-                words.append(f"{name} is neither the older map nor the new one")
-        return words
+                problems.append(f"{name} is neither the older map nor the new one")
+        return problems
 
     def _names(self, variant: int) -> list[str]:
         suffix = self.formats[variant]
@@ -176,19 +156,19 @@ class Download(Scenario):
             yield self
 
     def command(self, folder: Path, variant: int) -> list[str]:
-        """Return the same command every time: it goes on where it stopped."""
+        """Return the same command every time: it resumes."""
         return ["download", NAME, "--data-root", "data"]
 
     def check(self, folder: Path, variant: int) -> list[str]:
-        """A file with its final name is whole."""
+        """A file with its final name is complete."""
         return [
-            f"{path.name} is not whole"
+            f"{path.name} is not complete"
             for path in folder.rglob("*.mat")
-            if read(path) != self.wanted[variant][path.relative_to(folder).as_posix()]
+            if read(path) != self.expected[variant][path.relative_to(folder).as_posix()]
         ]
 
-    def forbids(self, lock: Path, variant: int) -> bool:
-        """Only the file that is being fetched is held; one that is whole needs no fetching."""
+    def must_refuse(self, lock: Path, variant: int) -> bool:
+        """Only the lock of an incomplete file forbids a second download."""
         name = lock.name.removeprefix(".").removesuffix(".lock")
         return not lock.with_name(name).is_file()
 
@@ -205,20 +185,19 @@ class Sweep(Scenario):
     @contextmanager
     def ready(self) -> Iterator[Scenario]:
         """Let sweeps fork their runs."""
-        from hsi.sweep import execute as child
+        from hsi.sweep import execute
 
-        ForkedPopen.numbers = self.shared / "numbers"
-        real = child.subprocess
-        stand_in = SimpleNamespace(**{**vars(real), "Popen": ForkedPopen})
-        child.subprocess = stand_in  # type: ignore[assignment]
+        ForkedPopen.pids = self.shared / "pids"
+        real = execute.subprocess
+        execute.subprocess = SimpleNamespace(**{**vars(real), "Popen": ForkedPopen})  # type: ignore[assignment]
         try:
             with super().ready():
                 yield self
         finally:
-            child.subprocess = real
+            execute.subprocess = real
             self.after_kill(True)
 
-    def fill(self, folder: Path, variant: int) -> None:
+    def prepare(self, folder: Path, variant: int) -> None:
         """Write the experiment."""
         (folder / "x.toml").write_text(self.text, encoding="utf-8")
 
@@ -226,22 +205,28 @@ class Sweep(Scenario):
         """Return the same command every time."""
         return ["sweep", "x.toml", "--workers", "1"]
 
-    def may_wait(self, ended: Ended) -> bool:
-        """Whether a run that outlives its killed sweep is still at work."""
-        return ended.status == 2 and re.search("still at work", ended.said) is not None
+    def may_retry(self, result: Result) -> bool:
+        """Whether a run that outlived its killed sweep still runs."""
+        return result.status == 2 and re.search("still at work", result.output) is not None
 
     def after_kill(self, orphans_too: bool) -> None:
-        """Kill the runs of a killed sweep too, as a batch system does; or leave them to their end."""
-        if not orphans_too or not ForkedPopen.numbers.is_file():
+        """Kill the runs of a killed sweep too, as a batch system does; or let them finish."""
+        if not orphans_too or not ForkedPopen.pids.is_file():
             return
-        for line in ForkedPopen.numbers.read_text(encoding="ascii").split():
-            try:
-                if os.getpgid(int(line)) == int(line):
-                    os.kill(int(line), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        for pid in map(int, ForkedPopen.pids.read_text(encoding="ascii").split()):
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(pid) == pid:
+                    os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
-        ForkedPopen.numbers.unlink()
+        ForkedPopen.pids.unlink()
 
 
 SCENARIOS: dict[str, type[Scenario]] = {kind.verb: kind for kind in (Train, Map, Download, Sweep)}
+
+
+def count_moments(scenario: Scenario, variant: int) -> int:
+    """Return the number of moments (see `torture.faults`) of a command."""
+    folder, counter = scenario.folder("counted", variant), scenario.shared / "moments"
+    counter.unlink(missing_ok=True)
+    run_forked(scenario.command(folder, variant), folder, faults.count_into(counter))
+    return counter.stat().st_size

@@ -1,1 +1,1 @@
-"""Growth with scene size, bands, patch width and processes: a laboratory, run from a checkout."""
+"""How time and memory grow with bands, patch width, labelled pixels, scene area and processes."""

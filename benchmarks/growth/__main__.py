@@ -24,7 +24,7 @@ from hsi.io.files import write_text
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print and keep the points; return the exit status."""
+    """Measure, print and write the points; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes and few repeats")
     parser.add_argument("--only", action="append", choices=AXES, default=[], help="can be repeated")
@@ -34,40 +34,38 @@ def main(arguments: list[str]) -> int:
         "--out", type=Path, help="CSV file, or folder for a CSV named by hardware and versions"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        _measure(given)
+        _measure(options)
     except HsiError as error:
         print(error, file=sys.stderr)
         return error.exit_status
     return 0
 
 
-def _measure(given: argparse.Namespace) -> None:
-    out: Path | None = given.out
+def _measure(options: argparse.Namespace) -> None:
+    out: Path | None = options.out
     if out is not None and not (out.is_dir() or out.parent.is_dir()):
         raise ConfigError(f"The folder '{out.parent}' for the result does not exist.")
-    setting = make_setting(device=given.device, threads=given.threads)
-    scale = QUICK_GROWTH if given.quick else FULL_GROWTH
+    setting = make_setting(device=options.device, threads=options.threads)
+    scale = QUICK_GROWTH if options.quick else FULL_GROWTH
     with screen.err().status("measuring") as status:
         result = run_growth(
-            setting, scale, only=given.only, say=lambda what: status.update(f"measuring {what}")
+            setting, scale, only=options.only, progress=lambda what: status.update(f"measuring {what}")
         )
     fitted = fit_growth(result.points)
     if out is not None:
         path = out / file_name(result.machine, "growth", "csv") if out.is_dir() else out
         write_text(path, points_csv(result))
         screen.note(f"The points are in '{path}'.")
-    if given.json:
-        points = [vars(point) for point in result.points]
-        series = [as_json(growth) for growth in fitted]
-        print(
-            json.dumps({"machine": result.machine, "quick": result.quick, "points": points, "series": series})
-        )
+    if options.json:
+        points, series = [vars(point) for point in result.points], [as_json(growth) for growth in fitted]
+        found = {"machine": result.machine, "quick": result.quick, "points": points, "series": series}
+        print(json.dumps(found))
         return
     console = screen.out()
-    for rows in growth_tables(fitted):
-        console.print(screen.table(rows.title, rows.columns, rows.cells))
+    for table in growth_tables(fitted):
+        console.print(screen.table(table.title, table.columns, table.cells))
     for sentence in (*findings(fitted), METHOD, growth_conditions(result.machine, result.quick)):
         console.print(sentence, highlight=False, soft_wrap=True)
 

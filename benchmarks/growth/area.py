@@ -1,9 +1,8 @@
-"""Growth with the area of a scene of which always the same pixels are labelled: loading, mapping, leakage."""
+"""Growth with the scene area, labelled pixels being constant: loading, mapping, leakage, disjoint split."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.growth.pixels import NARROW, NETWORK
 from benchmarks.growth.scale import GrowthScale
-from benchmarks.growth.scenes import blocky_labels, scene_of, write_scene
-from benchmarks.growth.series import Measured, Place, Series, measure_action, square
+from benchmarks.growth.scenes import field_labels, scene_of, write_scene
+from benchmarks.growth.series import Context, Measured, Series, measure_action, square, square_series
 from hsi.bench.measure import in_own_process
 from hsi.datasets.load import load_scene, load_unlabelled
 from hsi.datasets.splits.schemes import make_split
@@ -27,87 +26,84 @@ RUN = "run-to-map"
 
 def area_series(scale: GrowthScale) -> list[Series]:
     """Return the series in which the area of a square scene grows."""
-    makers: dict[str, Callable[[int, Place], Measured]] = {
+    functions = {
         "load_scene, with its checks": measure_loading,
         f"hsi map of a .npy cube, {NETWORK}": measure_map,
         "leakage": measure_leakage,
         "disjoint split, mask": measure_split,
     }
-    return [
-        Series(AXIS, name, "pixels", scale.area_sides, measure, shows=square)
-        for name, measure in makers.items()
-    ]
+    return square_series(AXIS, scale.area_sides, functions)
 
 
-def prepare_run(place: Place) -> None:
-    """Train the run that maps, in a process of its own.
+def prepare_run(context: Context) -> None:
+    """Train the network for the maps, in a process of its own.
 
     Raises
     ------
     HsiError
         When that process dies.
     """
-    if in_own_process(_train, place) is None:
+    if in_own_process(_train, context) is None:
         raise HsiError("The process that trains a network for the maps ended; is there enough memory?")
 
 
-def measure_loading(side: int, place: Place) -> Measured:
+def measure_loading(side: int, context: Context) -> Measured:
     """Load a cube and its labels from ``.npy`` files and check them."""
-    with tempfile.TemporaryDirectory(dir=place.folder) as folder:
-        cube, labels = _write(Path(folder), side, place)
-        return measure_action(lambda: load_scene(cube, labels=labels), float(square(side)), place)
+    with tempfile.TemporaryDirectory(dir=context.folder) as folder:
+        cube, labels = _write(Path(folder), side, context)
+        return measure_action(lambda: load_scene(cube, labels=labels), float(square(side)), context)
 
 
-def measure_map(side: int, place: Place) -> Measured:
-    """Map a ``.npy`` cube into a ``.npy`` map, as `hsi map` does; the cube is never whole in memory."""
-    place.setting.apply()
-    with tempfile.TemporaryDirectory(dir=place.folder) as folder:
-        cube, _ = _write(Path(folder), side, place)
-        run = Run(place.folder / RUN)
+def measure_map(side: int, context: Context) -> Measured:
+    """Map a ``.npy`` cube into a ``.npy`` map, as `hsi map` does, which never loads the whole cube."""
+    context.setting.apply()
+    with tempfile.TemporaryDirectory(dir=context.folder) as folder:
+        cube, _ = _write(Path(folder), side, context)
+        run, device = Run(context.folder / RUN), context.setting.device
 
-        def act() -> None:
-            map_scene(run, load_unlabelled(cube), Path(folder) / "map.npy", device=place.setting.device)
+        def map_cube() -> None:
+            map_scene(run, load_unlabelled(cube), Path(folder) / "map.npy", device=device)
 
-        return measure_action(act, float(square(side)), place)
+        return measure_action(map_cube, float(square(side)), context)
 
 
-def measure_leakage(side: int, place: Place) -> Measured:
+def measure_leakage(side: int, context: Context) -> Measured:
     """Compute the leakage of a split."""
-    split = make_split(scene_of(_labels(side, place)), patch=place.scale.patch)
-    return measure_action(split.leakage, float(square(side)), place)
+    split = make_split(scene_of(_labels(side, context)), patch=context.scale.patch)
+    return measure_action(split.leakage, float(square(side)), context)
 
 
-def measure_split(side: int, place: Place) -> Measured:
-    """Make a disjoint split, which gives each pixel of the scene to an area."""
-    scene = scene_of(_labels(side, place))
+def measure_split(side: int, context: Context) -> Measured:
+    """Make a disjoint split, which assigns each pixel of the scene to a region."""
+    scene = scene_of(_labels(side, context))
     return measure_action(
-        lambda: make_split(scene, scheme="disjoint", patch=place.scale.patch), float(square(side)), place
+        lambda: make_split(scene, scheme="disjoint", patch=context.scale.patch), float(square(side)), context
     )
 
 
-def _labels(side: int, place: Place) -> NDArray[np.uint8]:
-    return blocky_labels(side, place.scale.classes, place.scale.labelled_side)
+def _labels(side: int, context: Context) -> NDArray[np.uint8]:
+    return field_labels(side, context.scale.classes, context.scale.labelled_side)
 
 
-def _write(folder: Path, side: int, place: Place) -> tuple[Path, Path]:
-    return write_scene(folder, _labels(side, place), place.scale.bands_of_area)
+def _write(folder: Path, side: int, context: Context) -> tuple[Path, Path]:
+    return write_scene(folder, _labels(side, context), context.scale.bands_of_area)
 
 
-def _train(place: Place) -> bool:
-    place.setting.apply()
-    with tempfile.TemporaryDirectory(dir=place.folder) as folder:
-        side = place.scale.labelled_side
-        cube, labels = _write(Path(folder), side, place)
+def _train(context: Context) -> bool:
+    context.setting.apply()
+    with tempfile.TemporaryDirectory(dir=context.folder) as folder:
+        side = context.scale.labelled_side
+        cube, labels = _write(Path(folder), side, context)
         train(
             NETWORK,
             str(cube),
             labels=str(labels),
-            out=place.folder / RUN,
+            out=context.folder / RUN,
             scheme="random",
             train=0.1,
             val=0.1,
             patch=NARROW,
             epochs=1,
-            device=place.setting.device,
+            device=context.setting.device,
         )
     return True

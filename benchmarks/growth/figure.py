@@ -1,4 +1,4 @@
-"""The picture of growth: time and memory against what grows, on logarithmic axes, a row for each kind."""
+"""The figure of growth: time and memory against size on logarithmic axes, one row of panels per axis."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ _AXIS_LABELS = {
 def draw_growth(growths: Sequence[Growth]) -> Figure:
     """Draw the smallest time of the repeats, and the peak memory, of every series.
 
-    Thin dotted lines are the counted work, through the last point of each series: a line that is steeper than
-    its dotted one grows faster than its work. The legend gives the fitted exponents of time and, behind the
-    comma, of memory.
+    Thin dotted lines are the counted work, through the last point of each series: a line steeper than its
+    dotted one grows faster than its work. The legend gives the fitted exponents of time, memory.
 
     Raises
     ------
@@ -101,7 +100,7 @@ def _logarithmic(panel: Axes, members: Sequence[Growth], label: str) -> None:
     panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value):,}"))
     low, high = panel.get_ylim()
-    if high < _LEAST_SPAN * low:  # so that noise does not look like growth, and a tick is in sight
+    if high < _LEAST_SPAN * low:  # so that noise does not look like growth, and a tick is visible
         middle = math.sqrt(low * high)
         low, high = middle / math.sqrt(_LEAST_SPAN), middle * math.sqrt(_LEAST_SPAN)
         panel.set_ylim(low, high)

@@ -1,9 +1,8 @@
-"""How fast time, memory and work grow: exponents, fitted, and whether time or memory outgrows the work.
+"""Fitted exponents of time, memory and work, and whether time or memory outgrows the work.
 
 The exponent b of ``measured ~ size ** b`` is the slope of a straight line through the logarithms, by least
-squares, with its standard error. Only the upper sizes count (`UPPER`): at the lower ones, what is always the
-same, such as starting a kernel, would make any growth look slower than it is. A fit to the smallest time of
-the repeats is least disturbed by other programs. All our decision.
+squares, with its standard error. Only the upper sizes count (`FITTED_SHARE`): at small sizes constant costs,
+such as starting a kernel, hide growth. The smallest time of the repeats is least disturbed by other programs.
 """
 
 from __future__ import annotations
@@ -16,25 +15,21 @@ import numpy as np
 
 from benchmarks.growth.points import Point, series_of
 
-UPPER = 0.6
-"""Share of the sizes that is fitted, `FEWEST` at least."""
-FEWEST = 3
+FITTED_SHARE = 0.6
+"""Share of the sizes that is fitted, at least `MIN_SIZES`."""
+MIN_SIZES = 3
 TOLERANCE = 0.15
-"""An exponent this much above that of the work is still taken as the work's."""
-LITTLE_MB = 8.0
-"""Memory below this at all fitted sizes is as much the allocator's as the work's, and is not fitted."""
+"""Excess of an exponent over that of the work that still counts as none."""
+MIN_MB = 8.0
+"""Memory below this at all fitted sizes is not fitted: it is as much the allocator's as the work's."""
 
-AS, FASTER, UNCLEAR, LESS_GAIN = (
-    "as the work",
-    "faster than the work",
-    "unclear",
-    "falls less than the work",
-)
+AS_WORK, FASTER, UNCLEAR = "as the work", "faster than the work", "unclear"
+LESS_THAN_WORK = "falls less than the work"
 
 
 @dataclass(frozen=True)
 class Exponent:
-    """An exponent and its standard error; the error is None where two points leave none to estimate."""
+    """An exponent and its standard error, which is None for two points."""
 
     slope: float
     error: float | None
@@ -52,9 +47,9 @@ class Growth:
     points
         All its points, smallest first; `fitted` are those of the upper sizes.
     time, work, memory
-        Exponents; `memory` is None where there is too little of it, or the system does not tell.
+        Exponents; `memory` is None where there is too little of it, or it is unknown.
     time_excess, memory_excess
-        The exponents of time / work and of memory / work: what is above the work's.
+        Exponents of time / work and of memory / work.
     """
 
     axis: str
@@ -69,13 +64,13 @@ class Growth:
 
     @property
     def verdict(self) -> str:
-        """What time does, beside the work."""
+        """How time grows compared to the work."""
         return verdict_on(self.time_excess, self.work)
 
     @property
     def memory_verdict(self) -> str | None:
-        """What memory does, beside the work, or None where nothing can be said."""
-        if self.memory_excess is None or self.work.slope < 0:  # a process more has a memory of its own
+        """How memory grows compared to the work, or None where that is unknown."""
+        if self.memory_excess is None or self.work.slope < 0:  # each process has a memory of its own
             return None
         return verdict_on(self.memory_excess, self.work)
 
@@ -106,23 +101,19 @@ def fit_exponent(sizes: Sequence[float], measured: Sequence[float]) -> Exponent:
 
 
 def verdict_on(excess: Exponent, work: Exponent) -> str:
-    """Say in words what an exponent above the work's means.
-
-    It is called faster only where it is beyond `TOLERANCE` by two standard errors, and unclear where it is
-    beyond it by less.
-    """
+    """Classify an excess exponent: faster if above `TOLERANCE` by two standard errors, unclear if by less."""
     if excess.slope <= TOLERANCE:
-        return AS
+        return AS_WORK
     if excess.error is not None and excess.slope - 2 * excess.error <= TOLERANCE:
         return UNCLEAR
-    return FASTER if work.slope >= 0 else LESS_GAIN
+    return FASTER if work.slope >= 0 else LESS_THAN_WORK
 
 
 def _fit(axis: str, name: str, members: Sequence[Point]) -> Growth:
-    upper = list(members)[-max(FEWEST, math.ceil(UPPER * len(members))) :]
+    upper = list(members)[-max(MIN_SIZES, math.ceil(FITTED_SHARE * len(members))) :]
     sizes = [point.value for point in upper]
     memory = [point.peak_memory_mb or 0.0 for point in upper]
-    known = min(memory) > 0 and max(memory) >= LITTLE_MB
+    known = min(memory) > 0 and max(memory) >= MIN_MB
     return Growth(
         axis=axis,
         series=name,

@@ -1,21 +1,17 @@
-"""Growth of the networks with bands and with the patch width P: a training step, and inference of a batch."""
+"""Growth of the networks with bands and patch width: a training step, and inference of a batch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from benchmarks.growth.scale import GrowthScale
-from benchmarks.growth.series import Measured, Place, Series, measure_action
+from benchmarks.growth.series import Context, Measured, Series, measure_action
 from hsi.bench.networks import PASSES, make_steps
 from hsi.bench.setting import Scale
-from hsi.models.registry import count_macs, list_models, model_entry
+from hsi.bench.suite import network_names
+from hsi.models.registry import count_macs
 
 BANDS, PATCH = "bands", "patch"
-
-
-def network_names() -> list[str]:
-    """Return the backbone and its five, not the baselines."""
-    return [name for name in list_models() if not model_entry(name).baseline]
 
 
 def bands_series(scale: GrowthScale) -> list[Series]:
@@ -44,13 +40,13 @@ class NetworkStep:
     name: str
     kind: str
 
-    def __call__(self, size: int, place: Place) -> Measured:
-        """Measure a batch; the work is the counted multiply-adds, those of the backward pass included."""
-        place.setting.apply()
-        shape = self.shape(size, place.scale)
-        step = make_steps(self.name, shape, place.setting)[self.kind]
-        measured = measure_action(step, 0.0, place)
-        macs = count_macs(step.module, shape.bands, shape.patch)  # behind it, since it takes memory too
+    def __call__(self, size: int, context: Context) -> Measured:
+        """Measure a batch; the work is the counted multiply-adds, including the backward pass."""
+        context.setting.apply()
+        shape = self.shape(size, context.scale)
+        step = make_steps(self.name, shape, context.setting)[self.kind]
+        measured = measure_action(step, 0.0, context)
+        macs = count_macs(step.module, shape.bands, shape.patch)  # afterwards, since it takes memory too
         return replace(measured, work=float(PASSES[self.kind] * shape.batch * macs))
 
     def shape(self, size: int, scale: GrowthScale) -> Scale:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from benchmarks.growth.scale import GrowthScale
-from benchmarks.growth.scenes import blocky_labels, scene_of, write_scene
-from benchmarks.growth.series import Measured, Place, Series, measure_action, square
+from benchmarks.growth.scenes import field_labels, scene_of, write_scene
+from benchmarks.growth.series import Context, Measure, Measured, Series, measure_action, square, square_series
 from hsi.bench.measure import peak_growth
 from hsi.bench.networks import in_megabytes
 from hsi.datasets.patches import PatchCutter
@@ -24,14 +24,14 @@ from hsi.training.session import train
 
 AXIS = "labelled pixels"
 NETWORK = "cnn1d"
-"""The quickest network, beside which everything else in an epoch shows best."""
+"""The quickest network, with which the rest of an epoch shows best."""
 NARROW = 3
-"""Patch width of what is trained and, so that small fields keep pixels, of the split that drops some."""
+"""Patch width of trainings, and of the split that drops pixels near other regions: some must be left."""
 
 
 def pixels_series(scale: GrowthScale) -> list[Series]:
-    """Return the series in which the labelled pixels grow; all pixels of a square scene are labelled."""
-    makers: dict[str, Callable[[int, Place], Measured]] = {
+    """Return the series in which the labelled pixels grow: square scenes, all pixels labelled."""
+    functions: dict[str, Measure] = {
         f"training epoch, {NETWORK}": measure_epoch,
         "random split": partial(_measure, make=_Split("random")),
         "disjoint split, mask": partial(_measure, make=_Split("disjoint", "mask")),
@@ -40,20 +40,18 @@ def pixels_series(scale: GrowthScale) -> list[Series]:
         "cutting all patches": partial(_measure, make=_patches),
         "scoring": partial(_measure, make=_scoring),
     }
-    return [
-        Series(AXIS, name, "pixels", scale.sides, measure, shows=square) for name, measure in makers.items()
-    ]
+    return square_series(AXIS, scale.sides, functions)
 
 
-def measure_epoch(side: int, place: Place) -> Measured:
-    """Train with `hsi.train` on a tenth of a scene in files; the seconds are those of its epochs.
+def measure_epoch(side: int, context: Context) -> Measured:
+    """Train with `hsi.train` on a tenth of a scene; the seconds are those of its epochs.
 
-    Memory is that of the whole training, its scene included.
+    Memory is that of the whole training, including the scene.
     """
-    place.setting.apply()
-    with tempfile.TemporaryDirectory(dir=place.folder) as folder:
+    context.setting.apply()
+    with tempfile.TemporaryDirectory(dir=context.folder) as folder:
         cube, labels = write_scene(
-            Path(folder), blocky_labels(side, place.scale.classes), place.scale.bands_of_pixels
+            Path(folder), field_labels(side, context.scale.classes), context.scale.bands_of_pixels
         )
         seconds: list[float] = []
 
@@ -67,47 +65,45 @@ def measure_epoch(side: int, place: Place) -> Measured:
                 train=0.1,
                 val=0.1,
                 patch=NARROW,
-                epochs=place.scale.epochs,
-                device=place.setting.device,
-                precision="bf16" if place.setting.precision == "bf16" else "float32",
+                epochs=context.scale.epochs,
+                device=context.setting.device,
+                precision="bf16" if context.setting.precision == "bf16" else "float32",
             )
             seconds.extend(row["seconds"] for row in made.history[1:])
 
-        peak = peak_growth(run, torch.device(place.setting.device))
+        peak = peak_growth(run, torch.device(context.setting.device))
     return Measured(float(square(side)), tuple(seconds), in_megabytes(peak))
 
 
-Make = Callable[[int, Place], Callable[[], object]]
+Make = Callable[[int, Context], Callable[[], object]]
 
 
-def _measure(side: int, place: Place, *, make: Make) -> Measured:
-    place.setting.apply()
-    return measure_action(make(side, place), float(square(side)), place)
+def _measure(side: int, context: Context, *, make: Make) -> Measured:
+    context.setting.apply()
+    return measure_action(make(side, context), float(square(side)), context)
 
 
 @dataclass(frozen=True)
 class _Split:
-    """Makes a split of one scheme."""
-
     scheme: str
     guard: str | None = None
     patch: int | None = None
 
-    def __call__(self, side: int, place: Place) -> Callable[[], object]:
-        scene = scene_of(blocky_labels(side, place.scale.classes))
-        patch = self.patch or place.scale.patch
+    def __call__(self, side: int, context: Context) -> Callable[[], object]:
+        scene = scene_of(field_labels(side, context.scale.classes))
+        patch = self.patch or context.scale.patch
         return lambda: make_split(scene, scheme=self.scheme, guard=self.guard, patch=patch)
 
 
-def _leakage(side: int, place: Place) -> Callable[[], object]:
-    split = make_split(scene_of(blocky_labels(side, place.scale.classes)), patch=place.scale.patch)
+def _leakage(side: int, context: Context) -> Callable[[], object]:
+    split = make_split(scene_of(field_labels(side, context.scale.classes)), patch=context.scale.patch)
     return split.leakage
 
 
-def _patches(side: int, place: Place) -> Callable[[], object]:
-    shape = (side, side, place.scale.bands_of_pixels)
+def _patches(side: int, context: Context) -> Callable[[], object]:
+    shape = (side, side, context.scale.bands_of_pixels)
     cube = np.random.default_rng(0).standard_normal(shape, np.float32)
-    cutter = PatchCutter(cube, place.scale.patch, device=place.setting.device)
+    cutter = PatchCutter(cube, context.scale.patch, device=context.setting.device)
     pixels = np.random.default_rng(1).permutation(square(side))
 
     def cut() -> None:
@@ -117,8 +113,8 @@ def _patches(side: int, place: Place) -> Callable[[], object]:
     return cut
 
 
-def _scoring(side: int, place: Place) -> Callable[[], object]:
-    classes = place.scale.classes
-    wanted = blocky_labels(side, classes).ravel().astype(np.int64)
-    found = np.random.default_rng(0).integers(1, classes + 1, len(wanted))
-    return lambda: score(wanted, found, classes)
+def _scoring(side: int, context: Context) -> Callable[[], object]:
+    classes = context.scale.classes
+    y_true = field_labels(side, classes).ravel().astype(np.int64)
+    y_pred = np.random.default_rng(0).integers(1, classes + 1, len(y_true))
+    return lambda: score(y_true, y_pred, classes)

@@ -1,7 +1,6 @@
-"""Measured points of growth, and their file: a CSV with one row a point.
+"""Measured points of growth, and their CSV file: one row per point, with the machine and the versions.
 
-A row holds what was measured and what it was measured on, so that rows of several machines can be put
-together. Seconds and megabytes (2^20 bytes) say so in their names; a value that is not known is empty.
+Units are in the names of the columns (MB are 2^20 bytes); an unknown value is empty.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from hsi.errors import FileFormatError
 from hsi.io.text import read_rows
@@ -29,16 +30,14 @@ class Point:
     value
         The size: bands, patch width (pixels), pixels, or processes.
     work
-        What had to be done, in `unit`.
+        Amount of work, in `unit`.
     unit
         "MACs" (multiply-adds), "pixels", or "pixels a process".
-    seconds_min, seconds_median
-        Of the repeats.
-    repeats
-        How many there were.
+    seconds_min, seconds_median, repeats
+        Over the repeats.
     peak_memory_mb
-        Growth of the peak memory of the process while it was done once; of several processes, the whole
-        memory of the first. None where the system does not tell.
+        Growth of the process's peak memory in one repeat; of several processes, the whole memory of the
+        first. None where it is unknown.
     """
 
     axis: str
@@ -52,16 +51,16 @@ class Point:
     peak_memory_mb: float | None
 
 
-PLACE = (
+MACHINE_COLUMNS = (
     "device", "processor", "cores", "threads", "precision", "python", "torch", "hsi", "load_before", "date",
 )  # fmt: skip
-"""Fields of `hsi.bench.setting.describe_machine` that each row holds."""
-COLUMNS = (*(field.name for field in fields(Point)), *PLACE, "quick")
+"""Columns from `hsi.bench.setting.describe_machine`."""
+COLUMNS = (*(field.name for field in fields(Point)), *MACHINE_COLUMNS, "quick")
 
 
 @dataclass(frozen=True)
 class GrowthFile:
-    """What a file holds: its points, what they were measured on, and whether with the quick sizes."""
+    """Points, the machine that they were measured on, and whether with the quick sizes."""
 
     points: tuple[Point, ...]
     machine: dict[str, Any]
@@ -69,11 +68,11 @@ class GrowthFile:
 
 
 def points_csv(growth: GrowthFile) -> str:
-    """Return the table, with a header."""
+    """Return the CSV text, with a header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
-    about = {name: growth.machine[name] for name in PLACE} | {"quick": str(growth.quick).lower()}
+    about = {name: growth.machine[name] for name in MACHINE_COLUMNS} | {"quick": str(growth.quick).lower()}
     for point in growth.points:
         row = {name: _cell(value) for name, value in asdict(point).items()}
         writer.writerow({**row, **{name: "" if value is None else value for name, value in about.items()}})
@@ -81,19 +80,19 @@ def points_csv(growth: GrowthFile) -> str:
 
 
 def read_points(path: Path) -> GrowthFile:
-    """Read what `points_csv` made.
+    """Read a file of `points_csv`.
 
     Raises
     ------
     FileFormatError
-        When the file cannot be read, lacks a column or a row, or holds something that is no number.
+        When the file cannot be read, lacks a column or has no rows, or a value is not a number.
     """
-    rows = read_rows(path, COLUMNS, "hsi bench --growth")
+    rows = read_rows(path, COLUMNS, "python -m benchmarks.growth")
     if not rows:
-        raise FileFormatError(f"'{path}' lacks any row; write it anew with 'hsi bench --growth'.")
+        raise FileFormatError(f"'{path}' has no rows; write it again with 'python -m benchmarks.growth'.")
     try:
         points = tuple(_point(row) for row in rows)
-        machine: dict[str, Any] = {name: rows[0][name] for name in PLACE}
+        machine: dict[str, Any] = {name: rows[0][name] for name in MACHINE_COLUMNS}
         machine |= {"cores": int(machine["cores"]), "threads": int(machine["threads"])}
         machine["load_before"] = float(machine["load_before"]) if machine["load_before"] else None
     except (TypeError, ValueError) as error:
@@ -102,20 +101,14 @@ def read_points(path: Path) -> GrowthFile:
 
 
 def _point(row: dict[str, str]) -> Point:
-    point = Point(
-        axis=row["axis"],
-        series=row["series"],
-        value=int(row["value"]),
-        work=float(row["work"]),
-        unit=row["unit"],
-        seconds_min=float(row["seconds_min"]),
-        seconds_median=float(row["seconds_median"]),
-        repeats=int(row["repeats"]),
-        peak_memory_mb=float(row["peak_memory_mb"]) if row["peak_memory_mb"] else None,
-    )
+    values = {field.name: row[field.name] or None for field in fields(Point)}
+    try:
+        point = msgspec.convert(values, Point, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(error) from None
     for number in (point.value, point.work, point.seconds_min, point.seconds_median):
         if not (math.isfinite(number) and number > 0):
-            raise ValueError(f"{number} is no size, work or time")
+            raise ValueError(f"{number} is not a size, work or time")
     return point
 
 

@@ -1,32 +1,33 @@
-"""Growth as a table and as sentences: exponents of time, work and memory, and what outgrows its work."""
+"""Growth as tables and sentences: exponents of time, work and memory, and what outgrows its work."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.growth.fit import AS, FEWEST, LITTLE_MB, TOLERANCE, UNCLEAR, UPPER, Exponent, Growth
-from hsi.bench.setting import busy_sentence
-from hsi.bench.summary import Rows, number
+from benchmarks.growth.fit import (
+    AS_WORK,
+    FITTED_SHARE,
+    MIN_MB,
+    MIN_SIZES,
+    TOLERANCE,
+    UNCLEAR,
+    Exponent,
+    Growth,
+)
+from hsi.bench.setting import busy_warning, hardware_name
+from hsi.bench.summary import Table, rounded
 
 
-def growth_tables(growths: Sequence[Growth]) -> list[Rows]:
+def growth_tables(growths: Sequence[Growth]) -> list[Table]:
     """Return one table for each axis."""
     columns = [
-        ("series", False),
-        ("sizes", False),
-        ("time", True),
-        ("work", True),
-        ("time / work", True),
-        ("memory", True),
-        ("seconds", True),
-        ("MB", True),
-        ("time grows", False),
-        ("memory grows", False),
-    ]
+        ("series", False), ("sizes", False), ("time", True), ("work", True), ("time / work", True),
+        ("memory", True), ("seconds", True), ("MB", True), ("time grows", False), ("memory grows", False),
+    ]  # fmt: skip
     axes = dict.fromkeys(growth.axis for growth in growths)
     return [
-        Rows(
+        Table(
             f"Exponents along {axis}; seconds and MB at the largest size",
             columns,
             [_cells(growth) for growth in growths if growth.axis == axis],
@@ -36,14 +37,14 @@ def growth_tables(growths: Sequence[Growth]) -> list[Rows]:
 
 
 def findings(growths: Sequence[Growth]) -> list[str]:
-    """Say in words which series outgrow their work, in time or memory, and how many do not."""
-    said = []
+    """Return sentences: which series outgrow their work, in time or memory, and how many do not."""
+    sentences = []
     for what, verdict, excess in (
         ("Time", lambda growth: growth.verdict, lambda growth: growth.time_excess),
         ("Memory", lambda growth: growth.memory_verdict, lambda growth: growth.memory_excess),
     ):
         judged = [growth for growth in growths if verdict(growth) is not None]
-        worse = [growth for growth in judged if verdict(growth) not in (AS, UNCLEAR)]
+        worse = [growth for growth in judged if verdict(growth) not in (AS_WORK, UNCLEAR)]
         unclear = [growth for growth in judged if verdict(growth) == UNCLEAR]
         good = len(judged) - len(worse) - len(unclear)
         sentence = f"{what}: {good} of {len(judged)} series grow as the work or less"
@@ -51,17 +52,16 @@ def findings(growths: Sequence[Growth]) -> list[str]:
             sentence += f"; beyond it are {_listed(worse, excess)}"
         if unclear:
             sentence += f"; the measurements are too uneven to tell for {_listed(unclear, excess)}"
-        said.append(sentence + ".")
-    return said
+        sentences.append(sentence + ".")
+    return sentences
 
 
 def growth_conditions(machine: dict[str, Any], quick: bool) -> str:
-    """Return one sentence on what was measured where."""
-    place = machine["processor"] if machine["device"] == "cpu" else machine["device"]
-    busy = busy_sentence(machine)
+    """Return one sentence on hardware, versions and date."""
+    busy = busy_warning(machine)
     return (
-        f"{place}, {machine['threads']} threads; {machine['precision']}, torch {machine['torch']}, hsi "
-        f"{machine['hsi']}, Python {machine['python']}, {machine['date'][:10]}."
+        f"{hardware_name(machine)}, {machine['threads']} threads; {machine['precision']}, "
+        f"torch {machine['torch']}, hsi {machine['hsi']}, Python {machine['python']}, {machine['date'][:10]}."
         f"{' A quick run: small sizes, few repeats.' if quick else ''}{f' {busy}' if busy else ''}"
     )
 
@@ -88,10 +88,10 @@ def as_json(growth: Growth) -> dict[str, Any]:
 
 METHOD = (
     "The exponent b of size ** b is fitted to the smallest time of the repeats, and to the growth of peak "
-    f"memory, by least squares on logarithms over the upper {100 * UPPER:.0f} % of the sizes ({FEWEST} at "
-    "least), with its standard error: at small sizes, what is always the same hides growth. Time outgrows "
-    f"the work where the exponent of time / work is above {TOLERANCE:g} by two standard errors. Memory "
-    f"below {LITTLE_MB:g} MB is not fitted."
+    f"memory, by least squares on logarithms over the upper {100 * FITTED_SHARE:.0f} % of the sizes ("
+    f"{MIN_SIZES} at least), with its standard error: at small sizes, what is always the same hides growth. "
+    f"Time outgrows the work where the exponent of time / work is above {TOLERANCE:g} by two standard "
+    f"errors. Memory below {MIN_MB:g} MB is not fitted."
 )
 
 
@@ -105,7 +105,7 @@ def _cells(growth: Growth) -> list[str]:
         str(growth.time_excess),
         "-" if growth.memory is None else str(growth.memory),
         f"{last.seconds_min:.3g}",
-        number(last.peak_memory_mb),
+        rounded(last.peak_memory_mb),
         growth.verdict,
         growth.memory_verdict or "-",
     ]

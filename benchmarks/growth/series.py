@@ -1,9 +1,9 @@
-"""What a series of growth is, and how one point of it is measured in its own process."""
+"""A series of growth, and how a point of it is measured in its own process."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,23 +27,23 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Sizes, setting, and a folder for what is written meanwhile."""
+class Context:
+    """Sizes, setting, and a folder for temporary files."""
 
     scale: GrowthScale
     setting: Setting
     folder: Path
 
 
-Measure = Callable[[int, Place], Measured]
+Measure = Callable[[int, Context], Measured]
 
 
 @dataclass(frozen=True)
 class Series:
-    """One thing that is measured at several sizes.
+    """A function measured at several sizes.
 
-    ``measure`` takes a size and a `Place`; it must be picklable, since it runs in a process of its own,
-    unless it ``starts_processes`` itself. ``shows`` makes the value of the axis from the size.
+    ``measure`` takes a size and a `Context`; it runs in a process of its own, so it must be picklable, unless
+    it ``starts_processes`` itself. ``shows`` converts the size into the value of the axis.
     """
 
     axis: str
@@ -54,18 +54,18 @@ class Series:
     starts_processes: bool = False
     shows: Callable[[int], int] = int
 
-    def visit(self, size: int, place: Place) -> Measured:
+    def visit(self, size: int, context: Context) -> Measured:
         """Measure one size, in a process of its own.
 
         Raises
         ------
         HsiError
-            When its process dies, as for want of memory.
+            When its process dies, for example out of memory.
         """
         if self.starts_processes:
-            measured: Measured | None = self.measure(size, place)
+            measured: Measured | None = self.measure(size, context)
         else:
-            measured = in_own_process(self.measure, size, place)
+            measured = in_own_process(self.measure, size, context)
         if measured is None:
             raise HsiError(
                 f"Measuring '{self.name}' at {self.axis} {self.shows(size)} ended with its process; is "
@@ -74,7 +74,7 @@ class Series:
         return measured
 
     def point(self, size: int, visits: Sequence[Measured]) -> Point:
-        """Return what the visits of one size come to: all their seconds, and the largest memory."""
+        """Combine the visits of one size: all their seconds, and the largest memory."""
         seconds = [taken for visit in visits for taken in visit.seconds]
         peaks = [visit.peak_memory_mb for visit in visits if visit.peak_memory_mb is not None]
         return Point(
@@ -90,14 +90,19 @@ class Series:
         )
 
 
+def square_series(axis: str, sides: Sequence[int], functions: Mapping[str, Measure]) -> list[Series]:
+    """Return one series for each function, over square scenes; the size is the side, the value the pixels."""
+    return [Series(axis, name, "pixels", sides, measure, shows=square) for name, measure in functions.items()]
+
+
 def square(side: int) -> int:
     """Return the pixels of a square scene."""
     return side * side
 
 
-def measure_action(action: Callable[[], object], work: float, place: Place) -> Measured:
-    """Run an action once for its memory, which warms it up, then repeat it for its time."""
-    device = torch.device(place.setting.device)
+def measure_action(action: Callable[[], object], work: float, context: Context) -> Measured:
+    """Run an action once for its memory, which also warms it up, then repeatedly for its time."""
+    device, scale = torch.device(context.setting.device), context.scale
     peak = peak_growth(action, device)
-    taken = interleave({"it": action}, device, rounds=place.scale.rounds, seconds=place.scale.seconds)["it"]
-    return Measured(work, tuple(taken), in_megabytes(peak))
+    taken = interleave({"action": action}, device, rounds=scale.rounds, seconds=scale.seconds)
+    return Measured(work, tuple(taken["action"]), in_megabytes(peak))

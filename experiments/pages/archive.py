@@ -21,7 +21,7 @@ HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Range:
-    """A number that is known to lie between two, or is one number."""
+    """An interval; `low` equals `high` for an exact number."""
 
     low: float
     high: float
@@ -38,7 +38,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Assumption:
-    """One entry of the file."""
+    """One entry of the file of assumptions."""
 
     name: str
     range: Range
@@ -68,7 +68,7 @@ def read_assumptions(path: Path) -> dict[str, Assumption]:
 
 @dataclass(frozen=True)
 class Archive:
-    """Scenes of one size, and what handling them costs; all from the assumptions."""
+    """Scenes of one size, and the cost of reading and storing them, from the assumptions."""
 
     assumptions: Mapping[str, Assumption]
 
@@ -108,7 +108,7 @@ class Archive:
 
     @property
     def bytes_of_probabilities(self) -> float:
-        """Bytes of the probability of each class, where they are wanted too."""
+        """Bytes of the probability of each class, if they are written too."""
         return self.patches * self._layer("proba").dtype.itemsize * self.value("classes")
 
     @cached_property
@@ -116,7 +116,7 @@ class Archive:
         """Share of a cube that is read more than once, since tiles have margins."""
         rows, cols, bands = self.shape
         dtype = np.dtype(f"u{int(self.value('bytes_a_value'))}")
-        cube = np.broadcast_to(np.zeros((), dtype), self.shape)  # no memory: nothing of it is read
+        cube = np.broadcast_to(np.zeros((), dtype), self.shape)  # takes no memory, and is never read
         patch = int(self.value("patch"))
         blocks = SceneBlocks(cube, np.asarray, bands, patch)
         margin = patch // 2
@@ -145,21 +145,17 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class TrainingJob:
-    """All scenes by one network.
+class MappingJob:
+    """All scenes mapped by one network.
 
     Attributes
     ----------
-    name
-        Of the network.
     macs
         Multiply-adds of one patch.
     patches_a_core
-        Patches a second of one core, measured; None where no CPU was.
-    patches_a_gpu
-        Patches a second of one GPU, low to high: measured or estimated.
-    gpu_measured
-        Which of the two.
+        Patches per second of one core; None if no CPU was measured.
+    patches_a_gpu, gpu_measured
+        Patches per second of one GPU, low to high; whether measured or estimated.
     """
 
     archive: Archive
@@ -191,7 +187,7 @@ class TrainingJob:
         return hours.times(self.archive.range(price)).plus(self.archive.reading_usd).plus(keeping)
 
     def seconds_a_scene(self, rate: float) -> dict[str, float]:
-        """Return what a machine that classifies `rate` patches a second spends on each part of a scene."""
+        """Return the seconds for each part of a scene, at `rate` patches per second."""
         archive = self.archive
         scenes = archive.value("scenes")
         return {

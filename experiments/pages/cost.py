@@ -11,11 +11,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.growth.fit import fit_growth
-from benchmarks.growth.networks import network_names
 from benchmarks.growth.points import read_points
-from experiments.pages.archive import GB, TB, Archive, Range, TrainingJob, estimated_rate, read_assumptions
+from experiments.pages.archive import GB, TB, Archive, MappingJob, Range, estimated_rate, read_assumptions
 from experiments.pages.output import Page
-from hsi.bench.summary import number
+from hsi.bench.suite import network_names
+from hsi.bench.summary import rounded
 from hsi.inference.tiles import CELL
 from hsi.models import build_model, list_models
 from hsi.models.protocols import DensePrefix
@@ -38,7 +38,7 @@ def outputs(root: Path) -> list[Page]:
     results = [result for result in results if result["networks"] and not result["quick"]]
     cpu, gpu = _newest(results, "cpu"), _newest(results, "cuda")
     jobs = [_job(name, archive, cpu, gpu) for name in network_names()]
-    lines = [*_head(archive, cpu, gpu), *_table(jobs), *_words(jobs, archive)]
+    lines = [*_head(archive, cpu, gpu), *_table(jobs), *_summary(jobs, archive)]
     lines += [*_bottlenecks(jobs, archive), *_sharing(archive, results), *_growth(root, archive)]
     return [Page(root / "COST.md", "\n".join([*lines, *_assumed(archive)]) + "\n")]
 
@@ -48,14 +48,14 @@ def _newest(results: Sequence[Result], device: str) -> Result | None:
     return max(found, key=lambda result: result["machine"]["date"], default=None)
 
 
-def _job(name: str, archive: Archive, cpu: Result | None, gpu: Result | None) -> TrainingJob:
+def _job(name: str, archive: Archive, cpu: Result | None, gpu: Result | None) -> MappingJob:
     _, _, bands = archive.shape
     patch = int(archive.value("patch"))
     macs = count_macs(
         build_model(name, bands=bands, classes=int(archive.value("classes")), patch=patch), bands, patch
     )
     core, measured = _rate(cpu, name, macs), _rate(gpu, name, macs)
-    return TrainingJob(
+    return MappingJob(
         archive=archive,
         name=name,
         macs=macs,
@@ -66,7 +66,7 @@ def _job(name: str, archive: Archive, cpu: Result | None, gpu: Result | None) ->
 
 
 def _rate(result: Result | None, name: str, macs: int) -> float | None:
-    """Return measured patches a second, brought from the measured size to `macs`."""
+    """Return measured patches per second, scaled from the measured network's MACs to `macs`."""
     for network in result["networks"] if result else ():
         if network["name"] == name:
             return float(network["inference"]["patches_per_second"]) * network["macs"] / macs
@@ -113,7 +113,7 @@ def _head(archive: Archive, cpu: Result | None, gpu: Result | None) -> list[str]
     return lines
 
 
-def _table(jobs: Sequence[TrainingJob]) -> list[str]:
+def _table(jobs: Sequence[MappingJob]) -> list[str]:
     lines = [
         "",
         "| network | MACs a patch, M | MACs in all | core-hours | on CPUs, USD | GPU-hours | on GPUs, USD "
@@ -132,7 +132,7 @@ def _table(jobs: Sequence[TrainingJob]) -> list[str]:
     return lines
 
 
-def _words(jobs: Sequence[TrainingJob], archive: Archive) -> list[str]:
+def _summary(jobs: Sequence[MappingJob], archive: Archive) -> list[str]:
     cheap, dear = (pick(jobs, key=lambda job: job.macs) for pick in (min, max))
     lines = [
         "",
@@ -149,7 +149,7 @@ def _words(jobs: Sequence[TrainingJob], archive: Archive) -> list[str]:
     return lines
 
 
-def _bottlenecks(jobs: Sequence[TrainingJob], archive: Archive) -> list[str]:
+def _bottlenecks(jobs: Sequence[MappingJob], archive: Archive) -> list[str]:
     lines = [
         "",
         "## What is the bottleneck",
@@ -171,10 +171,10 @@ def _bottlenecks(jobs: Sequence[TrainingJob], archive: Archive) -> list[str]:
             computing = _range(Range(quick["computing"], slow["computing"]))
             names = dict.fromkeys(job.bottleneck(rate)[0] for rate in (rates.low, rates.high))
             times = Range(*sorted(job.bottleneck(rate)[1] for rate in (rates.low, rates.high)))
-            said = " or ".join(names) + (f", {_range(times)} times the next" if len(names) == 1 else "")
+            slowest = " or ".join(names) + (f", {_range(times)} times the next" if len(names) == 1 else "")
             lines.append(
                 f"| {job.name} | {machine} | {computing} | {_big(slow['reading'])} | "
-                f"{_big(slow['writing'])} | {said} |"
+                f"{_big(slow['writing'])} | {slowest} |"
             )
     pixel = archive.value("bands") * archive.value("bytes_a_value")
     most = archive.value("network") * GB / pixel
@@ -208,9 +208,9 @@ def _sharing(archive: Archive, results: Sequence[Result]) -> list[str]:
         alone = count_macs(model, bands, patch)
         shared = _shared_macs(model, bands, patch) if isinstance(model, DensePrefix) else alone
         if isinstance(model, DensePrefix) or name in measured:
-            ratio = f"{number(measured[name])}x" if name in measured else "not measured"
+            ratio = f"{rounded(measured[name])}x" if name in measured else "not measured"
             lines.append(
-                f"| {name} | {number(alone / 1e6)} | {number(shared / 1e6)} | {number(alone / shared)}x "
+                f"| {name} | {rounded(alone / 1e6)} | {rounded(shared / 1e6)} | {rounded(alone / shared)}x "
                 f"| {ratio} |"
             )
     return lines
@@ -240,7 +240,7 @@ def _growth(root: Path, archive: Archive) -> list[str]:
                 lines.append(
                     f"Measured ({measured.machine['processor']}): the time of {growth.series} grows with "
                     f"area ** {growth.time}{memory}, up to {largest.value:,} pixels, where it needs "
-                    f"{number(largest.peak_memory_mb)} MB. So a scene of {archive.pixels:,.0f} pixels is "
+                    f"{rounded(largest.peak_memory_mb)} MB. So a scene of {archive.pixels:,.0f} pixels is "
                     "taken to cost as many times one pixel."
                 )
     return ["", "## Why it may be multiplied", "", *lines] if lines else []

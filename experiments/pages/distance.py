@@ -72,7 +72,7 @@ def _read(path: Path) -> tuple[Curves, set[int], dict[str, set[str]]]:
     counts: dict[str, dict[tuple[int, int | None], tuple[int, int]]] = {}
     halves = set()
     runs: dict[str, set[str]] = {}
-    for row in read_rows(path, COLUMNS, "experiments/distances.py"):
+    for row in read_rows(path, COLUMNS, "experiments.distances"):
         key = int(row["nearest"]), int(row["farthest"]) if row["farthest"] else None
         curve = f"{row['label']}, {row['protocol']}"
         runs.setdefault(curve, set()).update(row["runs"].split())

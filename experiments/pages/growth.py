@@ -1,4 +1,4 @@
-"""GROWTH.md and its figure, from the results of `hsi bench --growth`."""
+"""GROWTH.md and its figure, from the results of `python -m benchmarks.growth`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from experiments.pages.output import Page, Picture
 
 HEAD = f"""# Growth
 
-Written by `make tables` from `results/growth-*.csv`, which `hsi bench --growth` writes; not edited by hand.
+Written by `make tables` from `results/growth-*.csv`, which `python -m benchmarks.growth` writes;
+not edited by hand.
 
 How time and memory grow with what a user can make larger, each point measured in fresh processes.
 {METHOD}
@@ -32,7 +33,8 @@ def outputs(root: Path) -> list[Page | Picture]:
         figure = root / "figures" / ("growth.svg" if number == 1 else f"growth-{number}.svg")
         chapters.append(_chapter(measured, growths, figure.name))
         figures.append(Picture(figure, path, partial(draw_growth, growths)))
-    nothing = "\nNothing has been measured yet: run `hsi bench --growth --out experiments/results/`.\n"
+    command = "python -m benchmarks.growth --out experiments/results/"
+    nothing = f"\nNothing has been measured yet: run `{command}`.\n"
     return [Page(root / "GROWTH.md", HEAD + ("".join(chapters) or nothing)), *figures]
 
 

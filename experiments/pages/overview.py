@@ -6,8 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from experiments.pages.significance import against
-from experiments.pages.table import Cell
-from experiments.pages.words import p_words, spread
+from experiments.pages.table import Cell, p_value, spread
 from hsi.comparison import TTest, corrected_t_test, holm
 
 PLAIN = "-plain"
@@ -96,7 +95,7 @@ def with_and_without(cells: Sequence[Cell]) -> list[str]:
     ]
     for full, plain in both:
         (verdict,) = against(plain, [full])
-        p = "" if verdict.p != verdict.p else f" (p {p_words(verdict.p)})"
+        p = "" if verdict.p != verdict.p else f" (p {p_value(verdict.p)})"
         lines.append(
             f"| {full.label} | {full.scene} | {full.protocol} | {spread(plain, 'oa')} | {spread(full, 'oa')} "
             f"| {100 * verdict.difference:+.2f}{p} |"
@@ -133,14 +132,14 @@ def _over_all_pairs(both: Sequence[tuple[Cell, Cell]]) -> list[str]:
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for label in labels:
-        cells = [_told(tests.get((label, column)), corrected.get((label, column))) for column in columns]
+        cells = [_cell(tests.get((label, column)), corrected.get((label, column))) for column in columns]
         if len(found[label, "oa"]) > 1:
             lines.append(f"| {label} | {len(found[label, 'oa'])} | {' | '.join(cells)} |")
     return [*lines, ""] if len(lines) > 3 else []
 
 
-def _told(test: TTest | None, p: float | None) -> str:
-    return " | " if test is None or p is None else f"{100 * test.mean:+.2f} | {p_words(p)}"
+def _cell(test: TTest | None, p: float | None) -> str:
+    return " | " if test is None or p is None else f"{100 * test.mean:+.2f} | {p_value(p)}"
 
 
 def _by_scene(pairs: Sequence[tuple[Cell, Cell]], column: str) -> dict[str, float]:

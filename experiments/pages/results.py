@@ -15,8 +15,7 @@ from experiments.pages.output import Page, Picture
 from experiments.pages.overview import overview, with_and_without
 from experiments.pages.significance import Verdict, against
 from experiments.pages.sweep_figure import draw_sweep
-from experiments.pages.table import Cell, best, read_cells
-from experiments.pages.words import p_words, spread
+from experiments.pages.table import Cell, best, p_value, read_cells, spread
 from hsi.io.text import read_toml
 
 BASELINES = ("baseline", "classical")
@@ -105,7 +104,7 @@ def _conditions(cells: Sequence[Cell]) -> str:
 
 
 def _findings(groups: dict[tuple[str, str], list[Cell]]) -> list[str]:
-    """Say in words what the tables say together."""
+    """Return sentences that sum up the tables."""
     sentences = []
     compared = [(best(group, ("network",)), best(group, BASELINES), group) for group in groups.values()]
     both = [(network, rival, group) for network, rival, group in compared if network and rival]
@@ -152,12 +151,12 @@ def _leakage_findings(groups: dict[tuple[str, str], list[Cell]]) -> list[str]:
                 means = [cell.mean("oa") for cell in networks]
                 parts.append((leakage, protocol, min(means), max(means)))
         if len(parts) > 1:
-            said = [
+            ranges = [
                 f"{_range(low, high)} under {protocol} ({100 * leakage:.0f} % leakage)"
                 for leakage, protocol, low, high in sorted(parts, reverse=True)
             ]
             who = "the one network run under all" if len(everywhere) == 1 else f"{len(everywhere)} networks"
-            sentences.append(f"{scene}: the mean OA of {who} is {'; '.join(said)}.")
+            sentences.append(f"{scene}: the mean OA of {who} is {'; '.join(ranges)}.")
     return sentences
 
 
@@ -213,23 +212,23 @@ def _epochs(cells: Sequence[Cell]) -> str:
 
 def _sentence(network: Cell, rival: Cell, verdicts: dict[str, Verdict]) -> str:
     verdict = verdicts[network.label]
-    said = (
+    start = (
         f"Best network {network.label}, OA {spread(network, 'oa')}; "
         f"best baseline {rival.label}, OA {spread(rival, 'oa')}"
     )
     if verdict.p != verdict.p:
-        return f"{said}. Too few common runs for a test."
+        return f"{start}. Too few common runs for a test."
     direction = "better" if verdict.difference > 0 else "worse"
     what = f"The network is {direction}" if verdict.shown(ALPHA) else "No difference is shown"
     # Runs on a mask test the same pixels: the correction is then too strict, and errs on the careful side.
     of = "runs on one mask" if all(row["split_mask"] for row in network.rows) else "splits"
-    return f"{said}. {what} (p {p_words(verdict.p)}, {verdict.splits} {of})."
+    return f"{start}. {what} (p {p_value(verdict.p)}, {verdict.splits} {of})."
 
 
 def _versus(verdict: Verdict | None) -> str:
     if verdict is None or verdict.difference != verdict.difference:
         return ""
-    p = "" if verdict.p != verdict.p else f" (p {p_words(verdict.p)})"
+    p = "" if verdict.p != verdict.p else f" (p {p_value(verdict.p)})"
     return f"{100 * verdict.difference:+.2f}{p}"
 
 

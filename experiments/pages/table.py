@@ -13,21 +13,13 @@ from hsi.scoring.scores import mean_and_std
 from hsi.sweep.results import COLUMNS
 
 Row = dict[str, str]
-# A model may set split options of its own, and other schemes can come to as many pixels.
 SPLIT = ("scheme", "guard", "split_mask", "seed", "fold", "train_pixels", "test_pixels")
+"""Columns that identify a split: models may set split options of their own."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The runs of one model on one scene under one protocol.
-
-    Attributes
-    ----------
-    scene, protocol, label
-        As in the experiment file.
-    rows
-        One for each run, as text.
-    """
+    """The runs of one model on one scene under one protocol; each row is one run, as text."""
 
     scene: str
     protocol: str
@@ -56,7 +48,7 @@ class Cell:
         return statistics.median(self.values(column))
 
     def by_split(self, column: str) -> dict[tuple[str, ...], float]:
-        """Return a column by what fixes the split of a run: `SPLIT`, the training and test pixels last."""
+        """Return a column by split: the values of `SPLIT`, the numbers of training and test pixels last."""
         return {tuple(row[name] for name in SPLIT): number(row[column]) for row in self.rows}
 
 
@@ -77,13 +69,30 @@ def read_cells(path: Path) -> list[Cell]:
 def best(cells: Iterable[Cell], kinds: Sequence[str], column: str = "oa") -> Cell | None:
     """Return the cell of these kinds with the highest mean of a column, or None.
 
-    Only those with the most runs stand for it: the mean of fewer may be a lucky seed, and has no test.
+    Only cells with the most runs count: the mean of fewer may be a lucky seed, and cannot be tested.
     """
-    able = [cell for cell in cells if cell.kind in kinds]
-    most = max((len(cell.rows) for cell in able), default=0)
+    candidates = [cell for cell in cells if cell.kind in kinds]
+    most = max((len(cell.rows) for cell in candidates), default=0)
     return max(
-        (cell for cell in able if len(cell.rows) == most), key=lambda cell: cell.mean(column), default=None
+        (cell for cell in candidates if len(cell.rows) == most),
+        key=lambda cell: cell.mean(column),
+        default=None,
     )
+
+
+def spread(cell: Cell, column: str) -> str:
+    """Return mean and sample standard deviation of a score over the runs, x100; empty if undefined."""
+    mean, std = cell.mean_and_std(column)
+    if mean != mean:  # kappa, where the test pixels of a run are of one class
+        return ""
+    return f"{100 * mean:.2f}" if std is None else f"{100 * mean:.2f} ± {100 * std:.2f}"
+
+
+def p_value(p: float) -> str:
+    """Return a p value with three digits; empty if NaN."""
+    if p != p:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def number(text: str) -> float:

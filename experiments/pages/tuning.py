@@ -28,19 +28,19 @@ def files(root: Path) -> list[Path]:
 
 
 def read_trials(root: Path) -> tuple[Trials, float]:
-    """Return the runs of each model by their learning rate, and the rate that all have if none is better."""
-    said = read_toml(root / f"{NAME}.toml")
-    usual = float(said["defaults"]["lr"])
+    """Return the runs of each model by learning rate, and the default rate."""
+    experiment = read_toml(root / f"{NAME}.toml")
+    usual = float(experiment["defaults"]["lr"])
     trials: Trials = {}
     for path in files(root):
         for cell in read_cells(path):
-            rate = float(said["models"][cell.label].get("lr", usual))
+            rate = float(experiment["models"][cell.label].get("lr", usual))
             trials.setdefault(cell.rows[0]["model"], {})[rate] = cell
     return trials, usual
 
 
 def chosen_rate(trials: dict[float, Cell], usual: float) -> float:
-    """Return the learning rate that one model's trials speak for."""
+    """Return the rate with the best validation OA among those better than the default on every split."""
     scores = {rate: cell.by_split("val_oa") for rate, cell in trials.items()}
     floor = scores[usual]
     better = [

@@ -1,7 +1,7 @@
-"""Measurements of this machine: our operators beside straightforward ones, networks, and the input pipeline.
+"""Speed of this machine: our operators beside reference implementations, networks, input pipeline, maps.
 
-`run_bench` measures and returns one JSON-like dictionary, `tables` makes rows of it. The straightforward
-operators are no part of this package; they are found beside a checkout, in ``benchmarks/references``.
+`run_bench` measures and returns one JSON-like dictionary, `tables` formats it. The reference implementations
+are not part of the package; a checkout has them in ``benchmarks/references``.
 """
 
 from hsi.bench.setting import FULL, QUICK, Scale, Setting, make_setting

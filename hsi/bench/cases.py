@@ -1,13 +1,9 @@
-"""The folder of straightforward operators: where it is, and how it is loaded.
+"""What is measured beside a reference: operators and training steps on the networks' own shapes.
 
-The folder is a Python package with a table ``REFERENCES``: for the name of a case, a function that takes our
-module and returns a module of the same function, computed as its source paper's public code does. That module
-has parameters of its own, with the same names and values, or it uses those of our module and keeps it as its
-attribute ``ours``.
-
-What is measured beside a reference: five operators and two training steps, on the networks' own shapes.
-
-What one repeat does: forward and backward of an operator, or one step of a network.
+The folder of references is a Python package with a table ``REFERENCES``: for the name of a case, a function
+that takes our module and returns a module of the same function, computed as its source paper's public code
+does. That module either has parameters with the same names and values, or it uses those of our module, which
+it keeps as its attribute ``ours``.
 """
 
 from __future__ import annotations
@@ -50,7 +46,7 @@ def load_references(folder: Path | None) -> Mapping[str, Maker]:
     Raises
     ------
     ConfigError
-        When the folder is no package with such a table.
+        When the folder is not a package with such a table.
     """
     if folder is None:
         return {}
@@ -82,8 +78,8 @@ WIDTH = 4 * GROWTH[0]
 class Case:
     """One comparison.
 
-    ``reference`` says what the reference does; ``build`` makes our module; ``channels`` is None for a
-    network; ``batch`` names the field of `Scale` with its batch size.
+    ``reference`` describes the reference; ``build`` makes our module; ``channels`` is None for a network;
+    ``batch`` names the field of `Scale` with the batch size.
     """
 
     name: str
@@ -95,7 +91,7 @@ class Case:
 
     @property
     def is_network(self) -> bool:
-        """Whether a whole training step is measured, not an operator."""
+        """Whether a training step of a network is measured, not an operator."""
         return self.channels is None
 
     def shape(self, scale: Scale) -> tuple[int, ...]:
@@ -119,6 +115,10 @@ def _network(name: str) -> Callable[[Scale], nn.Module]:
     return lambda scale: build_model(name, bands=scale.bands, classes=scale.classes, patch=scale.patch)
 
 
+def _transformer(scale: Scale) -> SpatialSpectralTransformer:
+    return SpatialSpectralTransformer(WIDTH)
+
+
 _TRANSFORMER = "SpatialSpectralTransformer"
 _RECURSION = "Cox-de Boor on unfolded rows"
 
@@ -128,50 +128,26 @@ CASES = {
         Case("kan", "KANConv3d 1x1x1", _RECURSION, lambda scale: _kan(1), CHANNELS),
         Case("kan-3x3x3", "KANConv3d 3x3x3", _RECURSION, lambda scale: _kan(3), CHANNELS, "small_batch"),
         Case(
-            "snake",
-            "SnakeConv3d, 3 views",
-            "trilinear sampling of 3 points a view",
-            lambda scale: SnakeTemplates(CHANNELS, WIDTH // 4),
-            CHANNELS,
+            "snake", "SnakeConv3d, 3 views", "trilinear sampling of 3 points a view",
+            lambda scale: SnakeTemplates(CHANNELS, WIDTH // 4), CHANNELS,
         ),
         Case(
-            "wavelet",
-            "WaveletConv3d, 2 levels",
-            "strided convolutions, fixed filters",
-            lambda scale: WaveletConv3d(CHANNELS, levels=2),
-            CHANNELS,
+            "wavelet", "WaveletConv3d, 2 levels", "strided convolutions, fixed filters",
+            lambda scale: WaveletConv3d(CHANNELS, levels=2), CHANNELS,
         ),
         Case(
-            "expert",
-            "ExpertKernelConv3d 1x1x1",
-            "one convolution, groups = batch",
-            lambda scale: ExpertKernelConv3d(CHANNELS, WIDTH),
-            CHANNELS,
+            "expert", "ExpertKernelConv3d 1x1x1", "one convolution, groups = batch",
+            lambda scale: ExpertKernelConv3d(CHANNELS, WIDTH), CHANNELS,
         ),
-        Case(
-            "transformer",
-            _TRANSFORMER,
-            "two nn.MultiheadAttention calls",
-            lambda scale: SpatialSpectralTransformer(WIDTH),
-            WIDTH,
-        ),
-        Case(
-            "transformer-fused",
-            _TRANSFORMER,
-            "the same, need_weights=False",
-            lambda scale: SpatialSpectralTransformer(WIDTH),
-            WIDTH,
-        ),
+        Case("transformer", _TRANSFORMER, "two nn.MultiheadAttention calls", _transformer, WIDTH),
+        Case("transformer-fused", _TRANSFORMER, "the same, need_weights=False", _transformer, WIDTH),
         Case("kanet-step", "KANet, training step", f"plain modules; {_RECURSION}", _network("kanet")),
         Case(
-            "backbone-step",
-            "3D-DenseNet, training step",
-            "plain modules, contiguous",
-            _network("densenet3d"),
-            batch="large_batch",
+            "backbone-step", "3D-DenseNet, training step", "plain modules, contiguous",
+            _network("densenet3d"), batch="large_batch",
         ),
     )
-}
+}  # fmt: skip
 
 
 SIDES = ("ours", "reference")
@@ -189,7 +165,7 @@ class OperatorStep:
         return self.gradients()
 
     def gradients(self) -> Tensor:
-        """The same as a call: an operator alone has no optimiser."""
+        """Run once; return the output."""
         self.x.grad = None
         self.module.zero_grad()
         with self._setting.autocast():
@@ -204,7 +180,7 @@ class TrainingStep:
     def __init__(self, module: nn.Module, x: Tensor, labels: Tensor, setting: Setting) -> None:
         self.module, self.x, self.labels = module.train(), x, labels
         self._setting = setting
-        fused = x.device.type in ("cpu", "cuda")  # as the training loop has it
+        fused = x.device.type in ("cpu", "cuda")  # as in the training loop
         self._optimiser = torch.optim.Adam(module.parameters(), lr=5e-4, fused=fused)
 
     def __call__(self) -> Tensor:
@@ -245,9 +221,9 @@ Step = OperatorStep | TrainingStep
 def make_step(
     case: Case, side: str, scale: Scale, setting: Setting, *, dtype: torch.dtype = torch.float32
 ) -> Step | None:
-    """Return one side of a comparison, the same weights and input each time; None without a reference.
+    """Return one side of a comparison, with the same weights and input each time; None without a reference.
 
-    Our operators get channels-last maps, as our networks hand them on; references get contiguous ones.
+    Our operators get channels-last maps, as in our networks; references get contiguous ones.
     """
     torch.manual_seed(0)
     module = case.build(scale)
@@ -272,7 +248,7 @@ def make_step(
 
 
 def warm_up(module: nn.Module, tiny: Tensor) -> Tensor:
-    """Run forward and backward on a tiny input, so that libraries are loaded before anything is measured."""
+    """Run forward and backward on a tiny input, which loads libraries before anything is measured."""
     y: Tensor = module(tiny)
     y.sum().backward()
     module.zero_grad()

@@ -1,10 +1,8 @@
-"""Whether both sides of a comparison are the same function: same output, same gradients.
+"""One of our operators or training steps beside its reference: same function first, then time and memory.
 
 Output and gradients are compared in float64 on a small input. In float32 the gradients of a deep network
-differ by up to a percent between any two ways to compute them, since rounding turns some ReLUs on or off;
-there, at the measured size, the output is compared.
-
-One of our operators or networks beside its reference: same function first, then time and memory.
+differ by up to a percent between any two implementations, since rounding turns some ReLUs on or off; so at
+the measured size and precision only the output is compared.
 """
 
 from __future__ import annotations
@@ -18,28 +16,30 @@ import torch
 from torch import Tensor
 
 from hsi.bench.cases import CASES, SIDES, Case, OperatorStep, Step, make_step
-from hsi.bench.measure import in_own_process, interleave, peak_growth, summary
+from hsi.bench.measure import in_own_process, interleave, peak_growth, summarise
 from hsi.bench.networks import MatrixProduct, in_megabytes, share, speed
 from hsi.bench.setting import Scale, Setting
 from hsi.errors import HsiError
 from hsi.models.registry import count_macs
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3, "tf32": 5e-2, "bf16": 2e-1}
-"""Largest relative difference, L2 norm of a tensor's difference over that of the tensor, by precision."""
+"""Largest relative difference of two tensors (L2 norms), by precision."""
 
 FLOOR = 1e-3
-"""Gradients whose norm is below this share of the largest one are measured against that share, since some are
-zero but for rounding, such as that of a bias before a batch norm."""
+"""A gradient's norm counts as at least this share of the largest one: some gradients are zero but for
+rounding, such as that of a bias before a batch norm."""
 
-SMALL = 4
-"""Patches in the float64 comparison."""
+FLOAT64_BATCH = 4
+FLOAT64_BANDS = 25
+"""A short spectrum shows as much, in a second; 25 bands give odd sizes."""
 
 
 def float64_difference(case: Case, scale: Scale, setting: Setting) -> float:
     """Return the largest relative difference between the sides, over output and all gradients, in float64."""
-    sizes = {name: min(getattr(scale, name), SMALL) for name in ("batch", "large_batch", "small_batch")}
-    # A short spectrum shows as much, in a second; 25 bands give odd sizes.
-    small = dataclasses.replace(scale, bands=min(scale.bands, 25), **sizes)
+    sizes = {
+        name: min(getattr(scale, name), FLOAT64_BATCH) for name in ("batch", "large_batch", "small_batch")
+    }
+    small = dataclasses.replace(scale, bands=min(scale.bands, FLOAT64_BANDS), **sizes)
     device = "cpu" if setting.device == "mps" else setting.device  # mps has no float64
     plain = dataclasses.replace(setting, precision="float32", device=device)
     ours, reference = (
@@ -87,7 +87,7 @@ def compare(name: str, scale: Scale, setting: Setting) -> dict[str, Any]:
     """Measure one case: forward and backward of an operator, or a training step of a network.
 
     Without a reference only ours is measured. ``ratio`` is the reference's median time over ours,
-    ``memory_ratio`` the same of the growth of peak memory, each side in a process of its own.
+    ``memory_ratio`` the same for the growth of peak memory, each side in a process of its own.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def compare(name: str, scale: Scale, setting: Setting) -> dict[str, Any]:
         "shape": list(case.shape(scale)),
         "reference": case.reference if "reference" in steps else None,
     }
-    outputs = [step() for step in steps.values()]  # these runs warm up as well
+    outputs = [step() for step in steps.values()]  # also warms up
     if len(steps) > 1:
         result["difference"] = {
             "float64": float64_difference(case, scale, setting),
@@ -129,17 +129,14 @@ def compare(name: str, scale: Scale, setting: Setting) -> dict[str, Any]:
     if result["reference"]:
         ours, reference = result["ours_side"], result["reference_side"]
         result["ratio"] = reference["seconds"]["median"] / ours["seconds"]["median"]
-        result["memory_ratio"] = _memory_ratio(ours["peak_memory_mb"], reference["peak_memory_mb"])
+        megabytes = (reference["peak_memory_mb"], ours["peak_memory_mb"])
+        result["memory_ratio"] = megabytes[0] / megabytes[1] if all(megabytes) else None
     return result
 
 
 def _side(case: Case, side: str, samples: list[float], scale: Scale, setting: Setting) -> dict[str, Any]:
     peak = in_own_process(_peak_of_side, case.name, side, scale, setting)
-    return {"seconds": summary(samples), "peak_memory_mb": in_megabytes(peak)}
-
-
-def _memory_ratio(ours: float | None, reference: float | None) -> float | None:
-    return reference / ours if ours and reference else None
+    return {"seconds": summarise(samples), "peak_memory_mb": in_megabytes(peak)}
 
 
 def _peak_of_side(name: str, side: str, scale: Scale, setting: Setting) -> int | None:

@@ -1,8 +1,7 @@
-"""A function in a fresh process of its own, so that nothing done before is in its memory.
+"""Time and peak memory of functions.
 
-How much memory an action needs beyond what is there before it.
-
-Times of several actions, taken in turn so that a change of the machine's mood meets all of them.
+Times are taken in turn (`interleave`), so that a change of the machine's speed affects all actions alike.
+Peak memory is measured in a fresh process, whose allocator holds nothing to reuse.
 """
 
 from __future__ import annotations
@@ -26,28 +25,24 @@ Result = TypeVar("Result")
 def in_own_process(function: Callable[..., Result], *arguments: object) -> Result | None:
     """Return ``function(*arguments)``, computed in a new process; None when that process dies.
 
-    Function and arguments must be picklable. A process dies, for one, when the system runs out of memory.
-
-    Raises
-    ------
-    Exception
-        What the function raised.
+    Function and arguments must be picklable. An exception of the function is raised here. A process dies, for
+    example, when the system runs out of memory.
     """
     methods = multiprocessing.get_all_start_methods()
-    # A fork server imports this package once and forks from there: quicker than a new interpreter each time.
+    # A fork server imports this package once: quicker than a new interpreter each time.
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         context.set_forkserver_preload(["hsi.models", "hsi.bench.cases"])
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(there, function, arguments), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_result, args=(sender, function, arguments), daemon=True)
     process.start()
-    there.close()
+    sender.close()
     try:
-        result, error = here.recv()
+        result, error = receiver.recv()
     except EOFError:
         return None
     finally:
-        here.close()
+        receiver.close()
         process.join()
     if error is not None:
         raise error
@@ -55,25 +50,20 @@ def in_own_process(function: Callable[..., Result], *arguments: object) -> Resul
     return value
 
 
-def _answer(pipe: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+def _send_result(pipe: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
     try:
-        answer: tuple[object, Exception | None] = (function(*arguments), None)
+        result: tuple[object, Exception | None] = (function(*arguments), None)
     except Exception as error:  # whatever it is, the parent raises it
-        answer = (None, error)
-    pipe.send(answer)
+        result = (None, error)
+    pipe.send(result)
     pipe.close()
-
-
-STATUS = Path("/proc/self/status")
-CLEAR = Path("/proc/self/clear_refs")
 
 
 def peak_growth(action: Callable[[], object], device: torch.device) -> int | None:
     """Run an action once; return the growth of this process's peak memory, in bytes.
 
-    On a CPU that is resident memory, so call it once in a process of its own: memory that was used and freed
-    before may be used again without any growth. On a CUDA GPU it is what PyTorch has allocated there. None
-    where the system does not tell.
+    On a CPU this is resident memory, so call it once in a process of its own: memory that was freed before
+    may be reused without any growth. On a CUDA GPU it is what PyTorch allocated. None where it is unknown.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -91,19 +81,18 @@ def peak_growth(action: Callable[[], object], device: torch.device) -> int | Non
 
 
 def _reset_peak() -> bool:
-    """Set Linux's peak of this process back to what is resident now; tell whether that worked."""
+    """Reset Linux's peak of this process to what is resident now; return whether that worked."""
     try:
-        CLEAR.write_text("5", encoding="ascii")
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return False
     return True
 
 
 def _peak() -> int | None:
-    """Peak resident memory in bytes. Linux's ``ru_maxrss`` would include the parent's before ``exec``."""
-    in_status = _resident("VmHWM")
-    if in_status is not None:
-        return in_status
+    """Return peak resident bytes; Linux's ``ru_maxrss`` would include the parent's before ``exec``."""
+    if (peak := _resident("VmHWM")) is not None:
+        return peak
     try:
         import resource
     except ImportError:  # Windows
@@ -115,15 +104,15 @@ def _peak() -> int | None:
 def _resident(field: str) -> int | None:
     """Return one field of Linux's process status, in bytes."""
     try:
-        lines = STATUS.read_text(encoding="ascii").splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":")), None)
 
 
-MOST_ROUNDS = 15
-MOST_REPEATS = 5
-"""How often at most an action runs in one round: quick actions more often than slow ones."""
+MAX_ROUNDS = 15
+MAX_REPEATS = 5
+"""Repeats of a quick action in one round, for one of a slow action."""
 
 
 def interleave(
@@ -134,28 +123,28 @@ def interleave(
     Parameters
     ----------
     actions
-        What to run, by name. Call each once before, so that nothing is measured cold.
+        What to run, by name; call each once before, to warm up.
     device
-        Where the work is done; a GPU is waited for before and after each run.
+        Synchronised before and after each run.
     rounds, seconds
-        At least so many rounds, then more until so many seconds have passed.
+        Least number of rounds and least time; at most `MAX_ROUNDS`, unless `rounds` is larger.
     """
     taken: dict[str, list[float]] = {name: [] for name in actions}
     repeats = dict.fromkeys(actions, 1)
     started = time.perf_counter()
-    for done in range(1, max(rounds, MOST_ROUNDS) + 1):
+    for done in range(1, max(rounds, MAX_ROUNDS) + 1):
         for name, action in actions.items():
             taken[name].extend(_time(action, device) for _ in range(repeats[name]))
         if done >= rounds and time.perf_counter() - started > seconds:
             break
         slowest = max(times[-1] for times in taken.values())
         for name, times in taken.items():
-            repeats[name] = max(1, min(MOST_REPEATS, int(slowest / max(times[-1], 1e-9))))
+            repeats[name] = max(1, min(MAX_REPEATS, int(slowest / max(times[-1], 1e-9))))
     return taken
 
 
-def summary(samples: list[float]) -> dict[str, Any]:
-    """Return median, smallest and largest of the samples, and the samples."""
+def summarise(samples: list[float]) -> dict[str, Any]:
+    """Return median, minimum and maximum of the samples, and the samples."""
     return {
         "median": statistics.median(samples),
         "min": min(samples),

@@ -1,6 +1,6 @@
-"""The rate at which this machine multiplies matrices: the ceiling for all that convolutions do.
+"""Speed and memory of a network, and its share of the machine's measured matrix-product rate.
 
-What a network reaches: patches per second in training and inference, memory, share of the machine.
+The rate of large matrix products is the upper bound for what convolutions can reach.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
 from hsi.bench.cases import InferenceStep, TrainingStep, random_labels, warm_up
-from hsi.bench.measure import in_own_process, interleave, peak_growth, summary
+from hsi.bench.measure import in_own_process, interleave, peak_growth, summarise
 from hsi.bench.setting import Scale, Setting
 from hsi.models.kernels.matrix_product import matrix_product
 from hsi.models.registry import build_model, count_macs
 
-SIZE = {"cpu": 2048, "cuda": 8192, "mps": 4096}
+PRODUCT_SIZE = {"cpu": 2048, "cuda": 8192, "mps": 4096}
 
 
 class MatrixProduct:
-    """One product of two square matrices, in the precision of the run, by the fastest library at hand."""
+    """One product of two square matrices in the benchmark's precision, by the fastest library at hand."""
 
     def __init__(self, setting: Setting) -> None:
-        size = SIZE[setting.device]
+        size = PRODUCT_SIZE[setting.device]
         dtype = torch.bfloat16 if setting.precision == "bf16" else torch.float32
         self.operations = 2 * size**3
         """Additions and multiplications of one product."""
@@ -36,14 +37,14 @@ class MatrixProduct:
 
 
 PASSES = {"training": 3, "inference": 1}
-"""Products of a step in units of the forward pass: backward makes two gradients with as many each."""
+"""Multiply-adds of a step over those of the forward pass: backward computes two gradients."""
 
 
 def measure_network(name: str, scale: Scale, setting: Setting, *, memory: bool = True) -> dict[str, Any]:
-    """Measure training and inference of one network, and matrix products in turn with them.
+    """Measure training and inference of one network, interleaved with matrix products.
 
-    A training step is forward, cross-entropy, backward and Adam. ``share`` is the share of the matrix-product
-    rate that the counted multiply-adds make up.
+    A training step is forward, cross-entropy, backward and Adam. ``share`` is the rate of the counted
+    multiply-adds over that of matrix products.
     """
     device = setting.apply()
     steps = make_steps(name, scale, setting)
@@ -63,7 +64,7 @@ def measure_network(name: str, scale: Scale, setting: Setting, *, memory: bool =
         "product_gflops": rate / 1e9,
     }
     for kind in steps:
-        seconds = summary(taken[kind])
+        seconds = summarise(taken[kind])
         speeds = speed(seconds, scale.batch)
         result[kind] = {
             "seconds": seconds,
@@ -78,11 +79,8 @@ def measure_network(name: str, scale: Scale, setting: Setting, *, memory: bool =
 
 def make_steps(name: str, scale: Scale, setting: Setting) -> dict[str, TrainingStep | InferenceStep]:
     """Return a training and an inference step of a network, on the same random patches."""
-    torch.manual_seed(0)
-    network = build_model(name, bands=scale.bands, classes=scale.classes, patch=scale.patch)
-    network.to(setting.device)
+    network = make_network(name, scale, torch.device(setting.device))
     x = torch.randn(scale.batch, scale.bands, scale.patch, scale.patch).to(setting.device)
-    warm_up(network.train(), x[:2])  # whole patches: some networks take no other size
     labels = random_labels(len(x), scale, x.device)
     return {
         "training": TrainingStep(network, x, labels, setting),
@@ -90,8 +88,16 @@ def make_steps(name: str, scale: Scale, setting: Setting) -> dict[str, TrainingS
     }
 
 
+def make_network(name: str, scale: Scale, device: torch.device) -> nn.Module:
+    """Return a network with the same weights each time, warmed up with whole patches."""
+    torch.manual_seed(0)
+    network = build_model(name, bands=scale.bands, classes=scale.classes, patch=scale.patch).to(device)
+    warm_up(network.train(), torch.randn(2, scale.bands, scale.patch, scale.patch).to(device))
+    return network
+
+
 def speed(seconds: dict[str, Any], batch: int) -> dict[str, float]:
-    """Return patches per second, from the median, and from the slowest and the quickest sample."""
+    """Return patches per second from the median, the slowest and the quickest sample."""
     return {
         "patches_per_second": batch / seconds["median"],
         "patches_per_second_min": batch / seconds["max"],
@@ -100,7 +106,7 @@ def speed(seconds: dict[str, Any], batch: int) -> dict[str, float]:
 
 
 def share(kind: str, macs: int, patches_per_second: float, rate: float) -> float:
-    """Return the share of `rate`, operations a second, that training or inference reaches."""
+    """Return the share of `rate` (operations per second) that training or inference reaches."""
     return PASSES[kind] * 2 * macs * patches_per_second / rate
 
 

@@ -1,8 +1,7 @@
-"""The input pipeline alone: how many patches a second are cut from a scene.
+"""Speed of what surrounds a network: cutting patches, the training loop, maps of whole scenes.
 
-The training loop of a run beside the bare network: what cutting, augmenting and counting cost.
-
-A map of a whole scene beside the plain way: a loop over a DataLoader that cuts the same patches.
+The training loop is measured beside the bare network, a map beside a loop over a DataLoader that cuts the
+same patches.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from hsi.bench.cases import TrainingStep, warm_up
+from hsi.bench.cases import TrainingStep
 from hsi.bench.comparisons import check_difference, relative_difference
-from hsi.bench.measure import interleave, summary
-from hsi.bench.networks import speed
+from hsi.bench.measure import interleave, summarise
+from hsi.bench.networks import make_network, speed
 from hsi.bench.setting import Scale, Setting
 from hsi.config import Config, resolve_config
 from hsi.datasets.patches import PatchCutter
@@ -34,17 +33,18 @@ from hsi.inference.predict import BATCH
 from hsi.inference.tiles import SceneBlocks
 from hsi.models.registry import build_model, count_macs
 from hsi.training.callbacks import Callback
+from hsi.training.context import TrainingContext
 from hsi.training.loop import Trainer
 
 PIPELINE_SIDE = 145
-"""Rows and columns of the scene, as of Indian Pines."""
+"""Rows and columns of the scene: those of Indian Pines."""
 
 BATCHES = 20
-"""Batches that are cut in one repeat."""
+"""Batches in one repeat."""
 
 
 def measure_pipeline(scale: Scale, setting: Setting) -> dict[str, Any]:
-    """Cut batches round random pixels of a random cube, on the device where networks run."""
+    """Measure how fast batches are cut round random pixels of a random cube, on the network's device."""
     device = setting.apply()
     generator = torch.Generator().manual_seed(0)
     cube = torch.randn(PIPELINE_SIDE, PIPELINE_SIDE, scale.bands, generator=generator)
@@ -57,7 +57,7 @@ def measure_pipeline(scale: Scale, setting: Setting) -> dict[str, Any]:
 
     cut()
     taken = interleave({"cut": cut}, device, rounds=scale.rounds, seconds=min(1.0, scale.seconds))
-    seconds = summary(taken["cut"])
+    seconds = summarise(taken["cut"])
     return {
         "batch": scale.batch,
         "scene": [PIPELINE_SIDE, PIPELINE_SIDE, scale.bands],
@@ -67,27 +67,25 @@ def measure_pipeline(scale: Scale, setting: Setting) -> dict[str, Any]:
 
 
 LOOP_SIDE = 64
-"""Rows and columns of the random scene: our decision, since only a batch of it is looked at at a time."""
+"""Rows and columns of the random scene; only a batch of it is used at a time."""
 
 STEPS = 4
 """Steps in one repeat."""
 
 
 def measure_loop(name: str, scale: Scale, setting: Setting) -> dict[str, Any]:
-    """Measure an epoch of the real training loop, as many bare steps, and the preparing of batches alone.
+    """Measure an epoch of the real training loop, as many bare steps, and the preparation of batches alone.
 
-    The loop has the defaults of ``--protocol disjoint``: it cuts its patches from the cube, flips, turns and
-    shifts them, keeps a running mean of the weights and watches for numbers that are not finite. A bare step
-    is forward, cross-entropy, backward and Adam on one batch that is there already. ``ratio`` is the loop's
-    patches per second by the bare network's, and ``outside`` the share of the loop's time that goes into
-    patches, augmentation and classes.
+    The loop has the defaults of ``--protocol disjoint``: it cuts and augments patches, averages the weights
+    and checks for numbers that are not finite. A bare step is forward, cross-entropy, backward and Adam on a
+    batch in memory. ``ratio`` is the loop's patches per second over the bare network's, ``outside`` the share
+    of the loop's time that cutting, augmentation and class lookup take.
     """
     device = setting.apply()
     trainer = _trainer(name, scale, setting)
     pixels = trainer.split.train[: scale.batch]
-    patches, classes = trainer.cutter(pixels), trainer.targets_of(pixels)
-    torch.manual_seed(0)
-    bare = TrainingStep(_network(name, scale, device), patches, classes, setting)
+    patches, classes = trainer.context.cutter(pixels), trainer.context.targets_of(pixels)
+    bare = TrainingStep(make_network(name, scale, device), patches, classes, setting)
 
     def bare_steps() -> None:
         for _ in range(STEPS):
@@ -96,16 +94,16 @@ def measure_loop(name: str, scale: Scale, setting: Setting) -> dict[str, Any]:
     def prepare() -> None:
         for start in range(0, len(trainer.split.train), scale.batch):
             some = trainer.split.train[start : start + scale.batch]
-            trainer.augmentation(trainer.cutter(some))
-            trainer.targets_of(some)
+            trainer.augmentation(trainer.context.cutter(some))
+            trainer.context.targets_of(some)
 
-    actions = {"loop": trainer.train_once, "bare": bare_steps, "prepare": prepare}
+    actions = {"loop": trainer.train_epoch, "bare": bare_steps, "prepare": prepare}
     for action in actions.values():
         action()
     taken = interleave(actions, device, rounds=scale.rounds, seconds=scale.seconds)
     middle = {kind: statistics.median(times) for kind, times in taken.items()}
     patches_a_repeat = STEPS * scale.batch
-    sides = {f"{kind}_side": summary(taken[kind]) for kind in ("loop", "bare")}
+    sides = {f"{kind}_side": summarise(taken[kind]) for kind in ("loop", "bare")}
     return {
         "name": name,
         "batch": scale.batch,
@@ -124,62 +122,43 @@ def _trainer(name: str, scale: Scale, setting: Setting) -> Trainer:
     cut = STEPS * scale.batch
     train, val, test = (np.sort(part) for part in (order[:cut], order[cut : cut + 2], order[cut + 2 :]))
     split = Split(
-        train=train,
-        val=val,
-        test=test,
-        labelled=np.ones((LOOP_SIDE, LOOP_SIDE), dtype=bool),
-        labels_sha256=hash_labels(labels),
-        scheme="random",
-        patch=scale.patch,
-        seed=0,
-    )
-    return Trainer(
-        _network(name, scale, device),
+        train=train, val=val, test=test, labelled=np.ones((LOOP_SIDE, LOOP_SIDE), dtype=bool),
+        labels_sha256=hash_labels(labels), scheme="random", patch=scale.patch, seed=0,
+    )  # fmt: skip
+    context = TrainingContext(
+        make_network(name, scale, device),
         PatchCutter(cube, scale.patch, device=device),
         torch.from_numpy(labels.ravel() - 1).to(device),
         split,
         _config(name, scale, setting),
-        Path(),  # nothing is written: only whole epochs are
+        Path(),  # nothing is written within an epoch
         {},
         Callback(),
     )
+    return Trainer(context)
 
 
 def _config(name: str, scale: Scale, setting: Setting) -> Config:
-    precision = "bf16" if setting.precision == "bf16" else "float32"
-    return resolve_config(
-        {
-            "model": name,
-            "dataset": "demo",
-            "protocol": "disjoint",
-            "patch": scale.patch,
-            "batch": scale.batch,
-            "device": setting.device,
-            "precision": precision,
-            "tune": False,
-        }
-    )
+    options = {
+        "model": name, "dataset": "demo", "protocol": "disjoint", "patch": scale.patch, "batch": scale.batch,
+        "device": setting.device, "precision": "bf16" if setting.precision == "bf16" else "float32",
+        "tune": False,
+    }  # fmt: skip
+    return resolve_config(options)
 
 
-def _network(name: str, scale: Scale, device: torch.device) -> torch.nn.Module:
-    torch.manual_seed(0)
-    network = build_model(name, bands=scale.bands, classes=scale.classes, patch=scale.patch).to(device)
-    warm_up(network.train(), torch.randn(2, scale.bands, scale.patch, scale.patch).to(device))
-    return network
-
-
-NETWORKS = ("densenet3d", "ssrn", "hybridsn", "cnn1d")
-"""The backbone, whose patches share nothing, and the networks whose patches do."""
+MAP_NETWORKS = ("densenet3d", "ssrn", "hybridsn", "cnn1d")
+"""The backbone, which computes each patch alone, and networks whose overlapping patches share features."""
 
 
 class Patches(Dataset[Tensor]):
-    """The patch of each pixel of a scene ``(rows, cols, bands)``, framed with zeros; one at a time."""
+    """The patch of each pixel of a scene ``(rows, cols, bands)``, zero-padded; one at a time."""
 
     def __init__(self, cube: Tensor, patch: int) -> None:
         margin = patch // 2
         self.rows, self.cols = cube.shape[:2]
         self.patch = patch
-        self._framed = F.pad(cube.permute(2, 0, 1), (margin, margin, margin, margin))
+        self._padded = F.pad(cube.permute(2, 0, 1), (margin, margin, margin, margin))
 
     def __len__(self) -> int:
         return self.rows * self.cols
@@ -187,7 +166,7 @@ class Patches(Dataset[Tensor]):
     def __getitem__(self, pixel: int) -> Tensor:
         """Return ``(bands, P, P)``."""
         row, col = divmod(pixel, self.cols)
-        return self._framed[:, row : row + self.patch, col : col + self.patch]
+        return self._padded[:, row : row + self.patch, col : col + self.patch]
 
 
 def loader_loop(network: nn.Module, cube: Tensor, patch: int, setting: Setting) -> Tensor:
@@ -198,7 +177,7 @@ def loader_loop(network: nn.Module, cube: Tensor, patch: int, setting: Setting) 
 
 
 def whole_map(network: nn.Module, cube: NDArray[np.float32], scale: Scale, setting: Setting) -> Tensor:
-    """Return the same as `hsi map` computes it."""
+    """Return the same logits as `hsi map` computes them."""
     blocks = SceneBlocks(cube, np.copy, scale.bands, scale.patch)
     logits = np.empty((*cube.shape[:2], scale.classes), np.float32)
     with setting.autocast():
@@ -210,17 +189,17 @@ def whole_map(network: nn.Module, cube: NDArray[np.float32], scale: Scale, setti
 def measure_map(scale: Scale, setting: Setting) -> list[dict[str, Any]]:
     """Measure maps of a random scene; one row a network.
 
-    ``ratio`` is the loop's median time over ours; ``macs`` and ``loop_macs`` are multiply-adds a pixel.
+    ``ratio`` is the loop's median time over ours; ``macs`` and ``loop_macs`` are multiply-adds per pixel.
 
     Raises
     ------
     HsiError
-        When the two ways do not give the same logits and labels.
+        When the logits or labels of the two differ.
     """
-    return [_measure(name, scale, setting) for name in NETWORKS]
+    return [_measure_one_map(name, scale, setting) for name in MAP_NETWORKS]
 
 
-def _measure(name: str, scale: Scale, setting: Setting) -> dict[str, Any]:
+def _measure_one_map(name: str, scale: Scale, setting: Setting) -> dict[str, Any]:
     device = setting.apply()
     torch.manual_seed(0)
     network = build_model(name, bands=scale.bands, classes=scale.classes, patch=scale.patch).eval()
@@ -239,7 +218,7 @@ def _measure(name: str, scale: Scale, setting: Setting) -> dict[str, Any]:
     if setting.precision == "float32" and not torch.equal(ours.argmax(dim=1), loop.argmax(dim=1)):
         raise HsiError(f"The map by {name} has other labels than the loop over patches.")
     taken = interleave(actions, device, rounds=scale.rounds, seconds=scale.seconds)
-    seconds = {plan: summary(samples) for plan, samples in taken.items()}
+    seconds = {side: summarise(samples) for side, samples in taken.items()}
     return {
         "name": name,
         "scene": [side, side, scale.bands],
@@ -253,7 +232,7 @@ def _measure(name: str, scale: Scale, setting: Setting) -> dict[str, Any]:
 
 
 def _macs_of_map(network: nn.Module, cube: NDArray[np.float32], scale: Scale, setting: Setting) -> float:
-    """Return multiply-adds a pixel of the whole map, margins of cells included."""
+    """Return multiply-adds per pixel of the whole map, margins of cells included."""
     counter = FlopCounterMode(display=False)
     with counter:
         whole_map(network, cube, scale, Setting("cpu", setting.threads))

@@ -1,9 +1,4 @@
-"""How large the measured shapes are, and how often each is repeated.
-
-Where and how a run measures: device, threads, precision, references.
-
-What a result was measured on: hardware, versions, threads.
-"""
+"""What a benchmark runs with: sizes and repeats, device, threads and precision; and what it ran on."""
 
 from __future__ import annotations
 
@@ -25,13 +20,13 @@ from hsi.models.device import autocast, available_cores, choose_device, device_n
 
 @dataclass(frozen=True)
 class Scale:
-    """Sizes and repeats of a run.
+    """Sizes and repeats of a benchmark.
 
     ``bands``, ``classes`` and the patch width ``patch`` (pixels) are those of the networks' input; operators
-    get the maps of the first dense block. ``batch`` patches make a batch, ``large_batch`` that of the
+    get the feature maps of the first dense block. ``batch`` is the batch size, ``large_batch`` that of the
     backbone's training step, ``small_batch`` that of an operator whose reference needs about a gigabyte a
-    patch. Maps are of ``map_side`` x ``map_side`` pixels. Each case runs ``rounds`` times at least, and goes
-    on for ``seconds``.
+    patch. Maps are of ``map_side`` x ``map_side`` pixels. Each case runs at least ``rounds`` times and
+    ``seconds`` long.
     """
 
     bands: int = 200
@@ -46,7 +41,7 @@ class Scale:
 
     @property
     def block(self) -> tuple[int, int, int]:
-        """Depth, height and width of the maps in the first dense block."""
+        """Depth, height and width of the feature maps in the first dense block."""
         side = (self.patch + 1) // 2
         return ((self.bands + 1) // 2, side, side)
 
@@ -56,16 +51,15 @@ FULL = Scale()
 
 QUICK = Scale(batch=4, large_batch=8, small_batch=1, map_side=12, rounds=2, seconds=0.3)
 
-
 PRECISIONS = ("float32", "tf32", "bf16")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What every part of a run, and each of its child processes, needs to know.
+    """Device, threads and precision of a benchmark and its child processes.
 
     ``precision`` is "float32", "tf32" (float32 with TF32 products, on a GPU) or "bf16" (autocast).
-    ``references`` is the folder of the straightforward operators, or None.
+    ``references`` is the folder of reference implementations, or None.
     """
 
     device: str
@@ -81,7 +75,7 @@ class Setting:
         return torch.device(self.device)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Return the context in which everything measured runs."""
+        """Return the autocast context of everything that is measured."""
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         return autocast(torch.device(self.device), dtype)
 
@@ -93,12 +87,12 @@ def make_setting(
     precision: str = "float32",
     references: Path | None = None,
 ) -> Setting:
-    """Check what the user asked for; None stands for all cores of this process.
+    """Return a checked setting; ``threads=None`` is ``OMP_NUM_THREADS`` if that is set, else all cores.
 
     Raises
     ------
     ConfigError
-        For a device that is not there, a precision it does not have, or a number of threads below one.
+        For a device that this machine lacks, a precision that the device lacks, or less than one thread.
     """
     chosen = choose_device(device)
     if precision not in PRECISIONS:
@@ -107,17 +101,14 @@ def make_setting(
         raise ConfigError("precision tf32 needs a CUDA GPU; use float32 or bf16.")
     if threads is not None and threads < 1:
         raise ConfigError(f"threads must be at least 1, not {threads}.")
-    return Setting(chosen.type, threads or default_threads(), precision, references)
-
-
-def default_threads() -> int:
-    """Return ``OMP_NUM_THREADS`` where it is set, else the number of cores, as ``nproc`` does."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else available_cores()
+    if threads is None:
+        variable = os.environ.get("OMP_NUM_THREADS", "")
+        threads = int(variable) if variable.isdigit() and int(variable) > 0 else available_cores()
+    return Setting(chosen.type, threads, precision, references)
 
 
 def describe_machine(setting: Setting) -> dict[str, Any]:
-    """Return hardware, versions and threads of this run."""
+    """Return the hardware, versions and threads that results are recorded with."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -135,11 +126,17 @@ def describe_machine(setting: Setting) -> dict[str, Any]:
     }
 
 
-def busy_sentence(machine: dict[str, Any]) -> str | None:
-    """Return a warning where others were at work when the run began, else None.
+def hardware_name(machine: dict[str, Any]) -> str:
+    """Return the name of the GPU, or of the processor."""
+    name: str = machine["processor"] if machine["device"] == "cpu" else machine["device"]
+    return name
 
-    Threads that share a core wait for each other at every operation, so a run on a busy machine can be ten
-    times slower, and not evenly so.
+
+def busy_warning(machine: dict[str, Any]) -> str | None:
+    """Return a warning where other programs were running when the benchmark began, else None.
+
+    Threads that share a core wait for each other at every operation, so on a busy machine a benchmark can be
+    ten times slower, and unevenly so.
     """
     load, cores = machine["load_before"], machine["cores"]
     if load is None or load <= cores / 4:
@@ -149,13 +146,8 @@ def busy_sentence(machine: dict[str, Any]) -> str | None:
 
 def file_name(machine: dict[str, Any], kind: str = "bench", ending: str = "json") -> str:
     """Return a file name with the kind of result, hardware, threads, precision and versions in it."""
-    hardware = machine["processor"] if machine["device"] == "cpu" else machine["device"]
-    words = [
-        kind,
-        hardware,
-        f"{machine['threads']}-threads",
-        machine["precision"],
-        f"torch-{machine['torch']}",
-        f"hsi-{machine['hsi']}",
-    ]
-    return re.sub(r"[^a-z0-9.]+", "-", " ".join(words).lower()).strip("-") + f".{ending}"
+    text = (
+        f"{kind} {hardware_name(machine)} {machine['threads']}-threads {machine['precision']} "
+        f"torch-{machine['torch']} hsi-{machine['hsi']}"
+    )
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-") + f".{ending}"

@@ -1,7 +1,8 @@
-"""A whole run on this machine: every case and network, the input pipeline, the training loop, maps."""
+"""The whole benchmark: operators and training steps, networks, input pipeline, training loop, maps."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -10,7 +11,7 @@ from hsi.bench.comparisons import compare
 from hsi.bench.networks import measure_network
 from hsi.bench.pipelines import measure_loop, measure_map, measure_pipeline
 from hsi.bench.setting import FULL, QUICK, Scale, Setting, describe_machine
-from hsi.bench.summary import remember_speed
+from hsi.bench.summary import save_speed
 from hsi.errors import ConfigError, unknown
 from hsi.models.registry import list_models, model_entry
 
@@ -20,9 +21,14 @@ LOOP = "loop"
 MAP = "map"
 
 
+def network_names() -> list[str]:
+    """Return the backbone and the networks built on it, not the baselines."""
+    return [name for name in list_models() if not model_entry(name).baseline]
+
+
 def case_names() -> list[str]:
-    """Return the names of all that can be measured, in the order of a run; baselines are not measured."""
-    return [*CASES, *_networks(), PIPELINE, LOOP, MAP]
+    """Return the names of all cases in their order; baselines are not measured alone."""
+    return [*CASES, *network_names(), PIPELINE, LOOP, MAP]
 
 
 def run_bench(
@@ -30,34 +36,34 @@ def run_bench(
     scale: Scale = FULL,
     *,
     only: Collection[str] = (),
-    say: Callable[[str], None] = lambda sentence: None,
+    progress: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
     """Measure and return the result, ready for JSON.
 
     Parameters
     ----------
     setting
-        See `hsi.bench.make_setting`. Without a folder of references, the one beside the checkout is taken.
+        See `make_setting`. The default folder of references is ``benchmarks/references`` of the checkout.
     scale
         FULL, QUICK, or another.
     only
         Names of `case_names`; empty for all.
-    say
-        Told what is measured next.
+    progress
+        Called with the name of each case before it is measured.
 
     Raises
     ------
     ConfigError
         For an unknown name, or a folder without references.
     HsiError
-        When ours and a reference do not compute the same.
+        When ours and a reference do not compute the same function.
     """
     names = case_names()
     for name in only:
         if name not in names:
             raise ConfigError(unknown("case", name, names))
     if setting.references is None:
-        setting = Setting(setting.device, setting.threads, setting.precision, find_references())
+        setting = dataclasses.replace(setting, references=find_references())
     load_references(setting.references)
     result: dict[str, Any] = {
         "format": FORMAT,
@@ -76,24 +82,20 @@ def run_bench(
     for name in names:
         if only and name not in only:
             continue
-        say(name)
+        progress(name)
         if name in CASES:
             result["comparisons"].append(compare(name, scale, setting))
         elif name == PIPELINE:
             result["pipeline"] = measure_pipeline(scale, setting)
         elif name == LOOP:
-            # Half precision is no way to train on a CPU; see `hsi.models.device.choose_precision`.
+            # A CPU cannot train in half precision; see `hsi.models.device.choose_precision`.
             if setting.precision != "bf16" or setting.device != "cpu":
-                result["loops"] = [measure_loop(each, scale, setting) for each in _networks()]
+                result["loops"] = [measure_loop(each, scale, setting) for each in network_names()]
         elif name == MAP:
             result["maps"] = measure_map(scale, setting)
         else:
             measured = measure_network(name, scale, setting)
             if scale != QUICK:
-                remember_speed(name, measured, scale, setting)
+                save_speed(name, measured, scale, setting)
             result["networks"].append(measured)
     return result
-
-
-def _networks() -> list[str]:
-    return [name for name in list_models() if not model_entry(name).baseline]

@@ -1,12 +1,4 @@
-"""How the machines of a cluster are shared: how many runs at a time, with how many threads each.
-
-The rule is that of `hsi.sweep.workers`, for several machines: as many runs at a time as there are cores and
-as fit into memory, then as many threads for each as leave room for all; a GPU takes one at a time.
-
-When a machine goes away: what Ray says then, and how often its work is done again.
-
-Joining a Ray cluster: the one that ``RAY_ADDRESS`` names, else one of this machine alone.
-"""
+"""Joining a Ray cluster, how its machines are shared among tasks, and when a machine counts as lost."""
 
 from __future__ import annotations
 
@@ -34,16 +26,13 @@ class Machine:
     memory_mb: float
 
     def fits(self, threads: int, need_mb: float, gpu: bool) -> int:
-        """Return how many tasks of so many threads and so much memory (MB) it can do at a time.
-
-        One at least is taken to fit into any machine's memory.
-        """
+        """Return how many tasks of these threads and memory (MB) fit at a time; memory allows at least 1."""
         by_memory = max(1, int(self.memory_mb // need_mb))
         return min(self.cpus // threads, by_memory, self.gpus if gpu else by_memory)
 
 
-def choose_device(wanted: str, machines: Sequence[Machine]) -> str:
-    """Return "cpu" or "cuda" for "auto", "cpu" or "cuda"; auto takes the GPUs where there are any.
+def choose_device(requested: str, machines: Sequence[Machine]) -> str:
+    """Resolve "auto", "cpu" or "cuda" to "cpu" or "cuda"; "auto" takes GPUs where there are any.
 
     Raises
     ------
@@ -51,41 +40,31 @@ def choose_device(wanted: str, machines: Sequence[Machine]) -> str:
         For a device that no machine has.
     """
     found = {"cpu": True, "cuda": any(machine.gpus for machine in machines)}
-    if wanted == "auto":
+    if requested == "auto":
         return "cuda" if found["cuda"] else "cpu"
-    if not found.get(wanted, False):
-        raise ConfigError(f"No machine of the Ray cluster has a device '{wanted}'; use auto or cpu.")
-    return wanted
+    if not found.get(requested, False):
+        raise ConfigError(f"No machine of the Ray cluster has a device '{requested}'; use auto or cpu.")
+    return requested
 
 
-def share(
-    machines: Sequence[Machine], wanted: int | None, tasks: int, need_mb: float, *, device: str = "cpu"
+def cluster_workers(
+    machines: Sequence[Machine], requested: int | None, tasks: int, need_mb: float, *, device: str = "cpu"
 ) -> Workers:
-    """Choose how many tasks go on at a time and how many threads each has.
+    """Choose how many tasks run at a time and how many threads each has.
 
-    Parameters
-    ----------
-    machines
-        Those of the cluster.
-    wanted
-        Tasks at a time that the user asked for, or None. More than fit wait in Ray's queue, for machines that
-        join later.
-    tasks
-        How many there are to do.
-    need_mb
-        Memory of one, MB.
-    device
-        "cpu" or "cuda": what each works on.
+    The rule of `hsi.sweep.workers` for several machines: as many tasks at a time as cores and memory allow,
+    then as many threads each as leave room for all; a GPU takes one task at a time. If the user `requested`
+    more than fit, the rest waits in Ray's queue. A task needs `need_mb` of memory (MB).
 
     Raises
     ------
     ConfigError
-        When `wanted` is below one.
+        When `requested` is below one.
     ClusterError
         When no machine can take a task.
     """
-    if wanted is not None and wanted < 1:
-        raise ConfigError(f"workers must be at least 1, not {wanted}.")
+    if requested is not None and requested < 1:
+        raise ConfigError(f"workers must be at least 1, not {requested}.")
 
     def places(threads: int) -> int:
         return sum(machine.fits(threads, need_mb, device == "cuda") for machine in machines)
@@ -93,7 +72,7 @@ def share(
     most = places(1)
     if not most:
         raise ClusterError("The Ray cluster has no machine with a free core; start one by: ray start.")
-    count = max(1, min(most, tasks)) if wanted is None else wanted
+    count = max(1, min(most, tasks)) if requested is None else requested
     cores = max(machine.cpus for machine in machines)
     threads = max(n for n in range(1, cores + 1) if n == 1 or places(n) >= min(count, most))
     why = f"{len(machines)} machine{'s' if len(machines) > 1 else ''} of a Ray cluster"
@@ -101,43 +80,41 @@ def share(
 
 
 RETRIES = 3
-"""How often work is done again whose machine, or process, went away: our decision. Work that ends its process
-each time, for want of memory say, would go on for ever."""
+"""Times that a task is run again after its machine or process was lost: one that always runs out of memory
+would otherwise be repeated for ever."""
 
 
-def is_lost(error: BaseException) -> bool:
-    """Tell whether an error of Ray says that a machine or a process went away, not that the work failed."""
+def is_node_failure(error: BaseException) -> bool:
+    """Return whether an error of Ray means a lost machine or process, not that the task itself failed."""
     from ray import exceptions
 
-    gone = (
+    failures = (
         exceptions.NodeDiedError,
         exceptions.WorkerCrashedError,
         exceptions.LocalRayletDiedError,
         exceptions.ObjectLostError,
         exceptions.OutOfMemoryError,
     )
-    return isinstance(error, gone)
+    return isinstance(error, failures)
 
 
-def in_words(error: BaseException) -> str:
-    """Return one line about what went wrong on another machine."""
+def error_line(error: BaseException) -> str:
+    """Return type and last line of an error on another machine."""
     cause = getattr(error, "cause", None) or error
     lines = str(cause).strip().splitlines() or [""]
     return f"{type(cause).__name__}: {lines[-1].strip()}"
 
 
-STORE_BYTES = 2**28
-"""Memory in which a cluster of this machine alone keeps results until they are written: our decision."""
-
-ANSWER_SECONDS = 10.0
-"""A cluster that is there answers sooner; Ray itself would wait for minutes."""
+STORE_BYTES = 2**28  # object store of a cluster of this machine alone
+ANSWER_SECONDS = 10.0  # connection timeout; Ray itself would wait for minutes
 
 
 @contextmanager
 def connected() -> Iterator[list[Machine]]:
-    """Yield the machines of the cluster that can do work; on leaving, what was started for it is ended.
+    """Join the cluster at ``RAY_ADDRESS``, else start one of this machine alone; yield its machines.
 
-    Ray's messages are kept from standard output and its report of usage from the network.
+    On exit the cluster is left, or shut down if it was started here. Ray prints nothing on standard output
+    and sends no usage report.
 
     Raises
     ------
@@ -153,17 +130,17 @@ def connected() -> Iterator[list[Machine]]:
         raise ConfigError(
             "--engine ray needs Ray, which is not installed: pip install 'hsi[cluster]'."
         ) from None
-    if ray.is_initialized():  # by a program that uses hsi
+    if ray.is_initialized():  # by the calling program
         yield _machines(ray.nodes())
         return
-    # Ray tells of lost machines on standard output, which is for results.
+    # Ray reports lost machines on standard output, which is for results.
     with redirect_stdout(io.StringIO()):
         try:
-            with _sigterm_kept():
+            with _keep_sigterm_handler():
                 _join(os.environ.get("RAY_ADDRESS"))
             yield _machines(ray.nodes())
         finally:
-            with _sigterm_kept():
+            with _keep_sigterm_handler():
                 ray.shutdown()
 
 
@@ -202,8 +179,8 @@ def _machines(nodes: list[dict[str, Any]]) -> list[Machine]:
 
 
 @contextmanager
-def _sigterm_kept() -> Iterator[None]:
-    """Undo that Ray takes SIGTERM for itself."""
+def _keep_sigterm_handler() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

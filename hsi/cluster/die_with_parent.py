@@ -1,8 +1,8 @@
-"""Becoming another program that ends when the process that started it does, however that ends.
+"""Become another program that is killed when its parent process ends, however that ends (Linux).
 
-``python -m hsi.cluster.die_with_parent PID PROGRAM ...``: PID is the process that it is tied to, its parent. A machine
-that is lost to Ray may be well; without this a training would go on there while the same one is started again
-elsewhere. Only Linux can tie processes; elsewhere the lock of the run folder keeps the second one out.
+``python -m hsi.cluster.die_with_parent PARENT_PID PROGRAM ...``. When Ray gives up a machine that is still
+alive, the training there must end before another machine resumes it. On other systems only the lock of the
+run folder keeps the second training out.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
-def tie(parent: int) -> None:
-    """Let this process be killed when its parent ends; that holds for a program that it becomes."""
+def die_with(parent: int) -> None:
+    """Let this process be killed when its parent ends; that also holds for a program that it becomes."""
     if not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -25,12 +25,12 @@ def tie(parent: int) -> None:
 
 
 def main() -> None:
-    """Tie this process, then become the program that the command line names."""
+    """Become the program that the command line names."""
     parent, program = int(sys.argv[1]), sys.argv[2:]
-    # Ray's processes start with Ctrl-C blocked, which would go on in the program.
+    # Ray's processes start with Ctrl-C blocked, which the program would inherit.
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    tie(parent)
+    die_with(parent)
     os.execv(program[0], program)
 
 

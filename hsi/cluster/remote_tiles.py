@@ -1,7 +1,4 @@
-"""Whether another machine sees the same run and the same scene under the same names.
-
-The tiles of a scene as tasks of Ray: any machine may do any of them, again if its machine goes away.
-"""
+"""Tiles of a scene classified as Ray tasks, by machines that verify that they open the same run and scene."""
 
 from __future__ import annotations
 
@@ -18,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hsi.cluster.connect import RETRIES, Machine, choose_device, in_words, share
-from hsi.cluster.shared_folder import SharedFolder, here
-from hsi.datasets.cube import Cube, CubeView, held_bytes
+from hsi.cluster.connect import RETRIES, Machine, choose_device, cluster_workers, error_line
+from hsi.cluster.shared_folder import SharedFolder, working_folder
+from hsi.datasets.cube import Cube, CubeView, memory_bytes
 from hsi.datasets.formats.geotiff import GeoTiffCube
 from hsi.datasets.scene import Scene
 from hsi.errors import ClusterError, HsiError
@@ -33,10 +30,8 @@ from hsi.runs.checkpoint import BEST
 from hsi.sweep.workers import PROCESS_MB
 
 FILES = ("config.toml", "preprocess.npz", "split.npz", f"checkpoint/{BEST}")
-SAMPLES = 64
-"""So many, spread over the scene, are looked at: our decision. A strip is larger than what can be read."""
-PIECE = 4096
-"""Bytes of a sample of a packed file."""
+SAMPLES = 64  # pixels, or pieces of a compressed file, in a fingerprint: a whole strip takes too long to read
+SAMPLE_BYTES = 4096  # of one piece
 
 
 def fingerprint(run: Run, scene: Scene) -> str:
@@ -52,7 +47,7 @@ def fingerprint(run: Run, scene: Scene) -> str:
 
 
 def _samples(cube: Cube) -> Iterator[bytes]:
-    """Yield the values of some pixels; of a packed file some of its bytes, as pixels take long to unpack."""
+    """Yield values of pixels spread over the scene; of a GeoTIFF some bytes of its file, not decompressed."""
     whole = cube
     while isinstance(cube, CubeView):
         cube = cube.base
@@ -62,23 +57,23 @@ def _samples(cube: Cube) -> Iterator[bytes]:
         with cube.path.open("rb") as file:
             for start in np.linspace(0, length, SAMPLES, endpoint=False).astype(np.int64):
                 file.seek(int(start))
-                yield file.read(PIECE)
+                yield file.read(SAMPLE_BYTES)
         return
     for pixel in np.linspace(0, whole.shape[0] * whole.shape[1] - 1, SAMPLES).astype(np.int64):
         row, col = divmod(int(pixel), whole.shape[1])
         yield np.ascontiguousarray(whole[row, col]).tobytes()
 
 
-AHEAD = 2
-"""Tiles for each place that are given out before the first of them is written: our decision. It bounds what
-finished tiles take in memory, and lets machines go on while one is late."""
+PREFETCH = 2
+"""Tiles submitted ahead for each worker: bounds the memory of finished tiles, and keeps machines busy while
+one tile is late."""
 
-Answer = tuple[NDArray[np.float32], NDArray[np.bool_]]
+TileResult = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a machine is told once: what to open, and how."""
+class TileJob:
+    """What all tiles of a map have in common: what to open, and how."""
 
     source: SceneSource
     shared: SharedFolder
@@ -86,50 +81,50 @@ class Work:
     resample: bool
     device: str
     threads: int
-    at_once: int
+    batch_size: int
 
 
 @lru_cache(maxsize=1)
-def _opened(work: Work) -> TileClassifier:
-    """Open run and scene once in each process; a cube that is not read whole is not there either."""
-    work.shared.enter()
-    torch.set_num_threads(work.threads)
-    run = work.source.open_run()
-    scene = work.source.load_scene(run)
-    if fingerprint(run, scene) != work.fingerprint:
+def _open_classifier(job: TileJob) -> TileClassifier:
+    """Open run and scene, once in each process."""
+    job.shared.enter()
+    torch.set_num_threads(job.threads)
+    run = job.source.open_run()
+    scene = job.source.load_scene(run)
+    if fingerprint(run, scene) != job.fingerprint:
         raise ClusterError("The run or the scene is another one there; all machines must share their folder.")
-    return run.tile_classifier(scene, resample=work.resample, device=work.device, at_once=work.at_once)
+    return run.tile_classifier(scene, resample=job.resample, device=job.device, batch_size=job.batch_size)
 
 
-def classify_there(work: Work, tile: Window) -> Answer:
+def classify_tile(job: TileJob, tile: Window) -> TileResult:
     """Return logits ``(h, w, classes)`` of a tile, and which pixels have no data, on this machine.
 
     Raises
     ------
     ClusterError
-        When the run or the scene cannot be opened here, or are others.
+        When the run or the scene cannot be opened here, or has another fingerprint.
     """
     try:
-        return _opened(work)(tile)
+        return _open_classifier(job)(tile)
     except (HsiError, OSError) as error:
         raise ClusterError(f"On the machine {socket.gethostname()}: {error}") from None
 
 
 class RayTiles:
-    """What `hsi.inference.scene_map.map_scene` takes to classify a scene on the Ray cluster that was joined.
+    """Classifies a scene on the joined Ray cluster, as the argument of `hsi.inference.scene_map.map_scene`.
 
-    Tiles come in their order, so the map is written as by one process. Each has the same bits wherever it is
-    made as long as machines are of one kind: on the CPU, rounding depends on the processor and its threads.
+    Tiles come in order, so the map is written as by one process. It is the same to the bit if machines are of
+    one kind: on a CPU, rounding depends on the processor and the number of threads.
 
     Parameters
     ----------
     source
-        How machines open run and scene; it must name those that `map_scene` is given.
+        How machines open run and scene: those that `map_scene` is given.
     machines
         See `hsi.cluster.connect.connected`.
-    tell
-        Told in a sentence where the work is done.
-    at_once
+    message
+        Called with a sentence about the number of tiles and machines.
+    batch_size
         As in `Run.classify`; measured here, and the same on all machines.
     """
 
@@ -137,10 +132,10 @@ class RayTiles:
         self,
         source: SceneSource,
         machines: Sequence[Machine],
-        tell: Callable[[str], None] = lambda text: None,
-        at_once: int | None = None,
+        message: Callable[[str], None] = lambda text: None,
+        batch_size: int | None = None,
     ) -> None:
-        self._source, self._machines, self._tell, self._at_once = source, machines, tell, at_once
+        self._source, self._machines, self._message, self._batch_size = source, machines, message, batch_size
 
     def __call__(
         self, run: Run, scene: Scene, /, *, resample: bool, device: str, budget: int
@@ -152,54 +147,59 @@ class RayTiles:
         RunError
             When the scene has other bands than the run.
         ClusterError
-            When a machine cannot do its part, or too many went away.
+            When a tile fails, or its machine was lost more than `RETRIES` times.
         """
         import ray
 
         where = choose_device(device, self._machines)
         tiles = run.blocks(scene, resample=resample).tiles(len(run.metrics["class_names"]), budget)
-        need_mb = PROCESS_MB + (held_bytes(scene.cube) + 2 * budget) / 2**20
-        places = share(self._machines, None, len(tiles), need_mb, device=where)
-        self._tell(f"{len(tiles)} tiles, {places.why}.")
-        at_once = self._at_once or self._measured(run, scene, resample, where)
-        work = Work(self._source, here(), fingerprint(run, scene), resample, where, places.threads, at_once)
-        # A process that was once told stays, with its network on its GPU.
-        task = ray.remote(max_calls=0)(classify_there).options(
+        need_mb = PROCESS_MB + (memory_bytes(scene.cube) + 2 * budget) / 2**20
+        places = cluster_workers(self._machines, None, len(tiles), need_mb, device=where)
+        self._message(f"{len(tiles)} tiles, {places.why}.")
+        batch_size = self._batch_size or self._measured(run, scene, resample, where)
+        same = fingerprint(run, scene)
+        job = TileJob(self._source, working_folder(), same, resample, where, places.threads, batch_size)
+        # Worker processes are kept, with the network on their GPU.
+        task = ray.remote(max_calls=0)(classify_tile).options(
             name="tile",
             num_cpus=places.threads,
             num_gpus=int(where == "cuda"),
             memory=int(min(need_mb, max(each.memory_mb for each in self._machines)) * 2**20),
             max_retries=RETRIES,
         )
-        told = ray.put(work)
-        coming = iter(tiles)
-        going = deque((tile, task.remote(told, tile)) for tile in islice(coming, AHEAD * places.count))
+        shared_job = ray.put(job)
+        waiting = iter(tiles)
+        submitted = deque(
+            (tile, task.remote(shared_job, tile)) for tile in islice(waiting, PREFETCH * places.count)
+        )
         try:
-            while going:
-                tile, answer = going[0]
-                logits, missing = _answer(answer)
+            while submitted:
+                tile, reference = submitted[0]
+                logits, missing = _result(reference)
                 yield tile, logits, missing
-                going.popleft()
-                going.extend((following, task.remote(told, following)) for following in islice(coming, 1))
+                submitted.popleft()
+                submitted.extend(
+                    (following, task.remote(shared_job, following)) for following in islice(waiting, 1)
+                )
         finally:
-            if ray.is_initialized():  # else the cluster was left, and has ended them
-                for _, answer in going:
-                    ray.cancel(answer, force=True)
+            if ray.is_initialized():  # else leaving the cluster has ended them
+                for _, reference in submitted:
+                    ray.cancel(reference, force=True)
 
     def _measured(self, run: Run, scene: Scene, resample: bool, where: str) -> int:
-        if where == "cuda" and not torch.cuda.is_available():  # on the machines alone
+        if where == "cuda" and not torch.cuda.is_available():  # only the other machines have one
             return BATCH
-        return run.tile_classifier(scene, resample=resample, device=where).at_once
+        return run.tile_classifier(scene, resample=resample, device=where).batch_size
 
 
-def _answer(task: Any) -> Answer:
+def _result(reference: Any) -> TileResult:
     import ray
 
     try:
-        logits, missing = ray.get(task)
+        logits, missing = ray.get(reference)
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, ClusterError):
             raise ClusterError(str(cause)) from None
-        raise ClusterError(f"A tile could not be made: {in_words(error)}") from None
+        raise ClusterError(f"A tile could not be made: {error_line(error)}") from None
     return logits, missing

@@ -1,4 +1,4 @@
-"""The folder that all machines of a cluster must see, since the files of runs are written and read there."""
+"""The working folder, which all machines of a cluster must share: run files are written and read there."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ NAME = ".cluster"
 
 @dataclass(frozen=True)
 class SharedFolder:
-    """Where a command was given, to be entered on another machine.
+    """The working folder of a command, to be entered on another machine.
 
     Attributes
     ----------
     working
-        The working folder of the command; relative paths hold from there.
+        The working folder, which relative paths start from.
     environment
         Variables of the command that this toolkit reads.
-    proof
-        A file with a word in it, which shows the folder to be the same one; None where nothing is written.
-    word
-        The word.
+    marker, token
+        A file and its content, which tell the folder from another one of the same name; None where nothing
+        will be written.
     """
 
     working: Path
     environment: tuple[tuple[str, str], ...]
-    proof: Path | None = None
-    word: str = ""
+    marker: Path | None = None
+    token: str = ""
 
     def enter(self) -> None:
         """Make it the working folder of this process.
@@ -43,34 +42,34 @@ class SharedFolder:
         Raises
         ------
         ClusterError
-            When this machine does not see it, or another of the same name.
+            When this machine does not see it, or sees another one of the same name.
         """
         try:
             os.chdir(self.working)
-            same = self.proof is None or self.proof.read_text(encoding="utf-8") == self.word
+            same = self.marker is None or self.marker.read_text(encoding="utf-8") == self.token
         except OSError:
             same = False
         if not same:
             raise ClusterError(
-                f"The machine {socket.gethostname()} does not see '{self.proof or self.working}'; a Ray "
+                f"The machine {socket.gethostname()} does not see '{self.marker or self.working}'; a Ray "
                 "cluster needs a file system that all its machines share, with the working folder on it."
             )
         os.environ.update(self.environment)
 
 
-def here() -> SharedFolder:
+def working_folder() -> SharedFolder:
     """Return the working folder and the variables ``HSI_...`` of this process."""
-    ours = sorted((name, value) for name, value in os.environ.items() if name.startswith("HSI_"))
-    return SharedFolder(Path.cwd(), tuple(ours))
+    environment = sorted((name, value) for name, value in os.environ.items() if name.startswith("HSI_"))
+    return SharedFolder(Path.cwd(), tuple(environment))
 
 
 @contextmanager
-def proven(folder: Path) -> Iterator[SharedFolder]:
-    """Yield `here` with a proof in `folder`, for machines that will write there."""
+def verified_folder(folder: Path) -> Iterator[SharedFolder]:
+    """Yield the working folder with a marker in `folder`, for machines that will write there."""
     make_folder(folder)
-    base, proof, word = here(), (folder / NAME).absolute(), uuid.uuid4().hex
-    write_text(proof, word)
+    base, marker, token = working_folder(), (folder / NAME).absolute(), uuid.uuid4().hex
+    write_text(marker, token)
     try:
-        yield SharedFolder(base.working, base.environment, proof, word)
+        yield SharedFolder(base.working, base.environment, marker, token)
     finally:
-        proof.unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)

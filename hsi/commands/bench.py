@@ -14,22 +14,22 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes and few repeats: a minute.")] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Measure this alone; may be given several times.", show_default=False),
+        typer.Option(help="Measure this alone; can be repeated.", show_default=False),
     ] = None,
     references: Annotated[
         Path | None,
-        typer.Option(help="Folder of reference operators; else benchmarks/references of the checkout."),
+        typer.Option(help="Folder of reference implementations; default: that of the checkout."),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     device: o.Device = None,
     precision: Annotated[str, typer.Option(help="float32, tf32 (GPU) or bf16.")] = "float32",
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the JSON here; in a folder its name tells hardware and versions."),
+        typer.Option(help="JSON file, or folder for one named by hardware and versions."),
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """Measure the operators beside straightforward references, the networks, the input pipeline, and maps.
+    """Measure operators beside reference implementations, networks, the input pipeline, and maps.
 
     \b
       hsi bench
@@ -55,10 +55,10 @@ def bench(
             setting,
             QUICK if quick else FULL,
             only=only or (),
-            say=lambda name: status.update(f"measuring {name}"),
+            progress=lambda name: status.update(f"measuring {name}"),
         )
     if not result["references"]:
-        screen.note("There are no reference operators beside this package, so only ours was measured.")
+        screen.note("The reference implementations were not found, so only ours was measured.")
     if out is not None:
         path = out / file_name(result["machine"]) if out.is_dir() else out
         write_text(path, writer.dumps(result, indent=1) + "\n")
@@ -67,7 +67,7 @@ def bench(
         screen.print_json(result)
         return
     console = screen.out()
-    for rows in tables(result):
-        console.print(screen.table(rows.title, rows.columns, rows.cells))
+    for table in tables(result):
+        console.print(screen.table(table.title, table.columns, table.cells))
     sentences = [pipeline_sentence(result), conditions(result)]
     console.print(" ".join(filter(None, sentences)), highlight=False, soft_wrap=True)

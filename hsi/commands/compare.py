@@ -1,4 +1,4 @@
-"""`hsi compare`: is one network better than another by more than chance."""
+"""`hsi compare`: whether networks differ by more than chance."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _classes(comparison: Comparison, pair: Pair) -> Table:
 
 
 def _reading(comparison: Comparison) -> list[str]:
-    """Say what the columns mean, as far as these runs have them."""
+    """Explain the columns that these runs have."""
     ratios = [pair.test_to_train for pair in comparison.pairs]  # NaN without several test parts
     starts = any(math.isnan(pair.test_to_train) and pair.runs > 1 for pair in comparison.pairs)
     deciding = {pair.decided_by for pair in comparison.pairs}

@@ -12,24 +12,22 @@ from hsi.commands import options as o
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
-    format: Annotated[str, typer.Option(help="onnx or torchscript (deprecated by PyTorch).")] = "onnx",
+    format: Annotated[str, typer.Option(help="onnx, the only one.")] = "onnx",
     out: Annotated[
-        Path | None,
-        typer.Option(help="The file: NAME.onnx or NAME.pt; default RUN/model.onnx.", show_default=False),
+        Path | None, typer.Option(help="The file: NAME.onnx; default RUN/model.onnx.", show_default=False)
     ] = None,
     data_root: o.DataRoot = None,
     json: o.Json = False,
 ) -> None:
-    """Write the best network of a run as one file that takes the scene's own values and gives probabilities.
+    """Write the best network of a run as an ONNX file that takes the scene's own values (extra hsi[export]).
 
-    Input: float32 patches (N, bands, P, P), any N; scaling and components are inside. A pixel that is not
-    there (beyond the edge or the area, or without data) is NaN. Output: probabilities (N, classes). The file
-    is compared with the run on patches of its scene, and kept only if it answers the same. ONNX needs the
-    extra hsi[export].
+    Input: float32 patches (N, bands, P, P), any N; scaling and PCA are inside. A missing pixel (beyond the
+    edge or the region, or without data) is NaN. Output: probabilities (N, classes). The file is compared with
+    the run on patches of its scene, and kept only if they agree.
 
     \b
-      hsi export runs/first --format onnx
-      hsi export runs/first --format torchscript --out first.pt
+      hsi export runs/first
+      hsi export runs/first --out first.onnx
     """
     from hsi.commands import screen
     from hsi.export.writer import check_target, export_run
@@ -38,8 +36,6 @@ def export(
     opened = Run(run)
     check_target(opened, out, format)  # before a scene is read
     made = export_run(opened, opened.load_scene(data_root), out, format=format)
-    if format == "torchscript":
-        screen.note("PyTorch calls TorchScript deprecated; where ONNX will do, --format onnx lasts longer.")
     if made.check is None:
         screen.note("The file was not checked, since ONNX Runtime is missing: pip install 'hsi[export]'.")
     if json:

@@ -62,7 +62,7 @@ def models(
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Any:
-    from hsi.bench.summary import MEASURED, number
+    from hsi.bench.summary import SPEEDS, rounded
     from hsi.commands import screen
 
     columns = [
@@ -79,7 +79,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Any:
             row["title"],
             "-" if row["params"] is None else f"{row['params']:,}",
             "-" if row["macs"] is None else f"{row['macs'] / 1e6:.1f}",
-            *(number(row.get(kind)) for kind in MEASURED if speeds),
+            *(rounded(row.get(kind)) for kind in SPEEDS if speeds),
             row["provenance"],
             row["paper"],
         ]
@@ -95,12 +95,12 @@ def _add_speeds(rows: list[dict[str, Any]], bands: int, classes: int, patch: int
     """
     from hsi.bench import Scale, make_setting
     from hsi.bench.networks import measure_network
-    from hsi.bench.summary import recall_speeds, remember_speed
+    from hsi.bench.summary import load_speeds, save_speed
     from hsi.commands import screen
 
     setting = make_setting()
     scale = Scale(bands=bands, classes=classes, patch=patch, rounds=2, seconds=1.0)
-    known = recall_speeds(scale, setting)
+    known = load_speeds(scale, setting)
     if not measure:
         for row in rows:
             row.update(known.get(row["name"], {}))
@@ -109,4 +109,4 @@ def _add_speeds(rows: list[dict[str, Any]], bands: int, classes: int, patch: int
         for row in (row for row in rows if row["params"] is not None):
             status.update(f"measuring {row['name']}")
             measured = measure_network(row["name"], scale, setting, memory=False)
-            row.update(remember_speed(row["name"], measured, scale, setting))
+            row.update(save_speed(row["name"], measured, scale, setting))

@@ -162,15 +162,15 @@ def tiles_on(name: str, source: SceneSource, tune: bool) -> Iterator[Classify]:
     """
     from hsi.inference.predict import BATCH
 
-    at_once = None if tune else BATCH
+    batch_size = None if tune else BATCH
     if name == "local":
         from hsi.inference.run import Run
 
-        yield partial(Run.classify, at_once=at_once)
+        yield partial(Run.classify, batch_size=batch_size)
         return
     from hsi.cluster.connect import connected
     from hsi.cluster.remote_tiles import RayTiles
     from hsi.commands import screen
 
     with connected() as machines:
-        yield RayTiles(source, machines, screen.note, at_once=at_once)
+        yield RayTiles(source, machines, screen.note, batch_size=batch_size)

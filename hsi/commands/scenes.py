@@ -137,7 +137,7 @@ def new(
 
 
 def _facts(made: NewDescription) -> dict[str, Any]:
-    scene, found = made.scene, made.suspicions
+    scene, found = made.scene, made.anomalies
     centres = scene.wavelengths_nm
     return {
         "name": scene.name,

@@ -34,7 +34,7 @@ def split(
     from hsi.commands import screen as results
     from hsi.config import resolve_config
     from hsi.datasets import load_scene
-    from hsi.training.inputs import split_of
+    from hsi.training.context import resolve_split
 
     # The network of the config is not looked at: the split is the same for every one.
     config = resolve_config({"model": "densenet3d", "protocol": "disjoint", "preset": None, **options})
@@ -45,7 +45,7 @@ def split(
         labels_key=config.labels_key,
         data_root=data_root,
     )
-    made = split_of(config, scene, data_root)
+    made = resolve_split(config, scene, data_root)
     if out is not None:
         made.save(out)
     parts = {"train": made.train, "val": made.val, "test": made.test}

@@ -1,9 +1,10 @@
-"""`hsi sweep`: the runs of an experiment file, one after the other or several at a time."""
+"""`hsi sweep`: the runs of an experiment file."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from hsi.commands import options as o
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hsi.sweep.execute import Engine, Outcome
+    from hsi.sweep.execute import Engine, SweepResult
     from hsi.sweep.forecast import Forecast
     from hsi.sweep.plan import PlannedRun
 
@@ -23,7 +24,7 @@ def sweep(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only runs like SCENE/PROTOCOL/MODEL/seedN; * fits anything; can be repeated.",
+            help="Only runs like SCENE/PROTOCOL/MODEL/seedN; * matches anything; can be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -32,15 +33,14 @@ def sweep(
     ] = None,
     max_minutes: Annotated[
         float | None,
-        typer.Option(help="Stop after so long; the same command goes on later.", show_default=False),
+        typer.Option(help="Stop after this time; the same command resumes.", show_default=False),
     ] = None,
-    replace: Annotated[
+    rerun: Annotated[
         bool,
-        typer.Option("--replace", help="Train changed runs anew; drop rows that nobody asks for."),
-    ] = False,
-    here: Annotated[
-        bool,
-        typer.Option("--here", help="Train here too what the table has from other machines."),
+        typer.Option(
+            "--rerun",
+            help="Train every run here, also if the table has its results or its options changed.",
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the runs and about how long they take; train nothing.")
@@ -57,8 +57,12 @@ def sweep(
 ) -> None:
     """Train every network on every scene that an experiment file names, and write a table of the results.
 
-    What is done is skipped, here or on another machine if the table has its row; what was interrupted goes
-    on; what fails stops none of the others. Run folders are runs/sweeps/NAME/SCENE/PROTOCOL/MODEL/seedN.
+    Finished runs are skipped, also those of other machines if the table has their rows; interrupted ones are
+    resumed; a failed one stops no other. Run folders are runs/sweeps/NAME/SCENE/PROTOCOL/MODEL/seedN.
+
+    Run folders with other options than the file asks for are refused unless --rerun is given, which trains
+    them again, and drops rows of the table that the file no longer asks for. Runs finished here with the
+    same options are kept, so that an interrupted --rerun can be given again.
 
     \b
       hsi sweep experiments/real_small.toml --dry-run
@@ -72,10 +76,10 @@ def sweep(
     from hsi.io.files import clear_unfinished
     from hsi.io.locks import locked, tidy
     from hsi.runs.status import RunState
-    from hsi.sweep.execute import Outcome
+    from hsi.sweep.execute import SweepResult
     from hsi.sweep.experiment import read_experiment
     from hsi.sweep.forecast import forecast
-    from hsi.sweep.plan import CHANGED, check_options, check_scenes, make_plan, select, standing
+    from hsi.sweep.plan import CHANGED, check_options, check_scenes, make_plan, run_status, select
     from hsi.sweep.results import check_table, recorded_rows, write_results
 
     if max_minutes is not None and not max_minutes > 0:
@@ -86,10 +90,12 @@ def sweep(
     chosen = select(plan, only or ())
     table = results or read.path.parent / "results" / f"{read.name}.csv"
     folders = (table.parent, Path("experiments") / "results")
-    elsewhere = set() if here else set(recorded_rows(plan, table))
+    elsewhere = set() if rerun else set(recorded_rows(plan, table))
 
     def is_done(run: PlannedRun) -> bool:
-        return run.state is RunState.DONE or run.key in elsewhere
+        if run.state is RunState.DONE:
+            return not rerun or run.changed_option() is None
+        return run.key in elsewhere
 
     todo = [run for run in chosen if not is_done(run)]
     try:
@@ -99,27 +105,29 @@ def sweep(
             raise
         screen.note(str(error))
     if dry_run:
-        words = {run.key: standing(run, elsewhere) for run in chosen}
-        changed = sum(word == CHANGED for word in words.values())
-        if replace:
-            todo = [run for run in chosen if words[run.key] == CHANGED or not is_done(run)]
-        elif changed:
+        states = {run.key: run_status(run, elsewhere) for run in chosen}
+        count = list(states.values()).count(CHANGED)
+        if count and not rerun:
             screen.note(
-                f"{changed} of {len(chosen)} runs were trained with other options than the experiment asks "
-                "for now; --replace trains them anew."
+                f"{count} of {len(chosen)} runs were trained with other options than the experiment asks "
+                "for now; --rerun trains them again."
             )
         with runs_on(engine if todo else "local") as place:
-            seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders, engine=place)
-        _show_plan(chosen, words, todo, seen, json)
+            expected = forecast(
+                plan, chosen, workers, data_root=data_root, bench_folders=folders, engine=place
+            )
+        _show_plan(chosen, states, todo, expected, json)
         return
-    outcome = Outcome()
+    result = SweepResult()
     home = chosen[0].folder.parents[3]
     with runs_on(engine if todo else "local") as place:
-        seen = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders, engine=place)
+        expected = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders, engine=place)
         with locked(home) if todo or home.is_dir() else nullcontext() as lock, place.sharing(home):
-            check_options(plan, replace=replace, chosen=chosen)
-            check_table(plan, table, replace=replace)
-            # Another sweep may have been at work until now.
+            changed = check_options(plan, rerun=rerun, chosen=chosen)
+            check_table(plan, table, rerun=rerun, chosen=chosen)
+            for run in changed:  # only now, when nothing is refused any more
+                rmtree(run.folder)
+            # Another sweep may have finished some since.
             todo = [run for run in chosen if not is_done(run)]
             skipped = len(chosen) - len(todo)
             if skipped:
@@ -129,50 +137,48 @@ def sweep(
                 tidy(run.folder)
             try:
                 if todo:
-                    screen.note(f"{seen.workers.why}, {_threads(seen.workers.threads)} each.")
-                    outcome = _run(plan, todo, seen, table, data_root, max_minutes, lock, place)
+                    screen.note(f"{expected.workers}.")
+                    result = _run(plan, todo, expected, table, data_root, max_minutes, lock, place)
             except KeyboardInterrupt:
-                raise Interrupted("Interrupted; the same command goes on with what is left.") from None
+                raise Interrupted("Interrupted; the same command resumes.") from None
             finally:
                 write_results(plan, table)
     if json:
-        words = {run.key: standing(run, elsewhere) for run in chosen}
-        screen.print_json(_summary(chosen, words, outcome, table))
+        states = {run.key: run_status(run, elsewhere) for run in chosen}
+        screen.print_json(_summary(chosen, states, result, table))
     else:
-        _say_outcome(outcome, skipped, table)
-    if outcome.failed:
-        raise HsiError(
-            f"{len(outcome.failed)} of {len(todo)} runs failed; the same command tries them again."
-        )
+        _print_result(result, skipped, table)
+    if result.failed:
+        raise HsiError(f"{len(result.failed)} of {len(todo)} runs failed; the same command tries them again.")
 
 
 def _run(
     plan: Sequence[PlannedRun],
     todo: Sequence[PlannedRun],
-    seen: Forecast,
+    expected: Forecast,
     table: Path,
     data_root: Path | None,
     max_minutes: float | None,
     lock: int | None,
     engine: Engine,
-) -> Outcome:
-    """Execute what is to do, writing the table after each run."""
+) -> SweepResult:
+    """Execute the runs to do, and write the table after each."""
     from hsi.commands.progress import SweepProgress
     from hsi.io.signals import stopped_like_ctrl_c
     from hsi.sweep.execute import RunHandle, execute
     from hsi.sweep.results import write_results
 
-    rows: dict[str, dict[str, str]] = {}  # of folders that were read already
+    rows: dict[str, dict[str, str]] = {}  # cache of `write_results`
 
     class Display(SweepProgress):
-        def finished(self, child: RunHandle) -> None:
-            super().finished(child)
+        def finished(self, handle: RunHandle) -> None:
+            super().finished(handle)
             write_results(plan, table, rows)
 
-    count, threads = seen.workers.count, seen.workers.threads
+    count, threads = expected.workers.count, expected.workers.threads
     with (
         stopped_like_ctrl_c(),
-        Display(len(todo), count * threads, threads, seen.estimator) as display,
+        Display(len(todo), count * threads, threads, expected.estimator) as display,
     ):
         return execute(
             todo,
@@ -188,9 +194,9 @@ def _run(
 
 def _show_plan(
     chosen: Sequence[PlannedRun],
-    words: dict[str, str],
+    states: dict[str, str],
     todo: Sequence[PlannedRun],
-    seen: Forecast,
+    expected: Forecast,
     json: bool,
 ) -> None:
     from hsi.commands import screen
@@ -200,37 +206,38 @@ def _show_plan(
         screen.print_json(
             {
                 "runs": [
-                    {"run": run.key, "state": words[run.key], "seconds": seen.seconds(run)} for run in chosen
+                    {"run": run.key, "state": states[run.key], "seconds": expected.seconds(run)}
+                    for run in chosen
                 ],
                 "todo": len(todo),
-                "workers": seen.workers.count,
-                "threads": seen.workers.threads,
-                "seconds": seen.seconds_of(todo),
-                "basis": seen.basis,
+                "workers": expected.workers.count,
+                "threads": expected.workers.threads,
+                "seconds": expected.seconds_of(todo),
+                "basis": expected.basis,
             }
         )
         return
     rows = [
-        [run.key, words[run.key], "-" if (took := seen.seconds(run)) is None else in_words(took)]
+        [run.key, states[run.key], "-" if (took := expected.seconds(run)) is None else in_words(took)]
         for run in chosen
     ]
     columns = [("run", False), ("state", False), ("about", True)]
     screen.out().print(screen.table(f"{len(chosen)} runs, {len(todo)} to do", columns, rows))
-    whole = seen.seconds_of(todo)
+    whole = expected.seconds_of(todo)
     together = "no estimate" if whole is None else f"about {in_words(whole)}"
-    sentence = f"To do: {together}; {seen.workers.why}, {_threads(seen.workers.threads)} each. {seen.basis}"
+    sentence = f"To do: {together}; {expected.workers}. {expected.basis}"
     screen.out().print(sentence, highlight=False, markup=False)
 
 
-def _say_outcome(outcome: Outcome, skipped: int, table: Path) -> None:
+def _print_result(result: SweepResult, skipped: int, table: Path) -> None:
     from hsi.commands import screen
 
     out = screen.out()
-    parts = [f"Runs: {len(outcome.done)} made", f"{skipped} done before"]
-    if outcome.left:
-        parts.append(f"{len(outcome.left)} left for another time (the same command goes on)")
+    parts = [f"Runs: {len(result.done)} made", f"{skipped} done before"]
+    if result.left:
+        parts.append(f"{len(result.left)} left (the same command resumes them)")
     out.print("; ".join(parts) + ".", highlight=False, markup=False)
-    for run, reason in outcome.failed:
+    for run, reason in result.failed:
         log = run.folder.with_name(run.name + ".log")
         out.print(f"Failed: {run.key}: {reason} (see {log})", highlight=False, markup=False, soft_wrap=True)
     if table.is_file():
@@ -238,16 +245,12 @@ def _say_outcome(outcome: Outcome, skipped: int, table: Path) -> None:
 
 
 def _summary(
-    chosen: Sequence[PlannedRun], words: dict[str, str], outcome: Outcome, table: Path
+    chosen: Sequence[PlannedRun], states: dict[str, str], result: SweepResult, table: Path
 ) -> dict[str, Any]:
     return {
-        "runs": [{"run": run.key, "folder": str(run.folder), "state": words[run.key]} for run in chosen],
-        "done": [run.key for run in outcome.done],
-        "failed": [{"run": run.key, "reason": reason} for run, reason in outcome.failed],
-        "left": [run.key for run in outcome.left],
+        "runs": [{"run": run.key, "folder": str(run.folder), "state": states[run.key]} for run in chosen],
+        "done": [run.key for run in result.done],
+        "failed": [{"run": run.key, "reason": reason} for run, reason in result.failed],
+        "left": [run.key for run in result.left],
         "results": str(table),
     }
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"

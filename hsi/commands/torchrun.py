@@ -1,7 +1,7 @@
-"""A command that torchrun started several times: the processes as one, which speaks once.
+"""A command that torchrun started several times: one output for all processes.
 
-`join_torchrun` goes round what the verb does. Only the first rank prints; when a rank fails, whoever knows first
-says why, the others end in silence, and torchrun ends those that still wait.
+`join_torchrun` wraps what the verb does. Only rank 0 prints; when a rank fails, the first that knows reports
+it, the others exit silently, and torchrun ends those that still wait.
 """
 
 from __future__ import annotations
@@ -102,14 +102,14 @@ def join_torchrun(onward: Callable[[], str]) -> Iterator[World]:
         yield World()
         return
 
-    from hsi.training.distributed import join, lost_another
+    from hsi.training.distributed import is_peer_failure, join
 
     world, voice = join(place.number, place.count, place.local), sys.stderr
 
     def lost() -> ClusterError:
         return ClusterError(
-            f"This training was stopped, since another of its {world.world_size} processes ended (torchrun says "
-            f"which and how) or torchrun itself was; {onward()}, with any number of processes."
+            f"This training was stopped, since another of its {world.world_size} processes ended (torchrun "
+            f"says which and how) or torchrun itself was; {onward()}, with any number of processes."
         )
 
     def tell(error: Exception) -> None:
@@ -122,7 +122,7 @@ def join_torchrun(onward: Callable[[], str]) -> Iterator[World]:
                 yield world
         except (HsiError, OSError, RuntimeError, Stopped) as error:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # now that it ends, let it say why
-            said = lost() if isinstance(error, Stopped) or lost_another(error) else error
+            said = lost() if isinstance(error, Stopped) or is_peer_failure(error) else error
             if not isinstance(said, HsiError | OSError):
                 raise
             tell(said)

@@ -48,11 +48,11 @@ def train(
     from hsi.commands.progress import TrainingProgress
     from hsi.commands.torchrun import join_torchrun
     from hsi.errors import Interrupted, StorageError
-    from hsi.tracking import tracked
+    from hsi.tracking import with_trackers
 
     progress = TrainingProgress()
     with join_torchrun(lambda: _onward(progress.folder, resume)) as world:
-        callback = tracked(progress, track or [] if world.is_rank_zero else [])
+        callback = with_trackers(progress, track or [] if world.is_rank_zero else [])
         try:
             if resume is None:
                 made, group = _train(options, runs, config, out, data_root, callback, world)

@@ -1,4 +1,4 @@
-"""Is one network better than another by more than chance: paired tests on finished runs."""
+"""Paired significance tests on finished runs: is one network better than another by more than chance?"""
 
 from hsi.comparison.comparison import Comparison, compare
 from hsi.comparison.contestants import Contestant

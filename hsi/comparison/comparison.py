@@ -1,4 +1,4 @@
-"""The whole comparison: every contestant against every other, corrected for how many pairs there are."""
+"""The comparison of several contestants: every pair tested, with Holm's correction for their number."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Comparison:
     dataset, synthetic, class_names
         The scene.
     metric, alpha
-        What the tests are about; the level of verdicts and intervals.
+        Tested metric; level of verdicts and intervals.
     contestants, pairs
         In the order given; pairs A - B, A - C, ..., B - C, ...
     notes
-        One sentence for each thing that limits what these runs can show.
+        One sentence for each limit of what these runs can show.
     """
 
     dataset: str
@@ -43,7 +43,7 @@ class Comparison:
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything for JSON: fractions, None for a figure that has no meaning."""
+        """Return everything for JSON: fractions, None for an undefined figure."""
         return _without_nan(
             {
                 "dataset": self.dataset,
@@ -66,14 +66,14 @@ def compare(
     Parameters
     ----------
     *paths
-        Two or more contestants: a run folder each, or a folder of runs of one network (such as several
-        seeds). Runs are matched where they have the same train and test pixels.
+        Two or more contestants: each a run folder, or a folder of runs of one network (such as several
+        seeds). Runs with the same train and test pixels are matched.
     metric
-        "oa", "aa" or "kappa": what is tested.
+        Tested metric: "oa", "aa" or "kappa".
     alpha
         Level of the verdicts after Holm's correction, and of the (uncorrected) 1 - alpha intervals.
     data_root
-        Where the scene's files lie, if not under ``HSI_DATA``: the true labels are read from them.
+        Folder of the scene's files, which hold the true labels; default: ``HSI_DATA``.
 
     Raises
     ------
@@ -121,17 +121,17 @@ def _verdict(pair: Pair, p: float, alpha: float) -> str:
 
 
 def _data_notes(contestants: Sequence[Contestant]) -> list[str]:
-    """Say where contestants saw other data: one label map may go with several cubes."""
+    """Note contestants trained on other cubes of the same label map."""
     if len({contestant.dataset for contestant in contestants}) == 1:
         return []
-    said = ", ".join(f"{contestant.letter} on {contestant.dataset}" for contestant in contestants)
+    cubes = ", ".join(f"{contestant.letter} on {contestant.dataset}" for contestant in contestants)
     return [
-        f"trained on other cubes of one label map ({said}): differences are of networks and data together."
+        f"trained on other cubes of one label map ({cubes}): differences are of networks and data together."
     ]
 
 
 def _notes(pairs: Sequence[Pair], alpha: float) -> tuple[str, ...]:
-    """Say what the runs cannot show; what holds for several pairs is said once."""
+    """Return the limits of all pairs, each once with the pairs that it holds for."""
     named: dict[str, list[str]] = {}
     for pair in pairs:
         for limit in _limits(pair, alpha):
@@ -140,15 +140,15 @@ def _notes(pairs: Sequence[Pair], alpha: float) -> tuple[str, ...]:
 
 
 def _limits(pair: Pair, alpha: float) -> list[str]:
-    """Say what the runs of a pair cannot show."""
+    """Return what the runs of a pair cannot show."""
     notes = []
     if any(pair.left_out):
-        left = " and ".join(
+        unmatched = " and ".join(
             f"{count} of {letter}"
             for count, letter in zip(pair.left_out, (pair.first, pair.second), strict=True)
             if count
         )
-        notes.append(f"runs without a partner on the same train and test pixels are left out: {left}.")
+        notes.append(f"runs without a partner on the same train and test pixels are left out: {unmatched}.")
     if math.isnan(pair.differences[pair.metric]):
         notes.append(f"{pair.metric} has no meaning in some run, so nothing is tested.")
     elif pair.splits == 1 and pair.runs == 1:
@@ -159,7 +159,7 @@ def _limits(pair: Pair, alpha: float) -> list[str]:
     elif math.isnan(pair.over_runs.p):
         notes.append("all runs differ by the same amount, so that no t-test can be made over them.")
     elif pair.splits == 1:
-        notes.append("all runs share one split, so nothing is said about other training pixels.")
+        notes.append("all runs share one split, so nothing is known for other training pixels.")
     elif math.isnan(pair.test_to_train):
         notes.append("all splits test the same pixels, so they count as random starts on one split.")
     if pair.decided_by == "fields and splits":

@@ -1,7 +1,4 @@
-"""Who is compared: run folders, and folders of runs, read and checked to belong to one scene.
-
-Which run of one contestant is compared with which run of another.
-"""
+"""Contestants: run folders, or folders of runs of one network, on one scene; and how runs are matched."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from hsi.scoring import Scores, confusion_matrix
 Ints = NDArray[np.int64]
 
 SHOWN = ("oa", "aa", "kappa")
-# What the runs of one contestant need not agree in: chance, the split and where its files lie, the machine.
+# Options in which the runs of one contestant may differ: seed, split and its files, device.
 _FREE = (
     "seed", "fold", "dataset", "labels", "cube_key", "labels_key", "split", "train_mask", "test_mask",
     "device", "precision", "compile", "tune", "fit_memory", "protocol", "preset",
@@ -34,15 +31,15 @@ _SAME = tuple(name for name in OPTIONS if name not in _FREE)
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One run, as far as a comparison needs it.
+    """Predictions and scores of one run on its test pixels.
 
     Attributes
     ----------
     path, seed
         Its folder and seed.
     split_id
-        Hash of the train and test pixels: equal for runs that can be compared pixel by pixel.
-    trained
+        Hash of the train and test pixels: runs with the same one can be compared pixel by pixel.
+    train_pixels
         Number of training pixels.
     pixels, truth, predicted
         ``(test,)`` flat indices of the test pixels, their true and their predicted classes 1..C.
@@ -55,7 +52,7 @@ class Result:
     path: str
     seed: int
     split_id: str
-    trained: int
+    train_pixels: int
     pixels: Ints
     truth: Ints
     predicted: Ints
@@ -100,7 +97,7 @@ class Contestant:
         return float(np.mean([result.leakage[figure] for result in self.results]))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the contestant for JSON; a figure that has no meaning is NaN."""
+        """Return the contestant for JSON; an undefined figure is NaN."""
         return {
             "letter": self.letter,
             "path": self.path,
@@ -115,7 +112,7 @@ class Contestant:
 def open_contestants(
     paths: Sequence[str | Path], data_root: str | Path | None = None
 ) -> tuple[list[Contestant], Scene]:
-    """Open run folders, or folders of runs, one contestant each, and the scene that all of them are on.
+    """Open one contestant for each path, a run folder or a folder of runs, and their common scene.
 
     Raises
     ------
@@ -147,7 +144,7 @@ def open_contestants(
                         f"'{path}' mixes runs with {name} = {ours!r} and {theirs!r}; a contestant is one "
                         "network with one set of options, so give the runs of each in a folder of their own."
                     )
-            _ = run.metrics  # says so now where a run is unfinished, before the scene is loaded
+            _ = run.metrics  # raises for an unfinished run before the scene is loaded
     scene = first.load_scene(data_root)
     contestants = []
     for number, (path, runs) in enumerate(zip(paths, groups, strict=True)):
@@ -170,7 +167,7 @@ def _result(run: Run, scene: Scene) -> Result:
         path=str(run.path),
         seed=run.config.seed,
         split_id=hashlib.sha256(f"{len(split.train)} ".encode() + content).hexdigest(),
-        trained=len(split.train),
+        train_pixels=len(split.train),
         pixels=split.test,
         truth=truth,
         predicted=predicted,
@@ -180,24 +177,18 @@ def _result(run: Run, scene: Scene) -> Result:
 
 
 def _letter(number: int) -> str:
-    turn, place = divmod(number, 26)
-    return string.ascii_uppercase[place] + (str(turn + 1) if turn else "")
+    repeat, letter = divmod(number, 26)
+    return string.ascii_uppercase[letter] + (str(repeat + 1) if repeat else "")
 
 
 Matches = dict[str, list[tuple[Result, Result]]]
 
 
 def match_runs(first: Sequence[Result], second: Sequence[Result]) -> Matches:
-    """Pair runs that have the very same train and test pixels; each run is used once at most.
+    """Pair runs with the same train and test pixels, each run at most once; return the pairs by split hash.
 
-    Where several runs share a split, those of the same seed are paired, then the rest in rising order of
-    seeds: on one split the seed only sets the random start, so any pairing of two networks is as good.
-
-    Returns
-    -------
-    dict
-        Hash of the split -> its pairs, splits in the order of `first`; splits that only one side has are
-        not in it.
+    Runs of one split are paired by seed, then the rest in the order of their seeds: on one split the seed
+    only sets the random start, so any pairing of two networks is valid. Splits are in the order of `first`.
     """
     matches: Matches = {}
     for split_id in dict.fromkeys(result.split_id for result in first):

@@ -1,4 +1,4 @@
-"""An exact test that takes fields for the independent things, not their pixels."""
+"""An exact paired test with fields, not pixels, as independent observations."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 METRICS = ("oa", "aa", "kappa")
-_DRAWS = 9999  # exchanges tried where there are too many to try all
-_SEED = 0  # of those draws, so that the same runs give the same p
+_DRAWS = 9999  # random exchanges if there are more than this
+_SEED = 0  # of these draws
 _BATCH = 500  # exchanges at a time
 
 
@@ -28,7 +28,7 @@ class PairedPixels:
     Attributes
     ----------
     field, truth, first, second
-        ``(pixels,)`` field number from 0, true class 1..C, and the class 1..C that each network gave.
+        ``(pixels,)`` field number from 0, true class 1..C, predicted class 1..C of each network.
     weight
         Share of this split in the mean difference.
     """
@@ -42,7 +42,7 @@ class PairedPixels:
 
 @dataclass(frozen=True)
 class FieldTest:
-    """What the test found.
+    """Result of `field_test`.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ class FieldTest:
     p
         Two-sided p value.
     fields, differing
-        Fields with test pixels; those of them that the networks classified to another effect.
+        Fields with test pixels; those in which the networks' tallies of right pixels and predictions differ.
     smallest
-        The smallest p that so many differing fields could give.
+        The smallest p that this number of differing fields can give.
     """
 
     difference: float
@@ -73,17 +73,16 @@ def number_fields(labels: Ints) -> Ints:
 
 
 def field_test(pairs: Sequence[PairedPixels], classes: int, metric: str = "oa") -> FieldTest:
-    """Test whether two networks are equally good on the fields of a scene.
+    """Test whether two networks are equally good on the fields of a scene, by a randomisation test.
 
-    Pixels of one field are much alike, and right or wrong together, so a field counts as one observation.
-    Under the null it makes no difference which network classified a field: the results of both are exchanged,
-    field by field, and p is the share of all such exchanges with a difference at least as large as the real
-    one (doubled smaller tail). With more than 13 differing fields, 9,999 random exchanges with a fixed seed
-    stand for all, the real one counted in. A field is exchanged in all splits at once. Fields themselves are
-    taken for independent; touching ones are not quite.
+    Pixels of one field are right or wrong together, so a field counts as one observation. Under the null
+    hypothesis the two networks' results of a field are exchangeable: p is the share of all exchanges, field
+    by field, with a difference at least as large as the observed one (twice the smaller tail). With more than
+    13 differing fields, 9,999 random exchanges and the observed one stand for all. A field is exchanged in
+    all splits at once. Fields are taken as independent, which touching ones are not quite.
 
-    Sources: Fisher's randomisation test on the pairs (1935, "The Design of Experiments"); Phipson and Smyth
-    2010 for counting the real one in; fields as its units are our decision.
+    Sources: Fisher's randomisation test on pairs (1935, "The Design of Experiments"); Phipson and Smyth 2010
+    for counting the observed one.
 
     Parameters
     ----------
@@ -119,7 +118,7 @@ def field_test(pairs: Sequence[PairedPixels], classes: int, metric: str = "oa") 
     ]
 
     def difference(signs: Floats, axis: int = -1) -> Floats:
-        """Return the difference where the fields with sign -1 are exchanged; `signs` is (..., fields)."""
+        """Return the difference with the fields of sign -1 exchanged; `signs` is ``(..., fields)``."""
         exchanged = (1 - signs) / 2
         total = np.zeros(signs.shape[:-1])
         for one, two, moved, support, weight in prepared:
@@ -128,8 +127,8 @@ def field_test(pairs: Sequence[PairedPixels], classes: int, metric: str = "oa") 
         return total
 
     real = float(difference(np.ones(len(changes))))
-    all_of_them = 2.0 ** len(changes)
-    smallest = min(1.0, 2 / all_of_them if all_of_them <= _DRAWS else 2 / (_DRAWS + 1))
+    exchanges = 2.0 ** len(changes)
+    smallest = min(1.0, 2 / exchanges if exchanges <= _DRAWS else 2 / (_DRAWS + 1))
     if np.isnan(real):
         p = np.nan
     elif len(changes) < 2:

@@ -1,4 +1,4 @@
-"""Two contestants against each other: differences, the three tests, and what they amount to."""
+"""Two contestants compared: differences, the tests over runs, fields and pixels, and which one decides."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ class Pair:
     left_out
         Runs of the first and of the second without a partner.
     metric
-        What the tests and the interval are about: "oa", "aa" or "kappa" (McNemar's test: always OA).
+        Tested metric: "oa", "aa" or "kappa" (McNemar's test: always OA).
     differences
-        "oa", "aa", "kappa" -> mean difference, fractions. Each split counts the same.
+        Mean difference of "oa", "aa", "kappa", fractions; each split has the same weight.
     over_runs
-        The t-test: over splits where there are several, corrected if `test_to_train` is at most 1; else over
-        the random starts on the one split. Splits that all test the same pixels, as those of a published
-        mask do, count as starts. NaN where there is one run.
+        The t-test over splits, corrected if `test_to_train` is at most 1; with one split, over its random
+        starts. Splits with the same test pixels, such as those of a published mask, count as starts. NaN for
+        one run.
     test_to_train, p_corrected
-        With several splits of different test pixels: ``n_test / n_train``, and p of the corrected t-test
-        whatever that ratio. Else NaN.
+        ``n_test / n_train``, and p of the corrected t-test whatever that ratio; NaN unless there are several
+        splits with different test pixels.
     over_fields
         The field test.
     over_pixels, p_pixels
-        McNemar's test of each matched pair of runs, and one p value of them all (`combine_by_rank`).
+        McNemar's test of each matched pair of runs, and their combined p value (`combine_by_rank`).
     recall_first, recall_second
         ``(C,)`` mean recall of each class over the matched runs; NaN for a class without test pixels.
     decided_by, p
-        What the verdict rests on: "splits" (the corrected t-test), "fields and splits" or "fields and starts"
-        (the larger p of two tests), or "fields".
+        The deciding test and its p: "splits" (the corrected t-test), "fields and splits" or "fields and
+        starts" (the larger p of two tests), or "fields".
     p_holm
         `p` after Holm's correction over all pairs of the comparison.
     verdict
@@ -76,7 +76,7 @@ class Pair:
     verdict: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the pair for JSON, fractions; a figure that has no meaning is NaN."""
+        """Return the pair for JSON, fractions; an undefined figure is NaN."""
         runs, fields = self.over_runs, self.over_fields
         return {
             "first": self.first,
@@ -134,7 +134,7 @@ def compare_pair(first: Contestant, second: Contestant, fields: Ints, metric: st
             "FILE."
         )
     pairs = [pair for of_split in matches.values() for pair in of_split]
-    # A split counts once, however many random starts there are on it.
+    # Each split has the same weight, however many random starts it has.
     weights = np.array(
         [1 / (len(matches) * len(of_split)) for of_split in matches.values() for _ in of_split]
     )
@@ -182,15 +182,11 @@ def _difference(pair: tuple[Any, Any], metric: str) -> float:
 def _over_runs(matches: Matches, metric: str, alpha: float) -> tuple[TTest, float, float]:
     """Return the t-test, n_test / n_train, and p of the corrected t-test.
 
-    Runs on one split differ by their random start alone, which is drawn anew each time: nothing to correct.
-    Several splits share pixels. The correction allows for that as if a network did not depend on which pixels
-    it was trained on, which its authors ask for with far more training than test pixels. With more test
-    than training pixels it blows up the interval beyond use; there the plain t-test stands, which speaks of
-    other splits of this very scene (splits of other seeds are independent draws of those), and the verdict
-    asks the field test as well (our decision).
-
-    Splits of one mask share all of their test pixels, and differ by the validation pixels that are drawn from
-    its training part: the correction, made for test pixels that are drawn anew, has nothing to go by there.
+    Random starts on one split are independent: nothing to correct. Several splits share pixels; the
+    correction for that assumes far more training than test pixels. With more test than training pixels it
+    widens the interval beyond use, so the plain t-test is used, which is about other splits of the same
+    scene, and the verdict also needs the field test. Splits of one mask share all test pixels and differ only
+    in validation pixels, so the correction, made for test pixels drawn anew, does not apply.
     """
     if len(matches) == 1:
         (of_split,) = matches.values()
@@ -200,17 +196,17 @@ def _over_runs(matches: Matches, metric: str, alpha: float) -> tuple[TTest, floa
     tested = [pairs[0][0].pixels for pairs in matches.values()]
     if all(np.array_equal(tested[0], others) for others in tested[1:]):
         return corrected_t_test(means, alpha=alpha), math.nan, math.nan
-    ratio = float(np.mean([len(pairs[0][0].pixels) / pairs[0][0].trained for pairs in matches.values()]))
+    ratio = float(np.mean([len(pairs[0][0].pixels) / pairs[0][0].train_pixels for pairs in matches.values()]))
     corrected = corrected_t_test(means, test_to_train=ratio, alpha=alpha)
     return corrected if ratio <= 1 else corrected_t_test(means, alpha=alpha), ratio, corrected.p
 
 
 def _decide(test_to_train: float, p_runs: float, p_fields: float) -> tuple[str, float]:
-    """Return what the verdict rests on, and its p value.
+    """Return the deciding test, and its p value.
 
-    Our decision: the corrected t-test answers the question asked, whether the difference holds for other
-    training and test pixels. Where it does not apply, a difference must show both over fields and over splits
-    or random starts: the larger p is a valid p value of "one of the two is chance".
+    The corrected t-test asks whether the difference holds for other training and test pixels. Where it does
+    not apply, both the field test and the t-test over splits or starts must show a difference: the larger p
+    is valid for the null hypothesis that one of the two is chance.
     """
     if math.isnan(p_runs):
         return "fields", p_fields
@@ -220,7 +216,7 @@ def _decide(test_to_train: float, p_runs: float, p_fields: float) -> tuple[str, 
 
 
 def _mean_recall(recalls: list[Floats], weights: Floats) -> Floats:
-    """Average recall over runs, leaving out those where a class has no test pixels."""
+    """Average recall over runs, without those where a class has no test pixels."""
     stacked = np.stack(recalls)
     seen = ~np.isnan(stacked)
     share = (weights[:, None] * seen).sum(axis=0)

@@ -1,9 +1,4 @@
-"""Several p values as one decision: Holm's correction, and one p value out of several dependent ones.
-
-McNemar's exact test: two classifications of the same pixels.
-
-The t-test for repeated runs whose training and test pixels overlap from run to run.
-"""
+"""Significance tests: Holm's correction, combined p values, McNemar's test, corrected resampled t-test."""
 
 from __future__ import annotations
 
@@ -19,15 +14,15 @@ from hsi.errors import InputError
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Correct p values for having looked at all of them, so that one false finding is no likelier than alpha.
+    """Correct p values for multiple testing (family-wise error rate).
 
-    The p values in rising order are multiplied by m, m - 1, ..., 1, kept rising and cut at 1. Source: Holm
-    1979, "A simple sequentially rejective multiple test procedure".
+    The p values in ascending order are multiplied by m, m - 1, ..., 1, made monotone and clipped at 1.
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
 
     Parameters
     ----------
     p_values
-        ``(m,)``; NaN is a test that was not made: it stays NaN and does not count in m.
+        ``(m,)``; NaN, a test that was not made, stays NaN and does not count in m.
 
     Raises
     ------
@@ -44,10 +39,10 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 
 def combine_by_rank(p_values: ArrayLike) -> float:
-    """Combine p values of one hypothesis whose dependence is unknown, such as those of runs on one scene.
+    """Combine p values of one hypothesis under any dependence, such as those of runs on one scene.
 
-    The value of rank r = ceil(m / 2) in rising order, times m / r, at most 1: for one p value itself, for
-    many about twice their median. Valid under any dependence. Source: Rüger 1978, Metrika 25.
+    The value of rank r = ceil(m / 2) in ascending order, times m / r, at most 1: about twice the median.
+    Source: Rüger 1978, Metrika 25.
 
     Raises
     ------
@@ -70,7 +65,7 @@ def _checked(p_values: ArrayLike) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class McNemar:
-    """Pixels that only the first, and only the second classification has right; the two-sided p value."""
+    """Pixels that only the first or only the second classification has right, and the two-sided p value."""
 
     first_only: int
     second_only: int
@@ -80,12 +75,12 @@ class McNemar:
 def mcnemar(truth: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
     """Test whether two classifications of the same pixels are right equally often.
 
-    Only pixels count that one has right and the other wrong: under the null each of them is a fair coin
-    (exact binomial test, two-sided). Without such pixels p is 1. Source: McNemar 1947, "Note on the sampling
-    error of the difference between correlated proportions or percentages".
+    Exact two-sided binomial test on the pixels that one has right and the other wrong; p is 1 without any.
+    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or
+    percentages".
 
-    The test takes pixels for independent. Test pixels of one map are not: neighbours are right or wrong
-    together, so that p comes out too small. `hsi.comparison.field_test` does not assume it.
+    The test assumes independent pixels. Neighbouring pixels of a map are right or wrong together, so p is too
+    small; `hsi.comparison.field_test` does not assume independence.
 
     Parameters
     ----------
@@ -110,12 +105,12 @@ def mcnemar(truth: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
     return McNemar(first_only, second_only, p)
 
 
-_EQUAL = 1e-12  # differences of fractions that are this close have no spread beyond rounding
+_EQUAL = 1e-12  # spread of differences below which it is rounding
 
 
 @dataclass(frozen=True)
 class TTest:
-    """A paired t-test: mean difference, its interval, two-sided p; NaN where the runs allow no such figure.
+    """A paired t-test; NaN where the runs allow no such figure.
 
     Attributes
     ----------
@@ -154,9 +149,9 @@ def corrected_t_test(differences: ArrayLike, *, test_to_train: float = 0.0, alph
     Returns
     -------
     TTest
-        One difference has no spread: p and interval are NaN. So they are for several equal differences other
-        than 0, where the formula would claim certainty (our decision: equal differences come from runs that
-        repeat each other); equal differences of 0 have p 1. A NaN among the differences makes all NaN.
+        p and interval are NaN for one difference, and for equal differences other than 0, which come from
+        runs that repeat each other and would make the formula claim certainty. Equal differences of 0 have
+        p 1. A NaN among the differences makes all NaN.
 
     Raises
     ------
@@ -179,5 +174,5 @@ def corrected_t_test(differences: ArrayLike, *, test_to_train: float = 0.0, alph
         return TTest(mean, math.nan, math.nan, 1.0 if abs(mean) <= _EQUAL else math.nan, count)
     error = math.sqrt(float(values.var(ddof=1)) * (1 / count + test_to_train))
     p = float(2 * stats.t.sf(abs(mean) / error, count - 1))
-    reach = float(stats.t.ppf(1 - alpha / 2, count - 1)) * error
-    return TTest(mean, mean - reach, mean + reach, p, count)
+    half = float(stats.t.ppf(1 - alpha / 2, count - 1)) * error
+    return TTest(mean, mean - half, mean + half, p, count)

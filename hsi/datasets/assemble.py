@@ -1,12 +1,14 @@
-"""From arrays to a checked scene: everything that is mended or looks odd becomes a note of the scene.
+"""From a cube and labels, as arrays or as files, to a checked `Scene`.
 
-A scene from files of one's own: what the description leaves open is taken from what the files say.
+What is repaired or looks suspicious becomes a note of the scene. What a description leaves open is taken from
+the metadata of the files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,29 @@ from hsi.datasets.labels.rasterize import draw_labels
 from hsi.datasets.scene import Scene, default_palette
 from hsi.errors import SceneError
 
-_LONGEST = 200  # letters of a class's name that tables and figures have to hold
+_MAX_CLASS_NAME = 200  # characters, cut beyond
+_MAX_OFFSET = 0.5  # pixels between the corners of the cube's and the labels' grid
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """A file and the name of the array in it (None: the only one that fits).
+
+    In a file of points or polygons the name is that of the attribute that holds the class.
+    """
+
+    file: Path
+    key: str | None = None
+
+    @cached_property
+    def kind(self) -> str:
+        """The format of the file, see `recognise`; found once."""
+        return recognise(self.file)
 
 
 @dataclass(frozen=True)
 class SceneFacts:
-    """What is known of a scene beyond its two arrays.
+    """Metadata of a scene.
 
     Attributes
     ----------
@@ -39,11 +58,11 @@ class SceneFacts:
     class_names, colors
         Code in the label file -> name, "#rrggbb".
     wavelengths_nm
-        One a band of the file, before any is dropped; empty where not known.
+        Band centres, one a band of the file, before any is dropped; empty where not known.
     fwhm_nm
-        As these: widths of the bands.
+        Full widths at half maximum, likewise.
     drop_bands
-        Bands of the file to leave out, counted from 0; None: those that the file itself marks as bad.
+        Bands of the file to leave out, counted from 0; None: those that the file marks as bad.
     bands
         Bands of the file to use, see `hsi.datasets.bands`; None: all.
     no_data
@@ -81,17 +100,15 @@ def assemble_scene(
     labels_source: str = "The label map",
     sources: Mapping[str, str] | None = None,
 ) -> Scene:
-    """Check both arrays and put them together.
+    """Return the scene of two arrays, both checked.
 
     Parameters
     ----------
     cube, labels
-        (rows, cols, bands) and (rows, cols) as read. The cube is not copied unless bands from among others
-        are dropped; pixels without data are filled in place, or in a copy where the cube is read-only.
-    facts
-        What is known beside them.
+        (rows, cols, bands) and (rows, cols) as read. The cube is copied only to drop bands from the middle;
+        pixels without data are filled in place, or in a copy where the cube is read-only.
     cube_source, labels_source
-        Words that name the two in messages.
+        What messages call the two.
     sources
         File name -> SHA-256 of what was read.
 
@@ -102,7 +119,7 @@ def assemble_scene(
     """
     check_cube(cube, cube_source)
     notes, missing = [], None
-    kept, wavelengths = wanted_bands(cube.shape[2], facts, cube_source)
+    kept, wavelengths, widths = _select_bands(cube.shape[2], facts, cube_source)
     cube = take_bands(cube, kept)
     if facts.wrapped_negatives:
         cube, note = unwrap_negatives(cube)
@@ -115,17 +132,15 @@ def assemble_scene(
     notes += check_values(cube, cube_source)
     checked = check_labels(labels, (cube.shape[0], cube.shape[1]), labels_source, unlabelled=facts.unlabelled)
     notes += _class_notes(checked.codes, facts)
-    spare = iter(
-        color
-        for color in default_palette(len(checked.codes) + len(facts.colors))
-        if color not in facts.colors.values()
-    )
+    names = (facts.class_names.get(code, f"class {code}") for code in checked.codes)
+    palette = default_palette(len(checked.codes) + len(facts.colors))
+    unused = (color for color in palette if color not in facts.colors.values())
     return Scene(
         name=facts.name,
         cube=cube,
         labels=checked.labels,
-        class_names=tuple(facts.class_names.get(code, f"class {code}")[:_LONGEST] for code in checked.codes),
-        colors=tuple(facts.colors[code] if code in facts.colors else next(spare) for code in checked.codes),
+        class_names=tuple(name[:_MAX_CLASS_NAME] for name in names),
+        colors=tuple(facts.colors[code] if code in facts.colors else next(unused) for code in checked.codes),
         title=facts.title or facts.name,
         label_codes=checked.codes,
         wavelengths_nm=wavelengths,
@@ -135,39 +150,29 @@ def assemble_scene(
         sources=dict(sources or {}),
         notes=tuple(note for note in notes if note),
         missing=missing,
-        fwhm_nm=widths_of(kept, facts),
+        fwhm_nm=widths,
     )
 
 
-def wanted_bands(
+def _select_bands(
     count: int, facts: SceneFacts, where: str
-) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
-    """Return which of a cube's `count` bands are to be used, and their wavelengths where known.
-
-    Raises
-    ------
-    SceneError, ConfigError
-        For bands that are not there, or wavelengths that are not one a band.
-    """
+) -> tuple[NDArray[np.int64], NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return which of `count` bands to use, and their centres and widths (nm) where known."""
     wavelengths = np.array(facts.wavelengths_nm, dtype=np.float64) if facts.wavelengths_nm else None
     if wavelengths is not None and len(wavelengths) != count:
         raise SceneError(
             f"{where} has {count} bands, but {len(wavelengths)} wavelengths are given; give one a band."
         )
-    unwanted = set(facts.drop_bands or ())
+    dropped = set(facts.drop_bands or ())
     if facts.bands is not None:
-        unwanted |= {*range(count)} - {*parse_bands(facts.bands, count, wavelengths, facts.sensor)}
-    kept = bands_left(count, sorted(unwanted), where)
-    return kept, None if wavelengths is None else wavelengths[kept]
-
-
-def widths_of(kept: NDArray[np.int64], facts: SceneFacts) -> NDArray[np.float64] | None:
-    """Return the widths of the bands that are kept, in nanometres, or None where they are not known."""
-    return np.array(facts.fwhm_nm, np.float64)[kept] if facts.fwhm_nm else None
+        dropped |= {*range(count)} - {*parse_bands(facts.bands, count, wavelengths, facts.sensor)}
+    kept = bands_left(count, sorted(dropped), where)
+    widths = np.array(facts.fwhm_nm, np.float64)[kept] if facts.fwhm_nm else None
+    return kept, None if wavelengths is None else wavelengths[kept], widths
 
 
 def _class_notes(codes: tuple[int, ...], facts: SceneFacts) -> list[str]:
-    """Say where the label map and the list of class names differ, and how gaps were closed."""
+    """Return notes of renumbered classes, and of differences between label map and class names."""
     notes = []
     if codes != tuple(range(1, len(codes) + 1)):
         notes.append(
@@ -184,35 +189,18 @@ def _class_notes(codes: tuple[int, ...], facts: SceneFacts) -> list[str]:
     return notes
 
 
-_HALF = 0.5  # pixels that two grids may be apart
-
-
-@dataclass(frozen=True)
-class ArraySource:
-    """Where an array is: a file, and the array's name in it (None: the only one that fits).
-
-    In a file of points or polygons the name is that of the attribute that holds the class.
-    """
-
-    file: Path
-    key: str | None = None
-
-
-def load_own(
+def load_files(
     cube: ArraySource, labels: ArraySource, facts: SceneFacts, *, options: tuple[str, str] = ("key", "key")
 ) -> Scene:
-    """Read cube and labels, and put them together.
+    """Return the scene of a cube file and a label file.
 
     Parameters
     ----------
-    cube, labels
-        Where they are.
     facts
-        What is said of the scene; wavelengths, bad bands, no-data value, sensor, class names and colours that
-        it leaves open are those of the files.
+        Metadata; wavelengths, bad bands, no-data value, sensor, class names and colours that it leaves open
+        are taken from the files.
     options
-        Names of the options that messages recommend where it is not clear which array is the cube, and which
-        the labels.
+        Options that messages recommend where it is not clear which array is the cube, and which the labels.
 
     Raises
     ------
@@ -221,78 +209,69 @@ def load_own(
     SceneError
         For arrays that do not make a scene.
     """
-    values = read_array(cube.file, ndim=3, key=cube.key, option=options[0])
-    of_cube = read_facts(cube.file)
-    classes, of_labels = _read_labels(labels, values.shape[:2], of_cube, options[1])
-    _check_same_grid(of_cube, of_labels, labels.file)
-    facts, notes = _completed(facts, of_cube, of_labels)
+    values = read_array(cube.file, ndim=3, key=cube.key, option=options[0], kind=cube.kind)
+    cube_facts = read_facts(cube.file, cube.kind)
+    if labels.kind in SHAPES:
+        drawn = draw_labels(
+            labels.file, (values.shape[0], values.shape[1]), cube_facts.georeference, labels.key
+        )
+        classes, label_facts = drawn.labels, FileFacts(class_names=drawn.class_names, notes=drawn.notes)
+    else:
+        classes = read_array(labels.file, ndim=2, key=labels.key, option=options[1], kind=labels.kind)
+        label_facts = read_facts(labels.file, labels.kind)
+        classes = clear_no_data(classes, label_facts.no_data)
+    _check_same_grid(cube_facts, label_facts, labels.file)
+    facts, notes = _complete(facts, cube_facts, label_facts)
     scene = assemble_scene(
         values,
         classes,
         facts,
         cube_source=f"The cube in {cube.file}",
         labels_source=f"The label map in {labels.file}",
-        sources=hashes_of(cube.file, labels.file),
+        sources=hash_files(cube, labels),
     )
-    return replace(scene, notes=(*of_cube.notes, *of_labels.notes, *notes, *scene.notes))
+    return replace(scene, notes=(*cube_facts.notes, *label_facts.notes, *notes, *scene.notes))
 
 
-def without_labels(cube: Cube, path: Path) -> Scene:
-    """Return a cube by itself as a scene, with what its file says of it; its values are not looked at.
+def unlabelled_scene(cube: Cube, source: ArraySource) -> Scene:
+    """Return a cube as opened from `source`, and the metadata of its file, as a scene without labels.
 
-    Bands that the file marks as bad are left out, and where it gives a value for no data, pixels that have it
-    are NaN: both when a window is read, so what is not in memory stays out of it.
-
-    Parameters
-    ----------
-    cube
-        ``(rows, cols, bands)`` as opened from `path`.
-    path
-        Its file.
+    Bad bands are left out and pixels without data are NaN when a window is read; a cube on disk stays there.
     """
-    of_cube = read_facts(path)
-    facts, notes = _completed(SceneFacts(path.stem), of_cube, FileFacts())
-    kept, wavelengths = wanted_bands(cube.shape[2], facts, f"The cube in {path}")
-    seen = CubeView(cube, kept, facts.no_data)
+    path = source.file
+    cube_facts = read_facts(path, source.kind)
+    facts, notes = _complete(SceneFacts(path.stem), cube_facts, FileFacts())
+    kept, wavelengths, widths = _select_bands(cube.shape[2], facts, f"The cube in {path}")
+    view = CubeView(cube, kept, facts.no_data)
     return Scene(
         name=path.stem,
         title=path.stem,
-        cube=cube if seen.shows_all else seen,
-        labels=np.broadcast_to(np.int64(0), cube.shape[:2]),  # no memory for labels that are not there
+        cube=cube if view.shows_all else view,
+        labels=np.broadcast_to(np.int64(0), cube.shape[:2]),  # takes no memory
         class_names=(),
         colors=(),
         wavelengths_nm=wavelengths,
-        fwhm_nm=widths_of(kept, facts),
+        fwhm_nm=widths,
         sensor=facts.sensor,
         georeference=facts.georeference,
-        notes=(*of_cube.notes, *notes),
+        notes=(*cube_facts.notes, *notes),
     )
 
 
-def hashes_of(*paths: Path) -> dict[str, str]:
-    """Return file name -> SHA-256 of all the files that are read for `paths`."""
-    return {file.name: file_sha256(file) for path in dict.fromkeys(paths) for file in files_of(path)}
+def hash_files(*sources: ArraySource) -> dict[str, str]:
+    """Return file name -> SHA-256 of all the files that are read for `sources`."""
+    kinds = {source.file: source.kind for source in sources}
+    return {file.name: file_sha256(file) for path, kind in kinds.items() for file in files_of(path, kind)}
 
 
-def _read_labels(
-    source: ArraySource, size: tuple[int, ...], of_cube: FileFacts, option: str
-) -> tuple[NDArray[Any], FileFacts]:
-    if recognise(source.file) in SHAPES:
-        drawn = draw_labels(source.file, (size[0], size[1]), of_cube.georeference, source.key)
-        return drawn.labels, FileFacts(class_names=drawn.class_names, notes=drawn.notes)
-    labels = read_array(source.file, ndim=2, key=source.key, option=option)
-    facts = read_facts(source.file)
-    return clear_no_data(labels, facts.no_data), facts
-
-
-def _check_same_grid(of_cube: FileFacts, of_labels: FileFacts, path: Path) -> None:
-    """Refuse labels whose own georeference puts them elsewhere than the cube."""
-    if of_cube.georeference is None or of_labels.georeference is None:
+def _check_same_grid(cube: FileFacts, labels: FileFacts, path: Path) -> None:
+    """Raise SceneError if the two georeferences differ."""
+    if cube.georeference is None or labels.georeference is None:
         return
-    here = np.array(of_cube.georeference["transform"]).reshape(2, 3)
-    there = np.array(of_labels.georeference["transform"]).reshape(2, 3)
+    here = np.array(cube.georeference["transform"]).reshape(2, 3)
+    there = np.array(labels.georeference["transform"]).reshape(2, 3)
     apart = np.abs(np.linalg.solve(here[:, :2], there[:, 2] - here[:, 2])).max()
-    if apart > _HALF or not np.allclose(
+    if apart > _MAX_OFFSET or not np.allclose(
         here[:, :2], there[:, :2], rtol=1e-3, atol=1e-3 * np.abs(here[:, :2]).max()
     ):
         raise SceneError(
@@ -301,12 +280,12 @@ def _check_same_grid(of_cube: FileFacts, of_labels: FileFacts, path: Path) -> No
         )
 
 
-def _completed(facts: SceneFacts, of_cube: FileFacts, of_labels: FileFacts) -> tuple[SceneFacts, list[str]]:
-    """Fill in from the files what the description leaves open."""
+def _complete(facts: SceneFacts, cube: FileFacts, labels: FileFacts) -> tuple[SceneFacts, list[str]]:
+    """Take from the files what the description leaves open."""
     notes = []
     drop = facts.drop_bands
-    if drop is None and of_cube.bad_bands:
-        drop = of_cube.bad_bands
+    if drop is None and cube.bad_bands:
+        drop = cube.bad_bands
         notes.append(
             f"The file marks {len(drop)} bands as bad ({name_bands(drop)}); they are left out "
             "(drop_bands = [] in a scene.toml keeps them)."
@@ -314,12 +293,12 @@ def _completed(facts: SceneFacts, of_cube: FileFacts, of_labels: FileFacts) -> t
     completed = replace(
         facts,
         drop_bands=drop,
-        sensor=facts.sensor or of_cube.sensor,
-        wavelengths_nm=facts.wavelengths_nm or of_cube.wavelengths_nm,
-        fwhm_nm=facts.fwhm_nm or of_cube.fwhm_nm,
-        no_data=of_cube.no_data if facts.no_data is None else facts.no_data,
-        class_names=facts.class_names or of_labels.class_names,
-        colors=facts.colors or of_labels.colors,
-        georeference=of_cube.georeference,
+        sensor=facts.sensor or cube.sensor,
+        wavelengths_nm=facts.wavelengths_nm or cube.wavelengths_nm,
+        fwhm_nm=facts.fwhm_nm or cube.fwhm_nm,
+        no_data=cube.no_data if facts.no_data is None else facts.no_data,
+        class_names=facts.class_names or labels.class_names,
+        colors=facts.colors or labels.colors,
+        georeference=cube.georeference,
     )
     return completed, notes

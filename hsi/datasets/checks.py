@@ -1,7 +1,4 @@
-"""Checks of a cube: element type, values that are not numbers, wrapped negatives, constant bands.
-
-What looks odd in a cube that nothing is known of: values that may mean "no data", or are no numbers.
-"""
+"""Checks of a cube: element type, non-finite values, wrapped negatives, constant bands, no-data values."""
 
 from __future__ import annotations
 
@@ -15,9 +12,8 @@ from numpy.typing import NDArray
 from hsi.datasets.cube import Cube
 from hsi.errors import SceneError
 
-# KSC: 65525..65535 are small negatives in uint16. No 16-bit sensor value of these scenes comes near the
-# limit.
-_WRAPPED_FROM = 65_000
+_WRAPPED_FROM = 65_000  # KSC has negatives as 65525..65535; no sensor value of the scenes comes near
+_FILL_SHARE = 1e-3  # share of the pixels from which on a value that fills whole pixels is reported
 
 
 def check_cube(cube: Cube, where: str) -> None:
@@ -31,7 +27,7 @@ def check_cube(cube: Cube, where: str) -> None:
 
 
 def bands_left(count: int, dropped: Collection[int], where: str) -> NDArray[np.int64]:
-    """Return the numbers of `count` bands that are left without the dropped ones, counted from 0."""
+    """Return the numbers (from 0) of the `count` bands that are left without the dropped ones."""
     wrong = [band for band in dropped if not 0 <= band < count]
     if wrong:
         raise SceneError(f"{where} has bands 0 to {count - 1}; there is no band {wrong[0]} to drop.")
@@ -42,7 +38,7 @@ def bands_left(count: int, dropped: Collection[int], where: str) -> NDArray[np.i
 
 
 def take_bands(cube: NDArray[Any], bands: NDArray[np.int64]) -> NDArray[Any]:
-    """Return some bands of a cube, in rising order: a view where they stand side by side."""
+    """Return some bands of a cube, in rising order: a view where they are adjacent."""
     if len(bands) == cube.shape[2]:
         return cube
     if bands[-1] - bands[0] + 1 == len(bands):
@@ -53,40 +49,37 @@ def take_bands(cube: NDArray[Any], bands: NDArray[np.int64]) -> NDArray[Any]:
 def unwrap_negatives(cube: NDArray[Any]) -> tuple[NDArray[Any], str]:
     """Return the cube with values just below 65536 turned into the small negatives they are, and a note.
 
-    A uint16 cube is reinterpreted as int16, without a copy, unless it has other values beyond int16. Known of
-    the public KSC file (139 values of 65525 to 65535 in 90 labelled pixels); left alone they wreck the mean
-    and the scale of their band.
+    A uint16 cube is reinterpreted as int16, without a copy, unless it has other values beyond int16. The
+    public KSC file has 139 such values in 90 labelled pixels, which spoil the mean and scale of their bands.
     """
     if not _WRAPPED_FROM <= cube.max() <= 65_535:
         return cube, ""
     wrapped = int(np.count_nonzero(cube >= _WRAPPED_FROM))
-    note = f"{wrapped} values from 65,000 to 65,535 are small negatives wrapped into 16 bits; mended."
+    note = f"{wrapped} values from 65,000 to 65,535 are small negatives wrapped into 16 bits; corrected."
     if cube.dtype == np.uint16 and not np.any((cube > 32_767) & (cube < _WRAPPED_FROM)):
         return cube.view(np.int16), note
-    mended = cube.astype(np.int32 if cube.dtype.kind in "iu" else cube.dtype)
-    mended[mended >= _WRAPPED_FROM] -= 65_536
-    return mended, note
+    corrected = cube.astype(np.int32 if cube.dtype.kind in "iu" else cube.dtype)
+    corrected[corrected >= _WRAPPED_FROM] -= 65_536
+    return corrected, note
 
 
 def check_values(cube: NDArray[Any], where: str) -> list[str]:
-    """Name what a cube's values show; return one sentence a finding.
+    """Return a note on each oddity of a cube's values.
 
     Raises
     ------
     SceneError
-        For values that are not finite, with their number and the first place; for a cube of one value.
+        For values that are not finite, with their number and the first place; for a cube of constant bands.
     """
-    if cube.dtype.kind == "f":
-        # Row by row, so that no mask of the whole cube is made.
+    if cube.dtype.kind == "f":  # row by row: no mask of the whole cube in memory
         counts = [cube[row].size - int(np.isfinite(cube[row]).sum()) for row in range(cube.shape[0])]
         if sum(counts):
             row = next(row for row, count in enumerate(counts) if count)
             col, band = np.argwhere(~np.isfinite(cube[row]))[0]
             raise SceneError(
-                f"{where} has {sum(counts)} values that are NaN or infinite, the first at row {row}, column "
-                f"{col}, "
-                f"band {band}; write 'no_data = nan' into a scene.toml to leave such pixels out, or mend "
-                "the file."
+                f"{where} has {sum(counts)} values that are NaN or infinite, the first at row {row}, "
+                f"column {col}, band {band}; write 'no_data = nan' into a scene.toml to leave such pixels "
+                "out, or correct the file."
             )
     low, high = cube.min(axis=(0, 1)), cube.max(axis=(0, 1))
     constant = np.flatnonzero(low == high)
@@ -103,47 +96,37 @@ def check_values(cube: NDArray[Any], where: str) -> list[str]:
         if few < cube.size // 1000:
             notes.append(
                 f"{few} values lie between 65,000 and 65,535: saturation, no-data, or negatives wrapped "
-                "into 16 bits "
-                "('no_data' and 'wrapped_negatives' in a scene.toml mend the last two)."
+                "into 16 bits ('no_data' and 'wrapped_negatives' in a scene.toml correct the last two)."
             )
     return notes
 
 
-_MANY = 1e-3  # share of the pixels from which on a value that fills whole pixels is pointed out
-
-
 @dataclass(frozen=True)
-class Suspicions:
-    """What was found; the values are in the cube's own units.
-
-    Attributes
-    ----------
-    low, high
-        Smallest and largest finite value.
-    not_finite
-        Pixels with a value that is NaN or infinite in some band.
-    filled
-        Value -> number of pixels that hold it in every band, most first.
-    """
+class Anomalies:
+    """Values of a cube, in its own units, that may mean "no data"."""
 
     low: float
+    """Smallest finite value."""
     high: float
+    """Largest finite value."""
     not_finite: int
+    """Pixels with a value that is NaN or infinite in some band."""
     filled: dict[float, int]
+    """Value -> number of pixels that hold it in every band, most frequent first."""
 
     @property
     def no_data(self) -> float | None:
-        """The value that most likely means "no data": NaN if there is any, else what fills many pixels."""
+        """The likely "no data" value: NaN if there is any, else what fills most pixels."""
         if self.not_finite:
             return float("nan")
         return next(iter(self.filled), None)
 
 
-def look_for(cube: NDArray[Any]) -> Suspicions:
-    """Look through a cube ``(rows, cols, bands)``, row by row, so that a memory-mapped one is never whole.
+def find_anomalies(cube: NDArray[Any]) -> Anomalies:
+    """Find likely "no data" values of ``(rows, cols, bands)``, read row by row to spare memory.
 
-    A value that fills at least one pixel in a thousand, in every band, is listed: no spectrum is flat by
-    chance (our decision).
+    A value that fills at least one pixel in a thousand in every band is listed: spectra are not flat by
+    chance.
     """
     low, high, not_finite = np.inf, -np.inf, 0
     filled: dict[float, int] = {}
@@ -155,6 +138,6 @@ def look_for(cube: NDArray[Any]) -> Suspicions:
         flat = row[(row == row[:, :1]).all(axis=1), 0] if row.shape[1] > 1 else row[:0, 0]
         for value, count in zip(*np.unique(flat, return_counts=True), strict=True):
             filled[float(value)] = filled.get(float(value), 0) + int(count)
-    least = _MANY * cube.shape[0] * cube.shape[1]
+    least = _FILL_SHARE * cube.shape[0] * cube.shape[1]
     many = sorted(((value, n) for value, n in filled.items() if n >= least), key=lambda pair: -pair[1])
-    return Suspicions(float(low), float(high), not_finite, dict(many))
+    return Anomalies(float(low), float(high), not_finite, dict(many))

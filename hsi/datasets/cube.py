@@ -1,11 +1,4 @@
-"""What a scene's cube can be: an array, or what reads a window of a file when it is asked for one.
-
-Pixels without data: which they are, and what stands in their place.
-
-Cubes that are not in memory: what is asked for is read when it is asked for.
-
-Some bands of a cube, with NaN where it has no data; made window by window.
-"""
+"""Cubes: arrays, or readers of windows of a file; views of some bands; pixels without data."""
 
 from __future__ import annotations
 
@@ -20,10 +13,10 @@ from hsi.errors import SceneError
 
 
 class Cube(Protocol):
-    """``(rows, cols, bands)`` of real numbers; any NumPy array is one.
+    """``(rows, cols, bands)`` of real numbers: a NumPy array or a `WindowedCube`.
 
-    ``cube[rows, cols]`` with slices or single numbers gives that window as an array, and ``cube[rows, cols,
-    bands]`` some of its bands; ``np.asarray(cube)`` the whole, as arithmetic needs it.
+    ``cube[rows, cols]`` and ``cube[rows, cols, bands]`` with slices or integers return a window as an array,
+    ``np.asarray(cube)`` all of it.
     """
 
     @property
@@ -32,24 +25,22 @@ class Cube(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Element type of the arrays that come out."""
+        """Element type."""
 
     @property
     def ndim(self) -> int:
-        """Number of dimensions: 3."""
+        """Number of dimensions, 3."""
 
-    def __getitem__(self, key: Any, /) -> NDArray[Any]:
-        """Return a window."""
+    def __getitem__(self, key: Any, /) -> NDArray[Any]: ...
 
-    def __array__(self) -> NDArray[Any]:
-        """Return all of it."""
+    def __array__(self) -> NDArray[Any]: ...
 
 
-_PIECE = 1 << 22  # values looked at together
+_STRIP_VALUES = 1 << 22
 
 
 def can_mark(no_data: float, dtype: np.dtype[Any]) -> bool:
-    """Tell whether values of this type can be `no_data`; ``nan`` also stands for infinite values."""
+    """Return whether values of this type can equal `no_data`; ``nan`` also stands for infinite values."""
     if dtype.kind == "f":
         return True
     if not math.isfinite(no_data) or not float(no_data).is_integer():
@@ -58,11 +49,11 @@ def can_mark(no_data: float, dtype: np.dtype[Any]) -> bool:
     return int(limits.min) <= int(no_data) <= int(limits.max)
 
 
-def missing_pixels(values: NDArray[Any], no_data: float) -> NDArray[np.bool_]:
-    """Return which pixels ``(h, w)`` of ``(h, w, bands)`` have no data.
+def find_missing(values: NDArray[Any], no_data: float) -> NDArray[np.bool_]:
+    """Return the mask ``(h, w)`` of pixels of ``(h, w, bands)`` without data.
 
-    A pixel has none where any band equals `no_data` (or is not a finite number, for ``nan``). Of 0, which
-    dark bands measure too, a pixel without data holds nothing else (our decision).
+    Those are pixels where any band equals `no_data` (for ``nan``: is not finite). Dark bands measure 0 too,
+    so for 0 all bands must be 0.
     """
     if not can_mark(no_data, values.dtype):
         return np.zeros(values.shape[:2], bool)
@@ -78,19 +69,19 @@ def missing_pixels(values: NDArray[Any], no_data: float) -> NDArray[np.bool_]:
 def fill_no_data(
     cube: NDArray[Any], no_data: float, where: str
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, str]:
-    """Give pixels without data the mean spectrum of the others; return cube, map (rows, cols) of them, note.
+    """Give pixels without data the mean spectrum of the others; return cube, mask of those pixels, note.
 
-    The mean keeps scaling and PCA unharmed (our decision); the caller takes the labels away. No copy of the
-    cube is made, unless it is read-only.
+    The mean leaves standardisation and PCA unchanged; the caller removes the labels. The cube is changed in
+    place, unless it is read-only.
     """
     if not can_mark(no_data, cube.dtype):
         return cube, None, ""
-    step = max(1, _PIECE // (cube.shape[1] * cube.shape[2]))
+    step = max(1, _STRIP_VALUES // (cube.shape[1] * cube.shape[2]))
     missing = np.empty(cube.shape[:2], bool)
     total = np.zeros(cube.shape[2])
     for row in range(0, len(cube), step):
         strip = cube[row : row + step]
-        missing[row : row + step] = lacking = missing_pixels(strip, no_data)
+        missing[row : row + step] = lacking = find_missing(strip, no_data)
         total += strip[~lacking].sum(axis=0, dtype=np.float64)
     pixels = int(missing.sum())
     if not pixels:
@@ -103,17 +94,10 @@ def fill_no_data(
 
 
 class WindowedCube(ABC):
-    """A cube ``(rows, cols, bands)`` of which windows are read, and nothing is kept but what `held` says.
+    """A cube ``(rows, cols, bands)`` whose windows are read on access.
 
-    It takes ``cube[rows, cols, bands]`` with slices, single numbers and ``...``; bands may also be an array
-    of numbers. Whatever their steps, the box round them is read.
-
-    Attributes
-    ----------
-    shape, dtype
-        As of an array.
-    base
-        What it reads from, if that is another cube; else None. So called by NumPy, too.
+    Indices are slices, integers and ``...``; bands may also be an array of numbers. The bounding box of the
+    indices is read, whatever their steps. As in NumPy, `base` is the cube that it reads from, if any.
     """
 
     shape: tuple[int, ...]
@@ -122,17 +106,17 @@ class WindowedCube(ABC):
 
     @abstractmethod
     def read(self, rows: slice, cols: slice, bands: NDArray[np.int64] | None) -> NDArray[Any]:
-        """Return a window: `rows` and `cols` go from 0 or more up, step 1; `bands` None are all."""
+        """Return a window: `rows` and `cols` are non-negative with step 1; `bands` None means all."""
 
     @property
     @abstractmethod
     def block_rows(self) -> int:
-        """Rows that can only be read together; 1 where each can be read by itself."""
+        """Number of rows that can only be read together; 1 where each can be read alone."""
 
     @property
     @abstractmethod
-    def held(self) -> int:
-        """Bytes that it keeps in memory at most."""
+    def memory_bytes(self) -> int:
+        """Most bytes that it keeps in memory."""
 
     @property
     def ndim(self) -> int:
@@ -140,13 +124,7 @@ class WindowedCube(ABC):
         return len(self.shape)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Return a window as an array, new or read-only.
-
-        Raises
-        ------
-        IndexError
-            For anything but what the class describes.
-        """
+        """Return a window as an array, new or read-only; raise IndexError for other kinds of index."""
         parts = list(key) if isinstance(key, tuple) else [key]
         dots = [at for at, part in enumerate(parts) if part is Ellipsis]
         if len(dots) > 1 or len(parts) - len(dots) > 3:
@@ -159,39 +137,39 @@ class WindowedCube(ABC):
         return self.read(rows, cols, bands)[inner_row, inner_col][..., inner_band]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return all of it, in memory."""
+        """Return the whole cube as an array in memory."""
         whole = self.read(slice(0, self.shape[0]), slice(0, self.shape[1]), None)
         return np.asarray(whole, dtype)
 
 
 def _box(part: Any, size: int) -> tuple[slice, Any]:
-    """Return the slice to be read for a part of a key, and what is then left to be taken of that."""
+    """Return the slice to read for one index, and the index to apply to what was read."""
     if isinstance(part, slice):
-        wanted = range(size)[part]
-        if not wanted:
+        picked = range(size)[part]
+        if not picked:
             return slice(0, 0), slice(0, 0)
-        low, high = min(wanted), max(wanted)
-        if wanted.step < 0:
-            return slice(low, high + 1), slice(high - low, None, wanted.step)
-        return slice(low, high + 1), slice(0, high - low + 1, wanted.step)
+        low, high = min(picked), max(picked)
+        if picked.step < 0:
+            return slice(low, high + 1), slice(high - low, None, picked.step)
+        return slice(low, high + 1), slice(0, high - low + 1, picked.step)
     if not isinstance(part, int | np.integer):
-        raise IndexError("rows and columns of a cube that is read by windows are slices or numbers")
-    number = range(size)[int(part)]  # which raises IndexError, as it should
+        raise IndexError("rows and columns of a cube that is read by windows are slices or integers")
+    number = range(size)[int(part)]  # raises IndexError
     return slice(number, number + 1), 0
 
 
 def _bands(part: Any, size: int) -> tuple[NDArray[np.int64] | None, Any]:
     if isinstance(part, slice):
-        wanted = np.arange(size)[part]
-        return (None if len(wanted) == size and part.step in (None, 1) else wanted), slice(None)
-    wanted = np.arange(size)[part]  # which raises IndexError, as it should
-    return np.atleast_1d(wanted), slice(None) if wanted.ndim else 0
+        picked = np.arange(size)[part]
+        return (None if len(picked) == size and part.step in (None, 1) else picked), slice(None)
+    picked = np.arange(size)[part]  # raises IndexError
+    return np.atleast_1d(picked), slice(None) if picked.ndim else 0
 
 
-def held_bytes(cube: Cube) -> int:
-    """Return the bytes of memory that a cube keeps; of a memory map none."""
+def memory_bytes(cube: Cube) -> int:
+    """Return the bytes that a cube keeps in memory; 0 for a memory map."""
     if isinstance(cube, WindowedCube):
-        return cube.held
+        return cube.memory_bytes
     owner: Any = cube
     while isinstance(owner, np.ndarray):
         if isinstance(owner, np.memmap):
@@ -201,24 +179,15 @@ def held_bytes(cube: Cube) -> int:
 
 
 def block_rows(cube: Cube) -> int:
-    """Return how many rows of a cube can only be read together."""
+    """Return the number of rows of a cube that can only be read together."""
     return cube.block_rows if isinstance(cube, WindowedCube) else 1
 
 
 class CubeView(WindowedCube):
-    """A cube seen through a list of bands and a no-data value, without a copy of it.
+    """Some bands of a cube (numbers from 0; None: all), with NaN for pixels without data; makes no copy.
 
-    Pixels without data (see `hsi.datasets.cube`) are NaN in all bands. Integers then become floats that
-    hold them exactly: float32 up to 16 bits, else float64.
-
-    Parameters
-    ----------
-    base
-        The cube, in memory or not.
-    bands
-        Numbers of the bands to be seen, from 0; None: all.
-    no_data
-        Value that marks a pixel without data, or None.
+    With a `no_data` value, integers become floats that hold them exactly: float32 up to 16 bits, else
+    float64.
     """
 
     def __init__(
@@ -227,7 +196,7 @@ class CubeView(WindowedCube):
         self.base: Cube = base
         self._bands = None if bands is None or len(bands) == base.shape[2] else bands
         marks = no_data is not None and not math.isnan(no_data) and can_mark(no_data, base.dtype)
-        self._no_data = no_data if marks else None  # NaN, and infinite values, say themselves what they are
+        self._no_data = no_data if marks else None
         self.shape = (*base.shape[:2], base.shape[2] if bands is None else len(bands))
         self.dtype = base.dtype
         if self._no_data is not None:
@@ -235,7 +204,7 @@ class CubeView(WindowedCube):
 
     @property
     def shows_all(self) -> bool:
-        """Whether nothing differs from the cube itself."""
+        """Whether the view equals the cube itself."""
         return self._bands is None and self._no_data is None
 
     def read(self, rows: slice, cols: slice, bands: NDArray[np.int64] | None) -> NDArray[Any]:
@@ -243,18 +212,18 @@ class CubeView(WindowedCube):
         if self._no_data is None:
             if self._bands is not None:
                 bands = self._bands if bands is None else self._bands[bands]
-            return self._of_base(rows, cols, bands)
-        # Which pixels have data is asked of all bands that are seen, whichever are wanted.
-        values = self._of_base(rows, cols, self._bands)
-        missing = missing_pixels(values, self._no_data)
+            return self._read_base(rows, cols, bands)
+        # All bands of the view decide which pixels have data, whichever are asked for.
+        values = self._read_base(rows, cols, self._bands)
+        missing = find_missing(values, self._no_data)
         values = (values if bands is None else values[:, :, bands]).astype(self.dtype)
         values[missing] = np.nan
         return values
 
-    def _of_base(self, rows: slice, cols: slice, bands: NDArray[np.int64] | None) -> NDArray[Any]:
+    def _read_base(self, rows: slice, cols: slice, bands: NDArray[np.int64] | None) -> NDArray[Any]:
         if bands is None:
             return self.base[rows, cols]
-        if len(bands) and (np.diff(bands) == 1).all():  # bands side by side need no copy
+        if len(bands) and (np.diff(bands) == 1).all():  # adjacent bands need no copy
             return self.base[rows, cols, int(bands[0]) : int(bands[-1]) + 1]
         return self.base[rows, cols, bands]
 
@@ -264,6 +233,6 @@ class CubeView(WindowedCube):
         return block_rows(self.base)
 
     @property
-    def held(self) -> int:
+    def memory_bytes(self) -> int:
         """See `WindowedCube`."""
-        return held_bytes(self.base)
+        return memory_bytes(self.base)

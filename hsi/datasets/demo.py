@@ -1,20 +1,15 @@
-"""Reflectance spectra of a few ground materials, 400 to 2500 nm, as formulas with a handful of parameters.
+"""The `demo` scene: a generated landscape that behaves like an airborne hyperspectral image.
 
-They stand for no measured sample. Each is a smooth continuum with the absorption features that the material
-is known for, at the wavelengths where textbooks place them: good enough to make a generated scene behave like
-a real one, and nothing more. Values are fractions of reflected light, rounded to multiples of 2^-16 so that
-the last digit of a platform's exponential function cannot show.
+Fields of one crop differ (stage, cover, soil, moisture), vary inside, have texture, mix at their borders, and
+lie under uneven light; bands differ in noise. So a classifier that has seen some pixels of each field does
+well, one that must classify unseen fields does worse, and neighbouring pixels help.
 
-The `demo` scene: a generated landscape that behaves like an airborne hyperspectral image.
+Material spectra (400 to 2500 nm) are formulas: a smooth continuum with the material's absorption features at
+their textbook wavelengths. They are reflectances, not of measured samples.
 
-Everything is our decision. Fields of one crop differ from each other (stage, cover, soil, moisture), vary
-inside, carry texture, mix at their borders, and lie under uneven light; bands differ in noise. So a
-classifier that has seen some pixels of each field does well, one that has to judge fields it never saw does
-worse, and looking at neighbours helps.
-
-The same scene comes out on every machine for ever: only raw words of PCG64 are drawn (the distributions of
-``numpy.random.Generator`` may change), and pixels see only operations whose result IEEE 754 fixes to the last
-bit.
+The scene is bit-identical on every machine: it draws only raw words of PCG64 (the distributions of
+``numpy.random.Generator`` may change), rounds spectra to multiples of 2^-16 (exponential functions differ in
+the last digit), and applies only operations that IEEE 754 defines exactly to pixels.
 """
 
 from __future__ import annotations
@@ -22,105 +17,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets import demo as materials
 from hsi.datasets.scene import Scene
 
-Spectrum = NDArray[np.float64]
-
-
-def green_leaf(
-    nm: Spectrum,
-    *,
-    chlorophyll: float = 1.0,
-    water: float = 1.0,
-    structure: float = 0.48,
-    edge: float = 715.0,
-) -> Spectrum:
-    """Living leaves: green peak, red edge at `edge` nm, infrared plateau `structure`, liquid water bands."""
-    visible = 0.035 + (0.10 / (1.0 + chlorophyll)) * _bump(nm, 552, 36)
-    plateau = structure * _rise(nm, edge, 14) * (1.0 - 0.42 * _rise(nm, 1330, 60))
-    return _rounded((visible + plateau) * _liquid_water(nm, water))
-
-
-def dry_plant(nm: Spectrum, *, brightness: float = 0.40, age: float = 1.0) -> Spectrum:
-    """Straw, ripe and withered plants: a slow rise, cellulose and lignin bands at 2100 and 2300 nm."""
-    continuum = 0.06 + brightness * (0.55 * _rise(nm, 620, 90) + 0.45 * _rise(nm, 900, 160))
-    fibre = 1.0 - age * (0.16 * _bump(nm, 2100, 60) + 0.12 * _bump(nm, 2310, 60) + 0.06 * _bump(nm, 1730, 40))
-    return _rounded(continuum * fibre * _liquid_water(nm, 0.25))
-
-
-def soil(
-    nm: Spectrum, *, brightness: float = 0.30, moisture: float = 0.2, iron: float = 0.5, clay: float = 0.5
-) -> Spectrum:
-    """Bare soil: a convex rise, iron oxide at 500 and 880 nm, clay at 2200 nm; `moisture` darkens it."""
-    continuum = brightness * (0.30 + 0.45 * _rise(nm, 680, 130) + 0.35 * _rise(nm, 1250, 260))
-    minerals = (1.0 - iron * (0.22 * _bump(nm, 500, 60) + 0.12 * _bump(nm, 880, 70))) * (
-        1.0 - clay * 0.18 * _bump(nm, 2205, 35)
-    )
-    return _rounded(continuum * minerals * (1.0 - 0.5 * moisture) * _liquid_water(nm, 0.1 + 0.6 * moisture))
-
-
-def open_water(nm: Spectrum, *, turbidity: float = 0.3) -> Spectrum:
-    """Lakes and rivers: blue-green light comes back, near infrared only where the water is turbid."""
-    clear = 0.045 * (1.0 - _rise(nm, 600, 40)) + 0.006
-    mud = turbidity * (0.07 * _bump(nm, 585, 90) + 0.03 * _bump(nm, 810, 40))
-    return _rounded(clear + mud)
-
-
-def asphalt(nm: Spectrum, *, age: float = 0.5) -> Spectrum:
-    """Road surface: dark and flat, brighter with `age`, hydrocarbon bands at 1720 and 2310 nm while new."""
-    continuum = 0.07 + 0.10 * age * (0.4 + 0.6 * _rise(nm, 900, 300))
-    oil = 1.0 - (1.0 - age) * (0.08 * _bump(nm, 1720, 40) + 0.12 * _bump(nm, 2310, 50))
-    return _rounded(continuum * oil)
-
-
-def roof_tile(nm: Spectrum, *, redness: float = 1.0) -> Spectrum:
-    """Fired clay: dark blue-green, steep at 580 nm, iron oxide at 870 nm, bright infrared."""
-    continuum = 0.07 + 0.24 * redness * _rise(nm, 585, 22) + 0.10 * _rise(nm, 1100, 150)
-    return _rounded(continuum * (1.0 - 0.16 * redness * _bump(nm, 870, 80) - 0.08 * _bump(nm, 2205, 50)))
-
-
-def water_vapour(nm: Spectrum) -> Spectrum:
-    """Share of light that water vapour in the air takes: near 1 at 1380 and 1880, less at 940 and 1130 nm."""
-    weak = 0.35 * _bump(nm, 940, 22) + 0.35 * _bump(nm, 1130, 26)
-    return _rounded(weak + 0.97 * _bump(nm, 1380, 36) + 0.98 * _bump(nm, 1880, 52))
-
-
-def _liquid_water(nm: Spectrum, amount: float) -> Spectrum:
-    """What water within the material leaves of the light."""
-    weak = 0.08 * _bump(nm, 970, 40) + 0.14 * _bump(nm, 1200, 55)
-    strong = 0.62 * _bump(nm, 1450, 85) + 0.80 * _bump(nm, 1940, 110) + 0.45 * _bump(nm, 2550, 190)
-    taken: Spectrum = np.minimum(amount * (weak + strong), 0.95)
-    return 1.0 - taken
-
-
-def _bump(nm: Spectrum, centre: float, width: float) -> Spectrum:
-    """A Gaussian of height 1 with standard deviation `width`, in nm."""
-    bump: Spectrum = np.exp(-0.5 * np.square((nm - centre) / width))
-    return bump
-
-
-def _rise(nm: Spectrum, centre: float, width: float) -> Spectrum:
-    """A logistic step from 0 to 1."""
-    rise: Spectrum = 1.0 / (1.0 + np.exp((centre - nm) / width))
-    return rise
-
-
-def _rounded(spectrum: Spectrum) -> Spectrum:
-    rounded: Spectrum = np.round(spectrum * 65536.0) / 65536.0
-    return rounded
-
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 ROWS, COLS, BANDS = 116, 104, 64
 SEED = 2025
 COUNTS = 10_000  # stored for a reflectance of 1
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Cover = tuple[float, float, Floats, Floats, Floats]
 """Shares of green and dry plants (the rest is ground), and the spectra of green, dry and ground."""
 
-# Letter in the plan below -> name and colour (colours differ in lightness as well as in hue).
+# Letter in the plan below -> name and colour (different in lightness as well as in hue).
 CLASSES = {
     "C": ("Corn", "#e69f00"),
     "S": ("Soybean", "#8fd175"),
@@ -134,9 +43,9 @@ CLASSES = {
 }
 LABELS = "." + "".join(CLASSES)  # a letter's place is its label
 
-# Strips of farmland between u = first and last, cut at v into parcels: letter and length, from the first v
-# on. u and v count pixels across and along the strips, which lie turned by atan(5/12). A small letter is a
-# parcel that was not surveyed: it looks like its class but has no label.
+# Strips of farmland: first and last u, first v, and the parcels along v as letter and length. u and v count
+# pixels across and along the strips, which are rotated by atan(5/12). A lower-case letter is a parcel that
+# was not surveyed: it looks like its class but has no label.
 STRIPS = (
     (0, 21, -13, "S15 M13 C20 w15 S18 B20"),
     (25, 43, -21, "W16 C17 s23 M14 S20 c17 W20"),
@@ -146,7 +55,7 @@ STRIPS = (
     (105, 120, -28, "M16 s16 W14 B18 c20 m40"),
     (121, 139, -28, "c32 s16 M16 W14 b30"),
 )
-# Three roads along the strips, in the same terms, and one across them (there u and v change places).
+# Three roads along the strips, in the same format, and one across them (u and v swapped).
 ROADS = (
     (22, 24, -12, "A18 a32 A20 a40"),
     (63, 65, -34, "a22 A20 a50 A24 a50"),
@@ -154,7 +63,7 @@ ROADS = (
 )
 CROSS_ROAD = (36, 38, 0, "A20 a25 A14 a30 A20 a40")
 RIVER = ((0, 34, "L"), (35, 84, "l"), (85, ROWS - 1, "L"))  # first and last row
-# Woods and lakes, ellipses with ragged edges: letter, row, column, half height, half width.
+# Woods and lakes: ellipses with ragged edges (letter, row, column, half height, half width).
 ELLIPSES = (
     ("F", 17, 14, 14, 11),
     ("F", 84, 60, 12, 13),
@@ -163,11 +72,11 @@ ELLIPSES = (
     ("L", 97, 17, 8, 11),
     ("L", 40, 62, 5, 7),
 )
-HAMLETS = ((43, 7), (59, 45), (74, 81))  # gardens round a crossing: row, column
-HOUSES = ((-6, -4), (-5, 2), (3, -6), (4, 3))  # upper left corner of roofs of 2 x 2 pixels, from there
+HAMLETS = ((43, 7), (59, 45), (74, 81))  # gardens around a crossing: row, column
+HOUSES = ((-6, -4), (-5, 2), (3, -6), (4, 3))  # upper left corners, from there, of roofs of 2 x 2 pixels
 
-# Share of green plants and its spread from parcel to parcel, the same of dry plants, and the leaves'
-# chlorophyll, water, structure and red edge (see materials.green_leaf). The rest of a parcel is its ground.
+# Share of green plants and its spread between parcels, the same of dry plants, and the arguments of
+# `green_leaf`: chlorophyll, water, structure, red edge. The rest of a parcel is ground.
 GROWTH = {
     "C": (0.49, 0.11, 0.07, 0.05, (1.45, 0.93, 0.47, 716.5)),
     "S": (0.53, 0.11, 0.06, 0.05, (1.15, 0.90, 0.51, 713.5)),
@@ -183,13 +92,7 @@ GROWTH = {
 
 
 def make_demo_scene() -> Scene:
-    """Generate the scene: 116 x 104 pixels, 64 bands from 400 to 2500 nm, 9 classes; always the same.
-
-    Returns
-    -------
-    Scene
-        Named "demo", with ``synthetic=True``; the cube is uint16, reflectance x 10,000.
-    """
+    """Generate the scene "demo": 116 x 104 pixels, 64 bands, 9 classes; uint16 reflectance x 10,000."""
     nm = 400.0 + 2100.0 * np.arange(BANDS) / (BANDS - 1)
     draw = _Draws(SEED)
     parcels, letters = _plan(draw)
@@ -211,31 +114,29 @@ def make_demo_scene() -> Scene:
 
 
 class _Draws:
-    """Random numbers from raw words of PCG64, the part of NumPy's generators that never changes."""
+    """Random numbers from raw words of PCG64, which NumPy guarantees to be stable."""
 
     def __init__(self, seed: int) -> None:
         self._words = np.random.PCG64(seed)
 
     def uniform(self, *shape: int) -> Floats:
-        """Evenly from 0 to 1."""
+        """Uniform from 0 to 1."""
         words = self._words.random_raw(int(np.prod(shape, dtype=np.int64)))
-        even: Floats = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
-        return even.reshape(shape)
+        return np.asarray((words >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(shape)
 
     def between(self, low: float, high: float) -> float:
-        """One number, evenly from `low` to `high`."""
+        """One number, uniform from `low` to `high`."""
         return low + (high - low) * float(self.uniform(1)[0])
 
     def normal(self, *shape: int) -> Floats:
-        """Mean 0, deviation 1, bell-shaped within 3.5 deviations: the sum of the four quarters of a word."""
+        """Nearly standard normal, within 3.5 deviations: the sum of the four quarters of a word."""
         words = self._words.random_raw(int(np.prod(shape, dtype=np.int64)))
         quarters = [(words >> np.uint64(16 * i)) & np.uint64(0xFFFF) for i in range(4)]
         total = (quarters[0] + quarters[1] + quarters[2] + quarters[3]).astype(np.float64)
-        bell: Floats = (total - 131070.0) / 37837.23
-        return bell.reshape(shape)
+        return np.asarray((total - 131070.0) / 37837.23).reshape(shape)
 
     def smooth(self, cell: int) -> Floats:
-        """A ``(ROWS, COLS)`` field of deviation 1 or so that changes over `cell` pixels."""
+        """Smooth noise ``(ROWS, COLS)`` of deviation about 1 and a scale of `cell` pixels."""
         knots = self.normal(ROWS // cell + 2, COLS // cell + 2) * 1.5
         row, col = np.arange(ROWS), np.arange(COLS)
         down, right = ((row % cell) / cell)[:, None], (col % cell) / cell
@@ -247,7 +148,7 @@ class _Draws:
 
 
 def _plan(draw: _Draws) -> tuple[Ints, list[str]]:
-    """Lay out the land: the parcel number of each pixel, and each parcel's letter."""
+    """Return the parcel number of each pixel, and each parcel's letter."""
     row, col = np.mgrid[:ROWS, :COLS].astype(np.int64)
     u, v = (12 * col + 5 * row) // 13, (12 * row - 5 * col) // 13
     parcels = np.zeros((ROWS, COLS), np.int64)
@@ -285,24 +186,24 @@ def _plan(draw: _Draws) -> tuple[Ints, list[str]]:
 
 
 def _survey(parcels: Ints, letters: list[str]) -> Ints:
-    """Label what a surveyor would: whole fields, but neither their rims nor fields that nobody visited."""
+    """Label the surveyed fields without their rims."""
     around = np.pad(parcels, 1, mode="edge")
     inner = np.ones(parcels.shape, bool)
     for down in range(3):
         for right in range(3):
             inner &= around[down : down + ROWS, right : right + COLS] == parcels
     labels = np.array([max(LABELS.find(letter), 0) for letter in letters], np.int64)[parcels]
-    narrow = np.isin(labels, [LABELS.index("A"), LABELS.index("R")])  # they would be all rim
+    narrow = np.isin(labels, [LABELS.index("A"), LABELS.index("R")])  # all rim
     labels[~inner & ~narrow] = 0
     return labels
 
 
 def _cover(nm: Floats, letter: str, draw: _Draws) -> Cover:
-    """Draw what one parcel is made of."""
+    """Draw the materials of one parcel."""
     kind = letter.upper()
     chlorophyll, water, stage, litter = (draw.between(-1.0, 1.0) for _ in range(4))
-    dry = materials.dry_plant(nm, brightness=draw.between(0.32, 0.46), age=draw.between(0.6, 1.3))
-    ground = materials.soil(
+    dry = dry_plant(nm, brightness=draw.between(0.32, 0.46), age=draw.between(0.6, 1.3))
+    ground = soil(
         nm,
         brightness=draw.between(0.27, 0.38),
         moisture=draw.between(0.0, 0.45),
@@ -311,15 +212,15 @@ def _cover(nm: Floats, letter: str, draw: _Draws) -> Cover:
     )
     age = draw.between(0.0, 1.0)
     if kind == "L":
-        ground = materials.open_water(nm, turbidity=0.1 + 0.6 * age)
+        ground = open_water(nm, turbidity=0.1 + 0.6 * age)
     elif kind == "A":
-        ground = materials.asphalt(nm, age=0.2 + 0.7 * age)
+        ground = asphalt(nm, age=0.2 + 0.7 * age)
     elif kind == "R":
-        ground = materials.roof_tile(nm, redness=0.75 + 0.35 * age)
+        ground = roof_tile(nm, redness=0.75 + 0.35 * age)
     elif kind == "F":
         ground = 0.5 * ground  # in the shade of the crowns
     grown, stages, withered, litters, leaf = GROWTH[kind]
-    green = materials.green_leaf(
+    green = green_leaf(
         nm,
         chlorophyll=leaf[0] + 0.4 * chlorophyll,
         water=leaf[1] + 0.15 * water,
@@ -330,7 +231,7 @@ def _cover(nm: Floats, letter: str, draw: _Draws) -> Cover:
 
 
 def _reflectance(nm: Floats, parcels: Ints, letters: list[str], draw: _Draws) -> Floats:
-    """Mix the materials in each pixel, under uneven light: ``(ROWS, COLS, BANDS)``."""
+    """Mix the materials of each pixel under uneven light: ``(ROWS, COLS, BANDS)``."""
     covers = [_cover(nm, letter, draw) for letter in letters]
     kinds = np.array([letter.upper() for letter in letters])[parcels]
     row, col = np.mgrid[:ROWS, :COLS].astype(np.int64)
@@ -360,7 +261,7 @@ def _reflectance(nm: Floats, parcels: Ints, letters: list[str], draw: _Draws) ->
 
 
 def _blur(cube: Floats) -> Floats:
-    """Spread each pixel over its neighbours by the sensor's point spread, [1 4 1] / 6 along both axes."""
+    """Apply the sensor's point spread function, [1 4 1] / 6 along both axes."""
     padded = np.pad(cube, ((1, 1), (0, 0), (0, 0)), mode="edge")
     cube = (padded[:-2] + 4.0 * padded[1:-1] + padded[2:]) / 6.0
     padded = np.pad(cube, ((0, 0), (1, 1), (0, 0)), mode="edge")
@@ -368,10 +269,89 @@ def _blur(cube: Floats) -> Floats:
 
 
 def _sensor(nm: Floats, reflectance: Floats, draw: _Draws) -> NDArray[np.uint16]:
-    """Add each band's noise (high where water vapour leaves no light), stripes, and round to counts."""
-    vapour = materials.water_vapour(nm)
+    """Add noise (high where water vapour absorbs) and stripes, and round to counts."""
+    vapour = water_vapour(nm)
     floor = 0.006 + 0.010 * (nm / 2500.0) * (nm / 2500.0) + 0.03 * vapour
     noise = draw.normal(ROWS, COLS, BANDS) * (floor + 0.0045 * np.sqrt(reflectance))
     stripes = 0.0015 * draw.normal(1, COLS, BANDS)
     measured = (reflectance * (1.0 - 0.6 * vapour) + noise + stripes) * COUNTS
     return np.clip(np.round(measured), 0, 65535).astype(np.uint16)
+
+
+def green_leaf(
+    nm: Floats,
+    *,
+    chlorophyll: float = 1.0,
+    water: float = 1.0,
+    structure: float = 0.48,
+    edge: float = 715.0,
+) -> Floats:
+    """Living leaves: green peak, red edge at `edge` nm, infrared plateau `structure`, liquid water bands."""
+    visible = 0.035 + (0.10 / (1.0 + chlorophyll)) * _bump(nm, 552, 36)
+    plateau = structure * _rise(nm, edge, 14) * (1.0 - 0.42 * _rise(nm, 1330, 60))
+    return _rounded((visible + plateau) * _liquid_water(nm, water))
+
+
+def dry_plant(nm: Floats, *, brightness: float = 0.40, age: float = 1.0) -> Floats:
+    """Straw, ripe and withered plants: a slow rise, cellulose and lignin bands at 2100 and 2300 nm."""
+    continuum = 0.06 + brightness * (0.55 * _rise(nm, 620, 90) + 0.45 * _rise(nm, 900, 160))
+    fibre = 1.0 - age * (0.16 * _bump(nm, 2100, 60) + 0.12 * _bump(nm, 2310, 60) + 0.06 * _bump(nm, 1730, 40))
+    return _rounded(continuum * fibre * _liquid_water(nm, 0.25))
+
+
+def soil(
+    nm: Floats, *, brightness: float = 0.30, moisture: float = 0.2, iron: float = 0.5, clay: float = 0.5
+) -> Floats:
+    """Bare soil: a convex rise, iron oxide at 500 and 880 nm, clay at 2200 nm; `moisture` darkens it."""
+    continuum = brightness * (0.30 + 0.45 * _rise(nm, 680, 130) + 0.35 * _rise(nm, 1250, 260))
+    minerals = (1.0 - iron * (0.22 * _bump(nm, 500, 60) + 0.12 * _bump(nm, 880, 70))) * (
+        1.0 - clay * 0.18 * _bump(nm, 2205, 35)
+    )
+    return _rounded(continuum * minerals * (1.0 - 0.5 * moisture) * _liquid_water(nm, 0.1 + 0.6 * moisture))
+
+
+def open_water(nm: Floats, *, turbidity: float = 0.3) -> Floats:
+    """Lakes and rivers: bright in blue-green, and in the near infrared only where turbid."""
+    clear = 0.045 * (1.0 - _rise(nm, 600, 40)) + 0.006
+    mud = turbidity * (0.07 * _bump(nm, 585, 90) + 0.03 * _bump(nm, 810, 40))
+    return _rounded(clear + mud)
+
+
+def asphalt(nm: Floats, *, age: float = 0.5) -> Floats:
+    """Road surface: dark and flat, brighter with `age`, hydrocarbon bands at 1720 and 2310 nm while new."""
+    continuum = 0.07 + 0.10 * age * (0.4 + 0.6 * _rise(nm, 900, 300))
+    oil = 1.0 - (1.0 - age) * (0.08 * _bump(nm, 1720, 40) + 0.12 * _bump(nm, 2310, 50))
+    return _rounded(continuum * oil)
+
+
+def roof_tile(nm: Floats, *, redness: float = 1.0) -> Floats:
+    """Fired clay: dark blue-green, steep at 580 nm, iron oxide at 870 nm, bright infrared."""
+    continuum = 0.07 + 0.24 * redness * _rise(nm, 585, 22) + 0.10 * _rise(nm, 1100, 150)
+    return _rounded(continuum * (1.0 - 0.16 * redness * _bump(nm, 870, 80) - 0.08 * _bump(nm, 2205, 50)))
+
+
+def water_vapour(nm: Floats) -> Floats:
+    """Absorptance of water vapour in the air: near 1 at 1380 and 1880 nm, less at 940 and 1130 nm."""
+    weak = 0.35 * _bump(nm, 940, 22) + 0.35 * _bump(nm, 1130, 26)
+    return _rounded(weak + 0.97 * _bump(nm, 1380, 36) + 0.98 * _bump(nm, 1880, 52))
+
+
+def _liquid_water(nm: Floats, amount: float) -> Floats:
+    """Transmittance of water within the material."""
+    weak = 0.08 * _bump(nm, 970, 40) + 0.14 * _bump(nm, 1200, 55)
+    strong = 0.62 * _bump(nm, 1450, 85) + 0.80 * _bump(nm, 1940, 110) + 0.45 * _bump(nm, 2550, 190)
+    return np.asarray(1.0 - np.minimum(amount * (weak + strong), 0.95))
+
+
+def _bump(nm: Floats, centre: float, width: float) -> Floats:
+    """A Gaussian of height 1 with standard deviation `width`, in nm."""
+    return np.asarray(np.exp(-0.5 * np.square((nm - centre) / width)))
+
+
+def _rise(nm: Floats, centre: float, width: float) -> Floats:
+    """A logistic step from 0 to 1."""
+    return np.asarray(1.0 / (1.0 + np.exp((centre - nm) / width)))
+
+
+def _rounded(spectrum: Floats) -> Floats:
+    return np.asarray(np.round(spectrum * 65536.0) / 65536.0)

@@ -1,6 +1,6 @@
-"""The one way in: a short name, a ``scene.toml`` or a file of one's own becomes a checked scene.
+"""Loading a scene: by the short name of a benchmark, from a ``scene.toml``, or from a cube file.
 
-A scene to be mapped: labels are welcome but not needed, and the cube may be larger than memory.
+`load_scene` needs labels; `load_unlabelled`, for mapping, does not, and its cube may be larger than memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets.assemble import ArraySource, SceneFacts, assemble_scene, hashes_of, load_own, without_labels
+from hsi.datasets.assemble import (
+    ArraySource,
+    SceneFacts,
+    assemble_scene,
+    hash_files,
+    load_files,
+    unlabelled_scene,
+)
 from hsi.datasets.catalogue.description import read_description
 from hsi.datasets.catalogue.downloader import missing_files_message
 from hsi.datasets.catalogue.entries import SceneEntry, SceneFile, find_entry, list_scenes
@@ -20,7 +27,6 @@ from hsi.datasets.catalogue.locate import SceneFiles, find_scene_files, user_pat
 from hsi.datasets.checks import check_cube
 from hsi.datasets.formats.geotiff import GeoTiffCube
 from hsi.datasets.formats.readers import list_arrays, open_cube, read_array
-from hsi.datasets.formats.recognise import recognise
 from hsi.datasets.labels.label_map import merge_maps
 from hsi.datasets.scene import Scene
 from hsi.errors import ConfigError, SceneError, SceneNotFoundError, unknown
@@ -55,14 +61,14 @@ def load_scene(
     Returns
     -------
     Scene
-        Its `notes` say what was mended or looks suspicious.
+        Its `notes` list what was repaired or looks suspicious.
 
     Raises
     ------
     SceneNotFoundError
         For an unknown name or a missing file; the message says what to download, or which file to put where.
     FileFormatError
-        For a file that is not what its name says.
+        For a damaged file, or one in no supported format.
     SceneError
         For arrays that do not make a scene.
     ConfigError
@@ -80,7 +86,8 @@ def load_scene(
     if entry is None and path.is_dir():
         path = path / "scene.toml"
     if entry is None and path.suffix.lower() != ".toml":
-        return _load_file(path, user_path(labels) if labels is not None else path, cube_key, labels_key)
+        cube = ArraySource(path, cube_key)
+        return _load_file(cube, ArraySource(user_path(labels) if labels is not None else path, labels_key))
     if labels is not None:
         raise ConfigError(
             f"'{dataset}' brings its own labels, so --labels does not go with it; name a cube file instead."
@@ -99,31 +106,27 @@ def load_scene(
     return _load_description(path, data_root)
 
 
-def _load_file(cube_path: Path, labels_path: Path, cube_key: str | None, labels_key: str | None) -> Scene:
-    if labels_path == cube_path and (
-        recognise(cube_path) in _ONE_ARRAY or (labels_key is None and not _has_maps(cube_path))
+def _load_file(cube: ArraySource, labels: ArraySource) -> Scene:
+    if labels.file == cube.file and (
+        cube.kind in _ONE_ARRAY or (labels.key is None and not _has_label_map(cube))
     ):
         raise SceneError(
-            f"{cube_path} holds a cube but no labels; name the file of the label map with --labels."
+            f"{cube.file} holds a cube but no labels; name the file of the label map with --labels."
         )
-    return load_own(
-        ArraySource(cube_path, cube_key),
-        ArraySource(labels_path, labels_key),
-        SceneFacts(cube_path.stem),
-        options=("cube_key", "labels_key"),
-    )
+    return load_files(cube, labels, SceneFacts(cube.file.stem), options=("cube_key", "labels_key"))
 
 
 _ONE_ARRAY = ("npy", "envi", "tiff")
 
 
-def _has_maps(path: Path) -> bool:
-    return any(info.numeric and len(info.shape) == 2 and min(info.shape) > 1 for info in list_arrays(path))
+def _has_label_map(source: ArraySource) -> bool:
+    infos = list_arrays(source.file, source.kind)
+    return any(info.numeric and len(info.shape) == 2 and min(info.shape) > 1 for info in infos)
 
 
 def _load_description(path: Path, data_root: str | Path | None) -> Scene:
     description = read_description(path, data_root)
-    return load_own(description.cube, description.labels, description.facts)
+    return load_files(description.cube, description.labels, description.facts)
 
 
 def _load_benchmark(
@@ -137,9 +140,10 @@ def _load_benchmark(
     files = find_scene_files(entry, data_root)
     if files is None:
         raise SceneNotFoundError(missing_files_message(entry, data_root))
-    cube = read_array(files.cube, ndim=3, key=cube_key, known_keys=cube_file.keys)
-    cube, axes_note = _in_order(cube, entry, files.cube)
-    labels = _read_labels(files.labels, labels_file, labels_key)
+    cube_source, labels_source = ArraySource(files.cube, cube_key), ArraySource(files.labels, labels_key)
+    cube = read_array(files.cube, ndim=3, key=cube_key, known_keys=cube_file.keys, kind=cube_source.kind)
+    cube, axes_note = _reorder_axes(cube, entry, files.cube)
+    labels = _read_labels(labels_source, labels_file)
     facts = SceneFacts(
         entry.name,
         entry.title,
@@ -155,41 +159,43 @@ def _load_benchmark(
         facts,
         cube_source=f"The cube in {files.cube}",
         labels_source=f"The label map in {files.labels}",
-        sources=hashes_of(files.cube, files.labels),
+        sources=hash_files(cube_source, labels_source),
     )
     notes = [axes_note, *_hash_notes(entry, files, scene.sources), *_count_notes(entry, scene)]
     return replace(scene, notes=(*scene.notes, *(note for note in notes if note)))
 
 
-def _read_labels(path: Path, file: SceneFile, key: str | None) -> NDArray[Any]:
-    held = {info.name for info in list_arrays(path)} if file.merge else set()
-    if key is None and file.merge and held.issuperset(file.merge):
-        return merge_maps([read_array(path, ndim=2, key=part) for part in file.merge], str(path))
-    return read_array(path, ndim=2, key=key, known_keys=file.keys, option="labels_key")
+def _read_labels(source: ArraySource, file: SceneFile) -> NDArray[Any]:
+    path, kind = source.file, source.kind
+    if source.key is None and file.merge:
+        names = {info.name for info in list_arrays(path, kind)}
+        if names.issuperset(file.merge):
+            maps = [read_array(path, ndim=2, key=name, kind=kind) for name in file.merge]
+            return merge_maps(maps, str(path))
+    return read_array(path, ndim=2, key=source.key, known_keys=file.keys, option="labels_key", kind=kind)
 
 
-def _in_order(cube: NDArray[Any], entry: SceneEntry, path: Path) -> tuple[NDArray[Any], str]:
-    """Return the cube as (rows, cols, bands), a view where its axes were in another, certain order.
+def _reorder_axes(cube: NDArray[Any], entry: SceneEntry, path: Path) -> tuple[NDArray[Any], str]:
+    """Return the cube as (rows, cols, bands), a transposed view where its shape shows another order.
 
-    Rows and columns of a square scene cannot be told apart, so such a cube is never turned by guess.
+    Rows and columns of a square scene are ambiguous; such a cube is refused, never transposed by guess.
     """
     if entry.shape is None or cube.shape == entry.shape:
         return cube, ""
-    wanted = " x ".join(map(str, entry.shape))
+    expected = " x ".join(map(str, entry.shape))
     found = " x ".join(map(str, cube.shape))
     orders = [order for order in _ORDERS if tuple(cube.shape[axis] for axis in order) == entry.shape]
     if len(orders) == 1:
         return np.transpose(cube, orders[0]), f"The cube was stored as {found}; its axes are in order now."
     if orders:
         raise SceneError(
-            f"The cube in {path} is {found}, not {wanted} (rows, cols, bands); rows and columns cannot be "
-            "told apart "
-            "in that order, so save it as rows, cols, bands."
+            f"The cube in {path} is {found}, not {expected} (rows, cols, bands), and which axis is which is "
+            "not clear; save it as rows, cols, bands."
         )
     raise SceneError(
-        f"The cube in {path} is {found}, but {entry.title} is {wanted} (rows, cols, bands); use the usual "
-        "file "
-        f"{entry.cube.file if entry.cube else ''}, or describe this one in a scene.toml (it can drop bands)."
+        f"The cube in {path} is {found}, but {entry.title} is {expected} (rows, cols, bands); use the usual "
+        f"file {entry.cube.file if entry.cube else ''}, or describe this one in a scene.toml (it can drop "
+        "bands)."
     )
 
 
@@ -208,7 +214,7 @@ def _hash_notes(entry: SceneEntry, files: SceneFiles, sources: dict[str, str]) -
 
 
 def _count_notes(entry: SceneEntry, scene: Scene) -> list[str]:
-    """Compare the labelled pixels of each class with the catalogue; say so where they differ."""
+    """Return notes where the labelled pixels of each class differ from the catalogue."""
     counts = dict(zip(scene.label_codes, scene.counts, strict=True))
     expected = dict(enumerate(entry.class_counts, start=1))
     differing = [code for code in sorted(counts | expected) if counts.get(code, 0) != expected.get(code, 0)]
@@ -228,10 +234,10 @@ def _count_notes(entry: SceneEntry, scene: Scene) -> list[str]:
 def load_unlabelled(
     dataset: str | Path, *, cube_key: str | None = None, data_root: str | Path | None = None
 ) -> Scene:
-    """Load a scene with whatever labels it has; a cube file by itself has none.
+    """Load a scene with its labels, if it has any; a cube file has none.
 
-    A ``.npy``, ENVI or GeoTIFF cube is not read: only what is used of it comes into memory. Where the file
-    gives a value for no data, pixels that have it are NaN.
+    A ``.npy``, ENVI or GeoTIFF cube stays on disk and is read by windows. Pixels with the file's no-data
+    value are NaN.
 
     Parameters
     ----------
@@ -250,7 +256,8 @@ def load_unlabelled(
     named = isinstance(dataset, str) and find_entry(dataset) is not None
     if named or path.is_dir() or path.suffix.lower() == ".toml" or not path.exists():
         return load_scene(dataset, cube_key=cube_key, data_root=data_root)
-    cube = open_cube(path, cube_key)
+    source = ArraySource(path, cube_key)
+    cube = open_cube(path, cube_key, source.kind)
     check_cube(cube, f"The cube in {path}")
-    scene = without_labels(cube, path)
+    scene = unlabelled_scene(cube, source)
     return replace(scene, notes=(*scene.notes, *cube.notes)) if isinstance(cube, GeoTiffCube) else scene

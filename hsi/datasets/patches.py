@@ -1,8 +1,7 @@
-"""Patches round pixels, cut when they are needed from one cube.
+"""Patches around pixels, cut on demand from one cube.
 
-No padded copy and no list of patches exists: a patch is a table of pixel numbers, computed from its centre,
-and one gather of whole spectra. Pixels outside the scene (or outside the centre's area) are set to zero after
-the gather. So a scene needs no memory beyond its cube and the batch that is asked for.
+A batch of patches is one gather of spectra by pixel indices computed from the centres; pixels outside the
+scene (or the centre's region) are then set to zero. Memory holds the cube and one batch, no padded copy.
 """
 
 from __future__ import annotations
@@ -15,29 +14,27 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from hsi.errors import ConfigError, SceneError, unknown
+from hsi.errors import ConfigError, SceneError, check_patch_width, unknown
 
 PADDINGS = ("zeros", "reflect")
 
 
 class PatchCutter:
-    """Cuts ``(bands, P, P)`` patches round any pixels of one cube; every pixel has a patch, borders included.
+    """Cuts ``(bands, P, P)`` patches around any pixels of one cube, borders included.
 
     Parameters
     ----------
     cube
-        ``(rows, cols, bands)`` float32, preprocessed. It is used where it lies, not copied, if it is
-        contiguous and on `device` already (so do not write to it meanwhile); a memory-mapped array is read as
-        patches need it.
+        ``(rows, cols, bands)`` float32, preprocessed. Not copied if it is contiguous and on `device` (so do
+        not write to it); a memory-mapped array is read as patches need it.
     patch
         Odd patch width P in pixels, at most the shorter side of the scene.
     regions
-        ``(rows, cols)`` area number of each pixel, or None. With areas, a patch keeps only pixels of the same
-        area as its centre and holds zeros elsewhere: each area is an image of its own.
+        ``(rows, cols)`` region number of each pixel, or None. A patch is zero outside the region of its
+        centre: each region is an image of its own.
     padding
-        What stands beyond the scene's edge: "zeros" (the mean of a standardised band; as the released code
-        of Li and Ye, 2025) or "reflect" (mirrored without repeating the edge, as ``numpy.pad``). Beyond an
-        area there are always zeros.
+        Beyond the scene's edge: "zeros" (the mean of a standardised band; as the released code of Li and Ye,
+        2025) or "reflect" (as ``numpy.pad``). Beyond a region there are always zeros.
     device
         Where the cube is kept and the patches are made.
 
@@ -46,7 +43,7 @@ class PatchCutter:
     ConfigError
         For an even or non-positive patch width, or an unknown padding.
     SceneError
-        For a cube or areas of the wrong shape or type, or a patch wider than the scene.
+        For a cube or regions of the wrong shape or type, or a patch wider than the scene.
     """
 
     def __init__(
@@ -73,32 +70,19 @@ class PatchCutter:
         self.device = torch.device(device)
         self._spectra = spectra.to(self.device).reshape(-1, self.bands)
         self._regions = None if regions is None else self._check_regions(regions)
-        reach = torch.arange(patch, device=self.device) - patch // 2
-        self._down = reach.repeat_interleave(patch)  # (P * P,) row offset of each pixel in a patch
-        self._right = reach.repeat(patch)
+        offsets = torch.arange(patch, device=self.device) - patch // 2
+        self._row_offsets = offsets.repeat_interleave(patch)  # (P * P,)
+        self._col_offsets = offsets.repeat(patch)
 
     def __call__(self, pixels: ArrayLike | Tensor) -> Tensor:
-        """Cut the patches round `pixels`, in their order.
+        """Cut the patches around `pixels`, ``(N,)`` row-major flat indices with or without repeats.
 
-        Parameters
-        ----------
-        pixels
-            ``(N,)`` row-major flat indices; repeats are allowed.
-
-        Returns
-        -------
-        Tensor
-            ``(N, bands, P, P)`` float32 on the cutter's device, a view of ``(N, P, P, bands)`` memory
-            (``torch.channels_last``: the bands of a pixel lie together).
-
-        Raises
-        ------
-        SceneError
-            When `pixels` are not a list of whole numbers within the scene.
+        Returns ``(N, bands, P, P)`` float32 in ``torch.channels_last`` order on the cutter's device; raises
+        SceneError unless `pixels` are integers within the scene.
         """
         centres = self._check_pixels(pixels)
-        rows = torch.div(centres, self.cols, rounding_mode="floor")[:, None] + self._down  # (N, P * P)
-        cols = (centres % self.cols)[:, None] + self._right
+        rows = torch.div(centres, self.cols, rounding_mode="floor")[:, None] + self._row_offsets  # (N, P * P)
+        cols = (centres % self.cols)[:, None] + self._col_offsets
         if self.padding == "reflect":
             rows, cols = _mirror(rows, self.rows), _mirror(cols, self.cols)
             kept = None
@@ -115,13 +99,7 @@ class PatchCutter:
         return patches.view(-1, self.patch, self.patch, self.bands).permute(0, 3, 1, 2)
 
     def spectra(self, pixels: ArrayLike | Tensor) -> Tensor:
-        """Return the spectra ``(N, bands)`` of `pixels` alone, in their order, on the cutter's device.
-
-        Raises
-        ------
-        SceneError
-            When `pixels` are not a list of whole numbers within the scene.
-        """
+        """Return the spectra ``(N, bands)`` of `pixels`, as above, on the cutter's device."""
         return self._spectra.index_select(0, self._check_pixels(pixels))
 
     def _check_pixels(self, pixels: ArrayLike | Tensor) -> Tensor:
@@ -131,7 +109,7 @@ class PatchCutter:
         index = index.to(torch.int64)
         count = self.rows * self.cols
         if index.numel():
-            low, high = (int(n) for n in torch.aminmax(index))  # before the move: no wait for a GPU
+            low, high = (int(n) for n in torch.aminmax(index))  # before the copy: no GPU synchronisation
             if low < 0 or high >= count:
                 raise SceneError(
                     f"Pixel {low if low < 0 else high} lies outside the scene: the row-major flat indices of "
@@ -140,29 +118,18 @@ class PatchCutter:
         return index.to(self.device)
 
     def _check_regions(self, regions: ArrayLike | Tensor) -> Tensor:
-        areas = _as_tensor(regions)
-        if tuple(areas.shape) != (self.rows, self.cols) or areas.is_floating_point():
+        numbers = _as_tensor(regions)
+        if tuple(numbers.shape) != (self.rows, self.cols) or numbers.is_floating_point():
             raise SceneError(
-                f"The areas must be whole numbers of shape ({self.rows}, {self.cols}), as the cube; "
-                f"got {_describe(areas)}."
+                f"The regions must be whole numbers of shape ({self.rows}, {self.cols}), as the cube; "
+                f"got {_describe(numbers)}."
             )
-        return areas.to(self.device, torch.int32).reshape(-1)
+        return numbers.to(self.device, torch.int32).reshape(-1)
 
 
 def check_patch(patch: int, rows: int, cols: int) -> None:
-    """Raise, with the reason, for a patch width that a scene of rows x cols pixels cannot have.
-
-    Raises
-    ------
-    ConfigError
-        When `patch` is even or below 1.
-    SceneError
-        When `patch` is wider than the scene.
-    """
-    if patch < 1 or patch % 2 == 0:
-        raise ConfigError(
-            f"The patch width must be odd and positive, so that a pixel is its centre; got {patch}."
-        )
+    """Raise ConfigError unless `patch` is odd and positive, SceneError if it is wider than the scene."""
+    check_patch_width(patch)
     if patch > min(rows, cols):
         raise SceneError(
             f"A patch {patch} pixels wide does not fit the scene of {rows} x {cols} pixels: "
@@ -171,7 +138,7 @@ def check_patch(patch: int, rows: int, cols: int) -> None:
 
 
 def _as_tensor(values: Any) -> Tensor:
-    """Return `values` as a tensor that shares their memory where it can."""
+    """Return `values` as a tensor, without a copy where possible."""
     if isinstance(values, Tensor):
         return values
     array = np.asarray(values)
@@ -179,7 +146,7 @@ def _as_tensor(values: Any) -> Tensor:
         raise SceneError(f"Numbers are needed here, not an array of {array.dtype}.")
     array = array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # read-only memory is fine: nothing here writes to it
+        warnings.simplefilter("ignore", UserWarning)  # read-only memory: nothing here writes to it
         return torch.from_numpy(array)
 
 
@@ -188,14 +155,14 @@ def _describe(values: Tensor) -> str:
 
 
 def _mirror(position: Tensor, size: int) -> Tensor:
-    """Reflect positions beyond ``0 .. size - 1`` back once, without repeating the edge."""
+    """Reflect positions beyond ``0 .. size - 1`` once, without repeating the edge."""
     position = position.abs()
     return (size - 1) - (size - 1 - position).abs()
 
 
 def _zero_rows(spectra: Tensor, rows: Tensor) -> None:
-    """Set the rows of ``(M, bands)`` that are marked in ``(M,)`` to zero, in place."""
+    """Set the rows of ``(M, bands)`` given by the mask ``(M,)`` to zero, in place."""
     if spectra.device.type == "cpu":
         spectra.index_fill_(0, rows.nonzero().view(-1), 0.0)  # touches only these rows
     else:
-        spectra.masked_fill_(rows[:, None], 0.0)  # nonzero() would wait for the GPU
+        spectra.masked_fill_(rows[:, None], 0.0)  # nonzero() would synchronise with the GPU

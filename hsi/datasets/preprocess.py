@@ -1,7 +1,7 @@
-"""From the cube as measured to the cube that networks get: choose bands, standardise, principal components.
+"""Preprocessing: the chain of transforms from the measured cube to the features that networks get.
 
-The chain is fitted on chosen pixels and applied to all. It works on small pieces of the cube, so that
-beside the cube itself only the float32 result is ever held.
+It is fitted on chosen pixels and applied to all, in small chunks: beside the cube, only the float32 result is
+in memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.datasets.checks import check_cube
 from hsi.datasets.cube import Cube
 from hsi.datasets.formats.numpy_files import read_archive
 from hsi.datasets.transforms import PCA, BandList, Standardise
@@ -21,35 +22,35 @@ from hsi.errors import ConfigError, FileFormatError, SceneError
 __all__ = ["PCA", "BandList", "Preprocess", "Standardise"]
 
 FORMAT = 1
-PIECE_VALUES = 1 << 19  # values worked on at a time: 4 MiB as float64
+CHUNK_VALUES = 1 << 19  # 4 MiB as float64
 
 Step = BandList | Standardise | PCA
 
 
 class Preprocess:
-    """The chain: band list (if any), standardise (always), principal components (if any).
+    """Band list (if any), standardisation (always), principal components (if any).
 
     Parameters
     ----------
     keep
         Zero-based numbers of the bands to keep, or None for all.
     common_scale
-        Standardise by one factor for all bands instead of one for each; see `Standardise`.
+        Standardise by one factor for all bands; see `Standardise`.
     components
-        Principal components at most. With 0, or no fewer than there are bands, the bands themselves stay:
-        a full set of components would be the same data, turned.
+        Most principal components. With 0, or no fewer than there are bands, there is no PCA: a full set of
+        components would be the same data, rotated.
 
     Attributes
     ----------
     steps_
         The fitted steps, first to last.
     bands_in_, fitted_on_
-        Bands of the cube, and number of pixels, that the chain was fitted on.
+        Number of bands and pixels that the chain was fitted on.
 
     Raises
     ------
     ConfigError
-        For a list of bands or a number of components that cannot be.
+        For an invalid list of bands or number of components.
 
     Examples
     --------
@@ -76,80 +77,69 @@ class Preprocess:
         self.common_scale = common_scale
 
     def fit(self, cube: Cube, pixels: NDArray[np.int64] | None = None) -> Preprocess:
-        """Learn from some pixels of a cube, or from all; other pixels are not looked at.
-
-        Parameters
-        ----------
-        cube
-            ``(rows, cols, bands)`` of any real type, memory-mapped or not.
-        pixels
-            Row-major flat indices in any order, or None for all pixels, unlabelled ones too.
+        """Fit on `pixels` (row-major flat indices, any order; None: all) of a cube ``(rows, cols, bands)``.
 
         Raises
         ------
         ConfigError
-            When a wanted band does not exist, or there are too few pixels for the wanted components.
+            When a band does not exist, or there are too few pixels for the components.
         SceneError
             When `cube` is not a cube, or the pixels lie outside it or hold NaN or infinite values.
         """
-        rows, cols, bands = _cube_shape(cube)
-        wanted = None if pixels is None else _sorted_pixels(pixels, rows * cols)
+        check_cube(cube, "The cube")
+        rows, cols, bands = cube.shape
+        indices = None if pixels is None else _sorted_pixels(pixels, rows * cols)
         steps: list[Step] = []
         if self.band_list is not None:
             self.band_list.check(bands)
             steps.append(self.band_list)
-        steps.append(Standardise(common=self.common_scale).fit(_apply(tuple(steps), _pieces(cube, wanted))))
+        steps.append(Standardise(common=self.common_scale).fit(_apply(tuple(steps), _chunks(cube, indices))))
         if 0 < self.components < steps[-1].bands:
-            steps.append(PCA(self.components).fit(_apply(tuple(steps), _pieces(cube, wanted))))
+            steps.append(PCA(self.components).fit(_apply(tuple(steps), _chunks(cube, indices))))
         self.steps_ = tuple(steps)
         self.bands_in_ = bands
-        self.fitted_on_ = rows * cols if wanted is None else len(wanted)
+        self.fitted_on_ = rows * cols if indices is None else len(indices)
         return self
 
     def transform(self, cube: Cube) -> NDArray[np.float32]:
-        """Apply to a whole cube ``(rows, cols, bands)``: returns float32 ``(rows, cols, self.bands)``.
+        """Apply to a cube ``(rows, cols, bands)``; return float32 ``(rows, cols, self.bands)``.
 
         Raises
         ------
         ConfigError
-            When nothing was fitted yet.
+            Before `fit`.
         SceneError
-            When the cube has another number of bands than the one that was fitted.
+            When the cube has another number of bands than the fitted one.
         """
         out_bands = self.bands
-        rows, cols, bands = _cube_shape(cube)
+        check_cube(cube, "The cube")
+        rows, cols, bands = cube.shape
         if bands != self.bands_in_:
             raise SceneError(f"The preprocessing is for {self.bands_in_} bands, but this cube has {bands}.")
         out = np.empty((rows * cols, out_bands), np.float32)
         start = 0
-        for piece in _apply(self.steps_, _pieces(cube, None)):
-            out[start : start + len(piece)] = piece
-            start += len(piece)
+        for chunk in _apply(self.steps_, _chunks(cube, None)):
+            out[start : start + len(chunk)] = chunk
+            start += len(chunk)
         return out.reshape(rows, cols, out_bands)
 
     @property
     def bands(self) -> int:
-        """Number of bands that come out.
-
-        Raises
-        ------
-        ConfigError
-            When nothing was fitted yet.
-        """
+        """Number of output features; raises ConfigError before `fit`."""
         if not self.steps_:
             raise ConfigError("This preprocessing has not been fitted; call fit(cube, pixels) first.")
         return self.steps_[-1].bands
 
     def describe(self) -> str:
-        """Say in one line what the chain does and what it was fitted on."""
+        """Return one line: the steps, and the number of pixels that they were fitted on."""
         if not self.steps_:
             return "not fitted"
-        first = [f"all {self.bands_in_} bands"] if self.band_list is None else []
-        what = ", ".join([*first, *(step.describe() for step in self.steps_)])
-        return f"{what}; fitted on {self.fitted_on_:,} pixels"
+        bands = [f"all {self.bands_in_} bands"] if self.band_list is None else []
+        steps = ", ".join([*bands, *(step.describe() for step in self.steps_)])
+        return f"{steps}; fitted on {self.fitted_on_:,} pixels"
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted chain to `path` (NumPy's .npz format, no pickle), under exactly that name."""
+        """Write the fitted chain to exactly `path`, in NumPy's .npz format without pickle."""
         arrays: dict[str, Any] = {
             "format": FORMAT,
             "components": self.components,
@@ -161,22 +151,16 @@ class Preprocess:
             arrays["keep"] = self.band_list.keep
         for step in self.steps_:
             arrays.update({f"{type(step).__name__}.{name}": getattr(step, name) for name in step.learned})
-        with Path(path).open("wb") as file:  # given a name, NumPy would add .npz to it
+        with Path(path).open("wb") as file:  # NumPy would add .npz to a path
             np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Preprocess:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        FileFormatError
-            When the file is missing, or holds something else.
-        """
+        """Read what `save` wrote; raise FileFormatError for a missing or other file."""
         try:
             arrays = read_archive(Path(path))
             if int(arrays["format"]) != FORMAT:
-                raise FileFormatError(f"'{path}' was saved by another version of hsi; fit it anew.")
+                raise FileFormatError(f"'{path}' was saved by another version of hsi; fit it again.")
             chain = cls(keep=arrays.get("keep"), components=int(arrays["components"]))
             chain.bands_in_ = int(arrays["bands_in"])
             chain.fitted_on_ = int(arrays["fitted_on"])
@@ -195,7 +179,7 @@ class Preprocess:
 
 
 def _check_learned(steps: Sequence[Step], bands: int) -> None:
-    """Raise ValueError or ConfigError unless each step takes as many bands as the one before it gives."""
+    """Raise ValueError or ConfigError unless the shapes of successive steps match."""
     for step in steps:
         if isinstance(step, BandList):
             step.check(bands)
@@ -208,10 +192,10 @@ def _check_learned(steps: Sequence[Step], bands: int) -> None:
         bands = step.bands
 
 
-def _pieces(cube: Cube, pixels: NDArray[np.int64] | None) -> Iterator[NDArray[Any]]:
-    """Yield ``(n, bands)`` pieces of the wanted pixels, or of all row by row, a few MB at a time."""
+def _chunks(cube: Cube, pixels: NDArray[np.int64] | None) -> Iterator[NDArray[Any]]:
+    """Yield ``(n, bands)`` chunks of the pixels, or of all in order, a few MB at a time."""
     rows, cols, bands = cube.shape
-    size = max(1, PIECE_VALUES // bands)
+    size = max(1, CHUNK_VALUES // bands)
     if pixels is None:
         step = max(1, size // cols)
         for row in range(0, rows, step):
@@ -219,31 +203,24 @@ def _pieces(cube: Cube, pixels: NDArray[np.int64] | None) -> Iterator[NDArray[An
     else:
         values = np.asarray(cube)
         for start in range(0, len(pixels), size):
-            some = pixels[start : start + size]
-            yield values[some // cols, some % cols]
+            chunk = pixels[start : start + size]
+            yield values[chunk // cols, chunk % cols]
 
 
-def _apply(steps: tuple[Step, ...], pieces: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    for piece in pieces:
+def _apply(steps: tuple[Step, ...], chunks: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    for chunk in chunks:
         for step in steps:
-            piece = step.transform(piece)
-        yield piece
-
-
-def _cube_shape(cube: Cube) -> tuple[int, int, int]:
-    if cube.ndim != 3 or cube.dtype.kind not in "iuf" or 0 in cube.shape:
-        raise SceneError(f"A cube is an array of numbers (rows, cols, bands); got {cube.dtype} {cube.shape}.")
-    rows, cols, bands = (int(n) for n in cube.shape)
-    return rows, cols, bands
+            chunk = step.transform(chunk)
+        yield chunk
 
 
 def _sorted_pixels(pixels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Check the pixels to fit on, and sort them so that their order cannot matter."""
+    """Check the pixels to fit on, and sort them: their order must not matter."""
     given = np.asarray(pixels)
     if given.ndim != 1 or given.dtype.kind not in "iu" or not given.size:
         raise SceneError("The pixels to fit on must be a list of at least one row-major flat index.")
-    wanted = np.sort(given.astype(np.int64))
-    if wanted[0] < 0 or wanted[-1] >= count:
-        wrong = wanted[0] if wanted[0] < 0 else wanted[-1]
+    indices = np.sort(given.astype(np.int64))
+    if indices[0] < 0 or indices[-1] >= count:
+        wrong = indices[0] if indices[0] < 0 else indices[-1]
         raise SceneError(f"Pixel {wrong} to fit on lies outside the scene of {count} pixels.")
-    return wanted
+    return indices

@@ -1,11 +1,4 @@
-"""Class colours: black for unlabelled pixels, one fixed palette a benchmark scene, and one for scenes of
-one's own.
-
-The palettes of the benchmark scenes stand in their catalogue files; they are our decision, since published
-maps use many.
-
-A scene: the cube, its labels, and what is known about both.
-"""
+"""A scene: the cube, its labels and their metadata; and the default class colours."""
 
 from __future__ import annotations
 
@@ -30,12 +23,12 @@ def is_color(text: object) -> bool:
 
 
 def to_rgb(colors: tuple[str, ...]) -> NDArray[np.uint8]:
-    """Return ``(C, 3)`` bytes for C colours ``#rrggbb``."""
+    """Return ``(C, 3)`` uint8 for C colours ``#rrggbb``."""
     return np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors], dtype=np.uint8)
 
 
 def to_lab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return CIE L*a*b* (CIE 15:2004) of sRGB bytes ``(n, 3)``; distances in it follow what people see."""
+    """Return CIE L*a*b* (CIE 15:2004, perceptually uniform) of sRGB bytes ``(n, 3)``."""
     c = rgb / 255.0
     linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
@@ -48,8 +41,8 @@ def to_lab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 def default_palette(classes: int) -> tuple[str, ...]:
     """Return `classes` distinct colours; the first n are the same for every number of classes.
 
-    Eight well-known colours come first. Each further one is the candidate of a regular RGB grid that lies
-    farthest, in CIE L*a*b*, from all before it, from black (unlabelled) and from white (paper). Our decision.
+    After eight well-known colours, each is the one of a regular RGB grid that lies farthest, in CIE L*a*b*,
+    from all before it, from black (unlabelled) and from white (paper).
     """
     if classes <= len(_FIRST):
         return _FIRST[:classes]
@@ -75,33 +68,30 @@ class Scene:
     name, title
         Short name used on the command line and in file names; the full name for people.
     cube
-        ``(rows, cols, bands)`` in the file's own dtype: an array, memory-mapped or not. Only in what
-        `hsi.datasets.load.load_unlabelled` opens of a large file, it may be one that is read by windows
-        when asked for them; `np.asarray` makes it an array.
+        ``(rows, cols, bands)`` in the file's own dtype: an array, memory-mapped or not, or, from
+        `hsi.datasets.load.load_unlabelled`, a cube that is read by windows.
     labels
         ``(rows, cols)`` int64; 0 is unlabelled, classes are 1..C without gaps.
     class_names, colors
         C names and C colours ("#rrggbb"), class 1 first.
     label_codes
-        The C integers that stand for the classes in the label file: not 1..C where that file has gaps.
-    wavelengths_nm
-        Band centres in nanometres, or None where the file has none.
-    fwhm_nm
-        Full widths of the bands at half maximum, in nanometres, or None where the file has none.
+        The C integers of the classes in the label file; not 1..C where that file has gaps.
+    wavelengths_nm, fwhm_nm
+        Centres and full widths at half maximum of the bands, in nanometres, or None where not known.
     sensor
         The sensor's name, "" where not known.
     georeference
         ``{"crs": text, "transform": [a, b, c, d, e, f]}`` of a georeferenced file, or None; see
         `hsi.datasets.formats.facts.FileFacts`.
     synthetic
-        True for a generated scene; shown wherever the scene is shown.
+        Whether the scene is generated.
     sources
-        File name -> SHA-256 of what was read (empty for a generated scene).
+        File name -> SHA-256 of the files read.
     notes
-        One sentence each for what was mended or looks suspicious.
+        One sentence for each thing that was corrected or looks wrong.
     missing
-        ``(rows, cols)``: True for pixels without data, which were given the mean spectrum in `cube`; None
-        where there are none. Pixels that are NaN in `cube` have no data either.
+        ``(rows, cols)``: True for pixels without data, which have the mean spectrum in `cube`; None where
+        there are none. Pixels that are NaN in `cube` have no data either.
     """
 
     name: str

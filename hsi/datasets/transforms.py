@@ -1,8 +1,8 @@
-"""The steps of preprocessing: keep some bands, standardise, principal components.
+"""The steps of preprocessing: band selection, standardisation, principal components.
 
-Each is fitted on pixels ``(n, bands)``, or on pieces of them so that a scene need not be held twice, and
-applied to pixels ``(..., bands)``, as in scikit-learn; what is learned ends with ``_``.
-All arithmetic is float64.
+As in scikit-learn, each has `fit`, on pixels ``(n, bands)`` or an iterable of such chunks (a scene need not
+be in memory twice), and `transform`, on ``(..., bands)``; fitted attributes end with ``_``. All arithmetic is
+float64.
 """
 
 from __future__ import annotations
@@ -17,22 +17,11 @@ from hsi.errors import ConfigError, SceneError
 
 Floats: TypeAlias = NDArray[np.float64]
 Pixels: TypeAlias = NDArray[Any] | Iterable[NDArray[Any]]
-"""``(n, bands)``, or an iterable of such pieces."""
+"""``(n, bands)``, or an iterable of such chunks."""
 
 
 class BandList:
-    """Keeps some bands, in the order given; there is nothing to fit.
-
-    Parameters
-    ----------
-    keep
-        Zero-based band numbers, without repeats.
-
-    Raises
-    ------
-    ConfigError
-        For an empty list, or a repeated or negative number.
-    """
+    """Keeps the bands `keep` (zero-based, without repeats) in the order given; there is nothing to fit."""
 
     learned = ()
 
@@ -44,7 +33,7 @@ class BandList:
             raise ConfigError("The list of bands to keep must hold different band numbers, counted from 0.")
 
     def check(self, bands: int) -> None:
-        """Raise ConfigError when a cube of `bands` bands does not have all of these."""
+        """Raise ConfigError unless a cube of `bands` bands has all of these."""
         if self.keep.max() >= bands:
             raise ConfigError(
                 f"Band {self.keep.max()} cannot be kept: the scene has {bands} bands, counted from 0."
@@ -52,8 +41,7 @@ class BandList:
 
     def transform(self, pixels: NDArray[Any]) -> Floats:
         """``(..., bands)`` to ``(..., len(keep))``."""
-        chosen: Floats = pixels[..., self.keep].astype(np.float64, copy=False)
-        return chosen
+        return np.asarray(pixels[..., self.keep], np.float64)
 
     @property
     def bands(self) -> int:
@@ -61,7 +49,7 @@ class BandList:
         return int(self.keep.size)
 
     def describe(self) -> str:
-        """Say how many bands are kept."""
+        """Describe the step in a few words."""
         return f"{self.bands} chosen bands"
 
 
@@ -71,15 +59,13 @@ class Standardise:
     Parameters
     ----------
     common
-        Divide all bands by one number instead, the root of their mean variance. Features such as MNF or
-        principal components carry their worth in their spread; divided each by its own, the noisy last ones
-        weigh as much as the first.
+        Divide all bands by the root of their mean variance instead. The spread of features such as MNF or
+        principal components is their information; with equal spreads, noisy ones weigh as much as the first.
 
     Attributes
     ----------
     mean_, scale_
-        ``(bands,)`` mean and standard deviation (divided by n), in the scene's units; the scale of a constant
-        band is 0.
+        ``(bands,)`` mean and population standard deviation; the scale of a constant band is 0.
     """
 
     learned = ("mean_", "scale_")
@@ -90,16 +76,10 @@ class Standardise:
         self.common = common
 
     def fit(self, pixels: Pixels) -> Standardise:
-        """Learn mean and scale from pixels ``(n, bands)``, or from an iterable of such pieces.
-
-        Raises
-        ------
-        SceneError
-            When the pixels hold NaN or infinite values, or there are none.
-        """
+        """Learn mean and scale; raise SceneError for NaN or infinite values, or without pixels."""
         moments = _Moments(pixels, crossed=False)
         variance = moments.scatter / moments.count
-        # What rounding alone leaves of a constant band of this mean (the bound that scikit-learn uses, too).
+        # Rounding error of a constant band's variance; the same bound as in scikit-learn.
         rounding = moments.count * np.finfo(np.float64).eps
         constant = variance <= rounding * variance + (rounding * moments.mean) ** 2
         self.mean_ = moments.mean
@@ -110,7 +90,8 @@ class Standardise:
 
     def transform(self, pixels: NDArray[Any]) -> Floats:
         """``(..., bands)`` to the same shape, in standard deviations from the mean."""
-        return np.asarray((pixels - self.mean_) * _inverse(self.scale_), np.float64)
+        inverse = np.divide(1.0, self.scale_, out=np.zeros_like(self.scale_), where=self.scale_ > 0)
+        return np.asarray((pixels - self.mean_) * inverse, np.float64)
 
     @property
     def bands(self) -> int:
@@ -118,23 +99,16 @@ class Standardise:
         return len(self.mean_)
 
     def describe(self) -> str:
-        """Name the step, and how many bands were constant."""
+        """Describe the step, with the number of constant bands."""
         constant = int(np.count_nonzero(self.scale_ == 0))
         return "standardised" + (f" ({constant} constant bands set to 0)" if constant else "")
 
 
 class PCA:
-    """Principal components, largest first, each with its own variance (not whitened).
+    """Principal components, largest first, not whitened; the largest loading of each is positive.
 
-    Not whitening is our decision: a turn alone keeps the unit of the standardised bands, and components that
-    hold mostly noise stay small. Scaled to equal variance, noise weighs as much as signal: with 30 components
-    of crops of Pavia University and Indian Pines, trained on 5 % of the pixels, a 3D-DenseNet lost 2 to
-    22 points of overall accuracy. The sign is fixed: the largest loading of each component is positive.
-
-    Parameters
-    ----------
-    components
-        Number of components n.
+    Whitening would make noise weigh as much as signal: with 30 components of crops of Pavia University and
+    Indian Pines, trained on 5 % of the pixels, a 3D-DenseNet lost 2 to 22 points of overall accuracy.
 
     Attributes
     ----------
@@ -143,12 +117,7 @@ class PCA:
     components_
         ``(n, bands)``, orthonormal rows.
     explained_variance_, explained_variance_ratio_
-        ``(n,)`` variance along each component (divided by the number of pixels less 1), and its share of all.
-
-    Raises
-    ------
-    ConfigError
-        For fewer than 1 component.
+        ``(n,)`` sample variance along each component, and its share of all variance.
     """
 
     learned = ("mean_", "components_", "explained_variance_", "explained_variance_ratio_")
@@ -163,14 +132,14 @@ class PCA:
         self.components = components
 
     def fit(self, pixels: Pixels) -> PCA:
-        """Learn the components from pixels ``(n, bands)``, or from an iterable of such pieces.
+        """Learn the components.
 
         Raises
         ------
         ConfigError
-            For more components than there are bands, or than there are pixels less 1.
+            For more components than bands, or than pixels less 1.
         SceneError
-            When the pixels hold NaN or infinite values, or there are none.
+            For NaN or infinite values, or without pixels.
         """
         moments = _Moments(pixels, crossed=True)
         most = min(len(moments.mean), moments.count - 1)
@@ -179,9 +148,9 @@ class PCA:
                 f"{self.components} principal components cannot be found from {moments.count} pixels of "
                 f"{len(moments.mean)} bands: ask for at most {most}, or fit on more pixels."
             )
-        # The covariance is small, bands x bands; the matrix of all pixels would be as large as the cube.
+        # Of the small (bands, bands) covariance: a decomposition of the pixels would need a copy of the cube.
         variance, vectors = np.linalg.eigh(moments.scatter / (moments.count - 1))
-        rows = vectors.T[::-1][: self.components]  # eigh sorts upwards
+        rows = vectors.T[::-1][: self.components]  # eigh sorts in ascending order
         largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)
         variance = np.maximum(variance[::-1], 0.0)
         self.mean_ = moments.mean
@@ -200,24 +169,24 @@ class PCA:
         return self.components
 
     def describe(self) -> str:
-        """Name the step, with the share of the variance that it keeps."""
+        """Describe the step, with the share of the variance that it keeps."""
         share = self.explained_variance_ratio_.sum()
         return f"{self.components} principal components ({share:.2%} of the variance)"
 
 
 class _Moments:
-    """Count, mean and scatter of pixels, in one pass over pieces (merging rule of Chan et al., 1983).
+    """Count, mean and scatter of pixels, in one pass over chunks (Chan et al., 1983).
 
-    `scatter` is the sum of squared deviations of each band or, `crossed`, of products of all pairs of bands.
+    `scatter` is the sum of squared deviations of each band or, with `crossed`, of the products of all pairs.
     """
 
     def __init__(self, pixels: Pixels, *, crossed: bool) -> None:
         self.count = 0
         self.mean: Floats = np.zeros(0)
         self.scatter: Floats = np.zeros(0)
-        with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity are told of below
-            for piece in [pixels] if isinstance(pixels, np.ndarray) else pixels:
-                self._add(np.asarray(piece, np.float64), crossed)
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity are refused below
+            for chunk in [pixels] if isinstance(pixels, np.ndarray) else pixels:
+                self._add(np.asarray(chunk, np.float64), crossed)
         if not self.count:
             raise SceneError("There are no pixels to fit the preprocessing on.")
         if not (np.isfinite(self.mean).all() and np.isfinite(self.scatter).all()):
@@ -235,14 +204,9 @@ class _Moments:
         if not self.count:
             self.count, self.mean, self.scatter = count, mean, scatter
             return
-        whole = self.count + count
-        step = mean - self.mean
-        between = np.outer(step, step) if crossed else np.square(step)
-        self.scatter += scatter + between * (self.count * count / whole)
-        self.mean += step * (count / whole)
-        self.count = whole
-
-
-def _inverse(scale: Floats) -> Floats:
-    """Return 1 / scale, and 0 where scale is 0."""
-    return np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+        total = self.count + count
+        delta = mean - self.mean
+        between = np.outer(delta, delta) if crossed else np.square(delta)
+        self.scatter += scatter + between * (self.count * count / total)
+        self.mean += delta * (count / total)
+        self.count = total

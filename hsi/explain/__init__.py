@@ -1,8 +1,8 @@
-"""Looking inside the five blocks of a finished run: one call each, and each result draws itself.
+"""What the five blocks of a finished run have learned, as arrays and figures.
 
 `gate` (STNet), `splines` and `grid_shift` (KANet), `expert_weights` (EKGNet), `wavelet_energy` (WCNet),
 `snake_offsets` and `snake_magnitude` (SG-DSCNet), and `receptive_field` (any network with gradients). Results
-hold arrays; their method ``figure()`` returns a `matplotlib.figure.Figure`.
+hold arrays; their method ``figure()`` draws them.
 """
 
 from hsi.explain.receptive import ReceptiveField, receptive_field

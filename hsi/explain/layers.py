@@ -1,4 +1,4 @@
-"""The layers of a run's network that hold a block to look into."""
+"""Finding the layers of a run's network that `hsi.explain` looks into."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOKS = {
     "wcnet": ("wavelet_energy",),
     "sgdscnet": ("snake_offsets", "snake_magnitude"),
 }
-"""Which functions of `hsi.explain` look into which network; `receptive_field` looks into any."""
+"""Functions of `hsi.explain` by network; `receptive_field` is for any."""
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -30,11 +30,9 @@ class Layers(Generic[Kind]):
     Attributes
     ----------
     network
-        ``(N, bands, P, P)`` to logits; its parameters ask for no gradients.
-    modules
-        The layers.
+        ``(N, features, P, P)`` to logits; parameters do not require gradients.
     paths
-        The path of each inside the network, such as "blocks.0.3.mixer".
+        Paths of the modules in the network, such as "blocks.0.3.mixer".
     """
 
     network: nn.Module
@@ -43,16 +41,16 @@ class Layers(Generic[Kind]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Short names: "1.4" is the fourth layer of the first dense block; elsewhere the path."""
+        """Short names: "1.4" is the fourth layer of the first dense block; outside of blocks the path."""
         return tuple(_name(path) for path in self.paths)
 
     def only(self, layer: int | None) -> Layers[Kind]:
-        """Keep one layer, counted from 0, or all for None.
+        """Keep the layer with this index, or all for None.
 
         Raises
         ------
         ConfigError
-            When there is no such layer.
+            When the layer does not exist.
         """
         if layer is None:
             return self
@@ -63,7 +61,7 @@ class Layers(Generic[Kind]):
 
 
 def layers_of(run: Run, kind: type[Kind], function: str, device: str = "auto") -> Layers[Kind]:
-    """Load a run's network and find its layers of a kind, wherever they stand in it.
+    """Load a run's network and find its layers of a kind.
 
     Raises
     ------
@@ -89,12 +87,12 @@ def find_layers(network: nn.Module, kind: type[Kind]) -> Layers[Kind]:
 
 
 def load_network(run: Run, device: str = "auto") -> nn.Module:
-    """Load a run's network in evaluation mode; its parameters ask for no gradients."""
+    """Load a run's network in evaluation mode, with parameters that do not require gradients."""
     return run.load_model(device).requires_grad_(False)
 
 
 def dense_block_of(path: str) -> int | None:
-    """Return which dense block of the backbone a layer stands in, from 0; None elsewhere."""
+    """Return the index of the dense block of the backbone that holds a layer, None outside of them."""
     parts = path.split(".")
     return int(parts[1]) if len(parts) > 2 and parts[0] == "blocks" and parts[1].isdigit() else None
 

@@ -1,7 +1,4 @@
-"""The patches round chosen pixels, as the network of a run sees them.
-
-What the layers of a network compute with, instead of its answer: for patches, or for a whole scene.
-"""
+"""Patches of chosen pixels as a run's network sees them, and measurements of the inputs of its layers."""
 
 from __future__ import annotations
 
@@ -23,28 +20,28 @@ from hsi.inference.run import Run
 from hsi.inference.tiles import SceneBlocks, Window
 from hsi.models.device import choose_device
 
-SAMPLES = 256
-"""Pixels that are looked at where the user names none: our decision."""
+DEFAULT_SAMPLES = 256
+"""Pixels that are used by default."""
 
 BATCH = 32
 
 
 def choose_pixels(run: Run, scene: Scene, pixels: ArrayLike | None) -> NDArray[np.int64]:
-    """Return the wanted pixels as flat indices; for None at most `SAMPLES` test pixels, evenly spread.
+    """Return `pixels` as checked flat indices; for None at most `DEFAULT_SAMPLES` test pixels, evenly spread.
 
     Raises
     ------
     ConfigError
-        When `pixels` are not a list of at least one whole number.
+        When `pixels` are not a list of at least one integer.
     SceneError
         When a pixel lies outside the scene.
     SplitError
-        When no pixels are named and the scene is not that of the run.
+        When `pixels` is None and the scene is not that of the run.
     """
     if pixels is None:
         run.split.check(scene)
         test = run.split.test
-        return test[np.linspace(0, len(test) - 1, min(SAMPLES, len(test))).round().astype(np.int64)]
+        return test[np.linspace(0, len(test) - 1, min(DEFAULT_SAMPLES, len(test))).round().astype(np.int64)]
     chosen = np.asarray(pixels)
     if chosen.ndim != 1 or not len(chosen) or chosen.dtype.kind not in "iu":
         raise ConfigError("pixels must be a list of row-major flat indices, at least one.")
@@ -60,9 +57,7 @@ def choose_pixels(run: Run, scene: Scene, pixels: ArrayLike | None) -> NDArray[n
 def patches_of(
     run: Run, scene: Scene, pixels: NDArray[np.int64], device: torch.device, batch: int = BATCH
 ) -> Iterator[Tensor]:
-    """Yield the patches ``(n, bands, P, P)`` round the pixels, in their order, a batch at a time.
-
-    They are those of a whole-scene map: preprocessed, padded at borders, masked by areas. Only they are read.
+    """Yield batches of the patches ``(n, features, P, P)`` of the pixels, prepared as for a whole-scene map.
 
     Raises
     ------
@@ -82,46 +77,38 @@ def _cut(blocks: SceneBlocks, pixel: int) -> Tensor:
 
 
 Measure = Callable[[Any, Tensor], Tensor]
-"""From a layer and its input ``(N, C, D, H, W)`` to the numbers wanted of it, ``(N, width)``."""
+"""From a layer and its input ``(N, C, D, H, W)`` to measurements ``(N, width)``."""
 
 Watch = Callable[[int, int], object]
-"""Is told of pixels done and of all pixels, after each tile."""
+"""Called with the number of finished pixels and of all pixels, after each tile."""
 
 
 class Probe(nn.Module):
-    """Runs a network and returns what was measured in its layers: ``(N, bands, P, P)`` to ``(N, L * width)``.
-
-    Parameters
-    ----------
-    layers
-        The network and the L layers to watch.
-    measure
-        What to take of each layer; it sees the input that the layer is about to get.
-    """
+    """Runs a network and returns measurements of the inputs of L layers instead of logits."""
 
     def __init__(self, layers: Layers[Any], measure: Measure) -> None:
         super().__init__()
         self.network, self._layers, self._measure = layers.network, layers, measure
 
     def forward(self, patches: Tensor) -> Tensor:
-        """``(N, bands, P, P)`` to ``(N, L * width)``, layer after layer."""
-        seen: dict[nn.Module, Tensor] = {}
+        """``(N, features, P, P)`` to ``(N, L * width)``, layer after layer."""
+        measured: dict[nn.Module, Tensor] = {}
 
-        def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[module] = self._measure(module, inputs[0])
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            measured[module] = self._measure(module, inputs[0])
 
-        hooks = [module.register_forward_pre_hook(look) for module in self._layers.modules]
+        handles = [module.register_forward_pre_hook(hook) for module in self._layers.modules]
         try:
             self.network(patches)
         finally:
-            for hook in hooks:
-                hook.remove()
-        return torch.cat([seen[module] for module in self._layers.modules], dim=1)
+            for handle in handles:
+                handle.remove()
+        return torch.cat([measured[module] for module in self._layers.modules], dim=1)
 
 
 @dataclass(frozen=True, eq=False)
 class SceneValues:
-    """What was measured round every pixel of a scene.
+    """Measurements for every pixel of a scene.
 
     Attributes
     ----------
@@ -144,21 +131,10 @@ def measure_scene(
     device: str = "auto",
     watch: Watch = lambda done, pixels: None,
 ) -> SceneValues:
-    """Measure the layers for every pixel of a scene, borders too, by the way that maps are made.
+    """Measure the layers for every pixel of a scene (None: that of the run), prepared as for a map.
 
-    The values are those of one view of each patch, in float32, also where the run classifies by several
-    views or in half precision.
-
-    Parameters
-    ----------
-    run, scene
-        A finished run, and the scene; its own if None.
-    layers, measure
-        As in `Probe`.
-    device
-        "auto", "cpu", "cuda" or "mps", where the layers are.
-    watch
-        Told of pixels done and all pixels.
+    Values are float32 from one view of each patch, even if the run classifies several views or in half
+    precision. `device` is where the layers are.
 
     Raises
     ------

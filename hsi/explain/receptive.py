@@ -1,9 +1,4 @@
-"""What the features that a network gets are: bands, by number or wavelength, or principal components.
-
-The picture of an effective receptive field: in space, and along the features.
-
-The effective receptive field of a trained network: how much each input value moves its answer.
-"""
+"""The effective receptive field of a trained network: the gradient of its output with respect to a patch."""
 
 from __future__ import annotations
 
@@ -24,7 +19,7 @@ from hsi.errors import ModelError
 from hsi.explain.layers import find_layers, load_network
 from hsi.explain.probe import choose_pixels, patches_of
 from hsi.figures.spectra import band_axis, gaps
-from hsi.figures.style import COLORS, MM_PER_INCH, PAGE_MM, STYLE, Picture
+from hsi.figures.style import COLORS, PAGE_INCHES, STYLE, Picture, draw_grid
 from hsi.inference.run import Run
 from hsi.models.densenet3d import DenseLayer
 from hsi.models.device import choose_device
@@ -32,9 +27,9 @@ from hsi.models.protocols import Estimator
 
 
 def feature_axis(run: Run, scene: Scene) -> tuple[NDArray[np.float64], str]:
-    """Return where each feature lies on an axis, and the axis's title.
+    """Return the position of each feature on an axis, and the axis title.
 
-    Principal components and bands are counted from 1; bands with known wavelengths lie at theirs, in nm.
+    Positions are wavelengths (nm) if known, else numbers of bands or principal components from 1.
     """
     steps = run.preprocess.steps_
     if any(isinstance(step, PCA) for step in steps):
@@ -47,7 +42,7 @@ def feature_axis(run: Run, scene: Scene) -> tuple[NDArray[np.float64], str]:
 
 
 _HEIGHT_INCHES = 2.6
-_FEW = 40  # features, up to which each is marked
+_MAX_MARKED = 40  # with more features there are no markers
 
 
 def draw_receptive_field(
@@ -57,21 +52,11 @@ def draw_receptive_field(
     axis: str,
     title: str,
 ) -> Figure:
-    """Draw the shares of the gradient ``(P, P)`` as an image, and ``(features,)`` as a line; in percent.
-
-    Parameters
-    ----------
-    spatial, spectral
-        Fractions that sum to 1.
-    places, axis
-        Where each feature lies, and the title of that axis.
-    title
-        What was differentiated.
-    """
+    """Draw fractions of the gradient, ``(P, P)`` as an image and ``(features,)`` as a line, in percent."""
     half = spatial.shape[0] // 2
     edge = half + 0.5
     with rc_context(STYLE):
-        figure = Picture(figsize=(PAGE_MM / MM_PER_INCH, _HEIGHT_INCHES), layout="constrained")
+        figure = Picture(figsize=(PAGE_INCHES, _HEIGHT_INCHES), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1, 2))
         image = left.imshow(
             100 * spatial, cmap=colormaps["cividis"], vmin=0, extent=(-edge, edge, edge, -edge)
@@ -85,20 +70,19 @@ def draw_receptive_field(
                 places[part],
                 100 * spectral[part],
                 color=COLORS[0],
-                marker="o" if len(places) <= _FEW else None,
+                marker="o" if len(places) <= _MAX_MARKED else None,
                 markersize=2.5,
             )
         right.set_ylim(bottom=0)
         right.set_xlabel(axis)
         right.set_ylabel("Share of the gradient (%)")
-        right.grid(axis="y", color="0.9", linewidth=0.5)
-        right.set_axisbelow(True)
+        draw_grid(right)
         figure.suptitle(title[:1].upper() + title[1:], fontsize=8)
     return figure
 
 
-INSIDE = 1 - 0.9545
-"""Share of the centre's gradient from which on a pixel is in the effective receptive field (Luo et al.)."""
+MIN_RATIO = 1 - 0.9545
+"""Pixels with at least this ratio to the centre's gradient are in the receptive field (Luo et al.)."""
 
 _NO_GRADIENTS = "A classifier without gradients has no effective receptive field"
 
@@ -114,8 +98,8 @@ class ReceptiveField:
     answer
         What was differentiated, such as "logit of the predicted class".
     places, axis
-        ``(features,)`` where each feature lies on an axis, and the axis's title: wavelengths (nm), bands
-        counted from 1, or principal components.
+        ``(features,)`` positions and the axis title: wavelengths (nm), or bands or principal components
+        from 1.
     pixels
         Number of pixels in the mean.
     """
@@ -128,19 +112,19 @@ class ReceptiveField:
 
     @property
     def spatial(self) -> NDArray[np.float64]:
-        """``(P, P)`` shares of the whole gradient; they sum to 1."""
+        """``(P, P)`` fractions of the gradient; they sum to 1."""
         return self.gradient.sum(axis=0) / self.gradient.sum()
 
     @property
     def spectral(self) -> NDArray[np.float64]:
-        """``(features,)`` shares of the whole gradient; they sum to 1."""
+        """``(features,)`` fractions of the gradient; they sum to 1."""
         return self.gradient.sum(axis=(1, 2)) / self.gradient.sum()
 
     @property
     def width(self) -> float:
-        """Its width in pixels: the root of the number of pixels with 4.55 % of the centre's value or more."""
+        """Width in pixels: square root of the number of pixels with at least 4.55 % of the centre's value."""
         middle = self.gradient.shape[1] // 2
-        return float(np.sqrt(np.count_nonzero(self.spatial >= INSIDE * self.spatial[middle, middle])))
+        return float(np.sqrt(np.count_nonzero(self.spatial >= MIN_RATIO * self.spatial[middle, middle])))
 
     def figure(self) -> Figure:
         """Draw the field in space and along the features."""
@@ -160,20 +144,20 @@ def receptive_field(
 
     The definition is that of Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional
     Neural Networks" (NIPS 2016, arXiv 1701.04128): the gradient of an output unit with respect to the input,
-    its channels added up, averaged over inputs. The mean of absolute values, and the logit as the unit, are
-    our decisions: a classifier that averages over its last map has no central output.
+    summed over its channels and averaged over inputs. Here it is the mean of absolute values, and the unit is
+    the logit: a classifier with global average pooling has no central output.
 
     Parameters
     ----------
     run
-        A finished run of any network, so that they can be compared.
+        A finished run of any network.
     pixels
         Row-major flat indices; None for up to 256 test pixels, evenly spread.
     scene
-        The scene that `pixels` count in; that of the run if None.
+        The scene of `pixels`; that of the run if None.
     layer
-        None: the logit of the predicted class. A number, counted from 0: the central voxel of what that dense
-        layer adds to the backbone's map.
+        None: the logit of the predicted class. An index from 0: the central voxel of the features that this
+        dense layer of the backbone adds.
     device
         "auto", "cpu", "cuda" or "mps".
 
@@ -182,8 +166,8 @@ def receptive_field(
     ModelError
         For a classifier without gradients; with `layer`, for a network without the backbone's dense layers.
     ConfigError, SceneError, SplitError
-        For a layer that is not there, or pixels that are not whole numbers, not in the scene, or not named
-        for another scene.
+        For an unknown layer, pixels that are not integers or outside the scene, or another scene without
+        pixels.
     RunError
         When the scene's bands do not fit.
     """
@@ -208,17 +192,10 @@ def receptive_field(
 def mean_gradient(
     network: nn.Module, batches: Iterable[Tensor], unit: nn.Module | None = None
 ) -> NDArray[np.float64]:
-    """Return the mean over all patches of the absolute gradient of one output, ``(bands, P, P)``.
+    """Return the mean absolute gradient of an output over batches of patches, ``(features, P, P)``.
 
-    Parameters
-    ----------
-    network
-        ``(N, bands, P, P)`` to logits, in evaluation mode.
-    batches
-        Patches, some at a time.
-    unit
-        None: the largest logit. A module inside the network: the sum over the channels of the central voxel
-        of what it returns, ``(N, C, D, H, W)``.
+    The output is the largest logit, or with `unit`, a module of the network, the sum over the channels of the
+    central voxel of its output ``(N, C, D, H, W)``.
 
     Raises
     ------
@@ -236,19 +213,19 @@ def mean_gradient(
         finally:
             if hook:
                 hook.remove()
-        output = _centre(seen[0]) if unit else logits.amax(dim=1)
+        output = _central_voxel(seen[0]) if unit else logits.amax(dim=1)
         if not output.requires_grad:
             raise ModelError(f"{_NO_GRADIENTS}.")
         (gradient,) = torch.autograd.grad(output.sum(), patches)
-        part = gradient.abs().cpu().double().sum(dim=0)
-        total = part if total is None else total + part
+        batch_sum = gradient.abs().cpu().double().sum(dim=0)
+        total = batch_sum if total is None else total + batch_sum
         count += len(batch)
     assert total is not None
     mean: NDArray[np.float64] = (total / count).numpy()
     return mean
 
 
-def _centre(y: Tensor) -> Tensor:
-    """Add up the channels of the central voxel."""
+def _central_voxel(y: Tensor) -> Tensor:
+    """Sum the channels of the central voxel."""
     depth, height, width = (n // 2 for n in y.shape[2:])
     return y[:, :, depth, height, width].sum(dim=1)

@@ -1,9 +1,4 @@
-"""Maps of numbers, side by side with one colour scale, and how the layers of a network differ in them.
-
-How STNet shares its attention between space and spectrum, over a scene.
-
-Which experts EKGNet mixes its kernels from, over a scene.
-"""
+"""Maps of STNet's gate between spatial and spectral attention, and of EKGNet's expert weights."""
 
 from __future__ import annotations
 
@@ -22,15 +17,13 @@ from hsi.datasets.scene import Scene
 from hsi.errors import InputError
 from hsi.explain.layers import layers_of
 from hsi.explain.probe import Watch, measure_scene
-from hsi.figures.style import COLORS, COLUMN_MM, MARKERS, MM_PER_INCH, PAGE_MM, STYLE, Picture
+from hsi.figures.style import COLORS, COLUMN_INCHES, MARKERS, PAGE_INCHES, STYLE, Picture, draw_grid
 from hsi.inference.run import Run
 from hsi.models.ekgnet import ExpertKernelConv3d
 from hsi.models.stnet import SpatialSpectralTransformer
 
-AMOUNT_COLORS, BALANCE_COLORS = "cividis", "PuOr_r"
-"""Colour scales of an amount, and of a balance between two sides."""
-
-_MISSING = "0.35"
+SEQUENTIAL, DIVERGING = "cividis", "PuOr_r"  # colour maps
+_NO_DATA = "0.35"
 _TALLEST_INCHES = 6.0  # of the maps
 _TITLE_INCHES, _BAR_INCHES, _LAYERS_INCHES = 0.25, 0.5, 1.5
 
@@ -44,50 +37,48 @@ def draw_scene_values(
     label: str,
     scale: float = 1.0,
     middle: float | None = None,
-    colors: str = AMOUNT_COLORS,
+    colors: str = SEQUENTIAL,
 ) -> Figure:
-    """Draw n maps with one colour scale and, where there are several layers, the mean of each below.
+    """Draw n maps with a common colour scale and, for several layers, the mean of each below.
 
-    The figure takes a column for one map, else the page.
+    One map has the width of a column, several that of the page.
 
     Parameters
     ----------
     values
-        ``(rows, cols, n)``; pixels that are NaN are grey.
+        ``(rows, cols, n)``; NaN is grey.
     by_layer, layers
-        ``(L, n)`` and the L names of the layers.
+        ``(L, n)`` and the names of the L layers.
     titles
-        What each of the n maps shows; an empty text for none.
+        Titles of the n maps, "" for none.
     label, scale
-        Title of the colour scale, and what the numbers are multiplied by for it.
+        Title of the colour scale, and a factor for all values.
     middle
-        Where the colour scale has its middle, after scaling; None for no such place.
+        Centre of a diverging colour scale, after scaling.
     colors
-        The name of a colour map.
+        Name of a colour map.
 
     Raises
     ------
     InputError
-        When no pixel has a number.
+        When all values are NaN.
     """
     shown = np.asarray(values, np.float64) * scale
     if not np.isfinite(shown).any():
         raise InputError("There is nothing to draw: no pixel of the scene has data.")
     rows, cols, count = shown.shape
     low, high = _limits(shown, middle)
-    width = (COLUMN_MM if count == 1 else PAGE_MM) / MM_PER_INCH
+    width = COLUMN_INCHES if count == 1 else PAGE_INCHES
     height = min(_TALLEST_INCHES, width / count * rows / cols)
     several = len(layers) > 1
-    parts = [height + _TITLE_INCHES * any(titles), _BAR_INCHES, *([_LAYERS_INCHES] if several else [])]
+    heights = [height + _TITLE_INCHES * any(titles), _BAR_INCHES, *([_LAYERS_INCHES] if several else [])]
     with rc_context(STYLE):
-        figure = Picture(figsize=(width, sum(parts)), layout="constrained")
-        sections = figure.subfigures(len(parts), 1, height_ratios=parts, squeeze=False)[:, 0]
+        figure = Picture(figsize=(width, sum(heights)), layout="constrained")
+        sections = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         panels = sections[0].subplots(1, count, squeeze=False)[0]
-        painter = colormaps[colors].with_extremes(bad=_MISSING)
+        cmap = colormaps[colors].with_extremes(bad=_NO_DATA)
         for number, (panel, title) in enumerate(zip(panels, titles, strict=True)):
-            image = panel.imshow(
-                shown[..., number], cmap=painter, vmin=low, vmax=high, interpolation="nearest"
-            )
+            image = panel.imshow(shown[..., number], cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
             panel.set_title(title)
             panel.set_axis_off()
         bar = sections[1].add_axes((0.15, 0.75, 0.7, 0.17))
@@ -120,15 +111,14 @@ def _draw_layers(
     axes.set_xticks(range(len(layers)), layers, rotation=90 if len(layers) > 8 else 0)
     axes.set_xlabel("Block.layer")
     axes.set_ylabel(label)
-    axes.grid(axis="y", color="0.9", linewidth=0.5)
-    axes.set_axisbelow(True)
+    draw_grid(axes)
     if any(titles):
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
 @dataclass(frozen=True, eq=False)
 class GateMap:
-    """The gate g of STNet; 1 is all spatial, 0 all spectral.
+    """The gate g of STNet: 1 is spatial attention alone, 0 spectral attention alone.
 
     Attributes
     ----------
@@ -155,7 +145,7 @@ class GateMap:
             label="Spatial share (%)",
             scale=100.0,
             middle=50.0,
-            colors=BALANCE_COLORS,
+            colors=DIVERGING,
         )
 
 
@@ -167,10 +157,10 @@ def gate(
     device: str = "auto",
     watch: Watch = lambda done, pixels: None,
 ) -> GateMap:
-    """Map how much of the fused attention is spatial, for every pixel of a scene.
+    """Map the share of spatial attention for every pixel of a scene.
 
-    The gate is that of the equations in `hsi.models.stnet`: A = g * A_spatial + (1 - g) * A_spectral.
-    Averaging it over channels and tokens is our decision.
+    The gate g of A = g * A_spatial + (1 - g) * A_spectral (`hsi.models.stnet`), averaged over channels and
+    tokens.
 
     Parameters
     ----------
@@ -198,14 +188,14 @@ def gate(
 
 
 def mean_share(module: SpatialSpectralTransformer, x: Tensor) -> Tensor:
-    """Return the mean gate of each sample ``(N, 1)``, over its channels and tokens."""
-    share = module.gate_map(x)  # a layer's gate may be one number
+    """Return the mean gate of each sample over channels and tokens, ``(N, 1)``."""
+    share = module.gate_map(x)  # a scalar for gate="scalar"
     return share.expand(len(x), 1) if share.dim() == 0 else share.flatten(1).mean(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True, eq=False)
 class ExpertWeights:
-    """The shares alpha of the K experts in the kernel of each pixel's patch; they sum to 1.
+    """The weights alpha of the K experts in the kernel of each pixel's patch; they sum to 1.
 
     Attributes
     ----------
@@ -243,8 +233,7 @@ def expert_weights(
 ) -> ExpertWeights:
     """Map the weights of the experts for every pixel of a scene: the softmax of arXiv 2504.13045.
 
-    Experts of different layers have nothing to do with each other, so a map of one layer says more than the
-    mean of all.
+    Experts of different layers are unrelated, so look at one layer rather than the mean of all.
 
     Parameters
     ----------

@@ -1,7 +1,4 @@
-"""The picture of snakes: where kernels sample the patches of a scene.
-
-Where the snakes of SG-DSCNet lie on the scene, and how far they bend.
-"""
+"""Where the snake kernels of SG-DSCNet sample a scene, and how far they bend."""
 
 from __future__ import annotations
 
@@ -23,40 +20,40 @@ from hsi.explain.layers import dense_block_of, layers_of
 from hsi.explain.probe import Probe, Watch, choose_pixels, measure_scene, patches_of
 from hsi.explain.scene_values import draw_scene_values
 from hsi.figures.maps import false_color
-from hsi.figures.style import MM_PER_INCH, PAGE_MM, STYLE, Picture
+from hsi.figures.style import PAGE_INCHES, STYLE, Picture
 from hsi.inference.run import Run
 from hsi.models.densenet3d import DenseNet3D
 from hsi.models.device import choose_device
 from hsi.models.sgdscnet import SnakeTemplates
 
-MOST_PIXELS = 6
-"""Pixels that a figure has room for."""
+MAX_PIXELS = 6
+"""Pixels that fit into a figure."""
 
-_LINE, _CENTRE = "#ffd400", "#ff3b30"  # to be seen on dark and on bright ground
+_LINE, _CENTRE = "#ffd400", "#ff3b30"  # visible on dark and on bright ground
 _TITLES_INCHES = 0.5
 
 
 def draw_snakes(
     points: Mapping[str, NDArray[np.float32]], images: NDArray[np.uint8], corners: NDArray[np.int64]
 ) -> Figure:
-    """Draw each patch once for each view, with the snake of every voxel as a line through its points.
+    """Draw each patch once per view, with the snake of every voxel as a line through its points.
 
     Parameters
     ----------
     points
-        Name of a view -> ``(n, K, 2, H, W)`` rows and columns on the scene.
+        By name of the view ``(n, K, 2, H, W)``: rows and columns of the scene.
     images, corners
-        ``(n, P, P, 3)`` bytes, and row and column of each patch's first pixel.
+        ``(n, P, P, 3)`` bytes, and row and column of the first pixel of each patch.
 
     Raises
     ------
     InputError
-        For more pixels than there is room for.
+        For more than `MAX_PIXELS` pixels.
     """
     count, width = images.shape[0], images.shape[2]
-    if count > MOST_PIXELS:
-        raise InputError(f"A figure has room for the snakes of {MOST_PIXELS} pixels, not of {count}.")
-    side = PAGE_MM / MM_PER_INCH / 3
+    if count > MAX_PIXELS:
+        raise InputError(f"A figure has room for the snakes of {MAX_PIXELS} pixels, not of {count}.")
+    side = PAGE_INCHES / 3
     with rc_context(STYLE):
         size = (side * len(points), side * count + _TITLES_INCHES)
         figure = Picture(figsize=size, layout="constrained")
@@ -101,9 +98,9 @@ class SnakeOffsets:
     Attributes
     ----------
     points
-        For each view ("w", "h", "d": the axis of its snakes) ``(n, K, 3, D, H, W)`` float32: feature, row and
-        column of the scene, from 0, of the K points of the snake centred on each voxel. Beyond the scene's
-        edge they lie in the padding.
+        By view ("w", "h", "d": the axis of its snakes) ``(n, K, 3, D, H, W)`` float32: feature, row and
+        column of the scene, from 0, of the K points of the snake of each voxel. Points beyond the scene are
+        in the padding.
     pixels
         ``(n,)`` row-major flat indices.
     images
@@ -121,12 +118,12 @@ class SnakeOffsets:
     layer: str
 
     def figure(self, depth: int | None = None) -> Figure:
-        """Draw the snakes of one spectral voxel on each patch, by default the middle one.
+        """Draw the snakes of one spectral index on each patch, by default the middle one.
 
         Raises
         ------
         InputError
-            When there is no such voxel, or for more than 6 pixels.
+            When the index does not exist, or for more than 6 pixels.
         """
         count = next(iter(self.points.values())).shape[3]
         chosen = count // 2 if depth is None else depth
@@ -138,12 +135,12 @@ class SnakeOffsets:
 
 @dataclass(frozen=True, eq=False)
 class SnakeMagnitude:
-    """How far the moving points of snakes lie from where a straight kernel has them, in voxels of the layer.
+    """Mean displacement of snake points from those of a straight kernel, in voxels of the layer.
 
     Attributes
     ----------
     distance
-        ``(rows, cols, V)`` float32, one for each view: mean over the points and voxels of the pixel's patch,
+        ``(rows, cols, V)`` float32 for V views: mean over the moving points and voxels of the pixel's patch,
         and over the layers; NaN for pixels without data.
     by_layer
         ``(L, V)``: the mean over the pixels.
@@ -169,11 +166,10 @@ class SnakeMagnitude:
 def snake_offsets(
     run: Run, pixels: ArrayLike, *, scene: Scene | None = None, layer: int = 0, device: str = "auto"
 ) -> SnakeOffsets:
-    """Return where the snakes of one layer sample the patches round some pixels.
+    """Return where the snakes of one layer sample the patches around some pixels.
 
-    Positions are those of the definition in `hsi.models.kernels.snake`, clamped to the patch's map, brought from
-    voxels to the scene: voxel i of the first block is centred on pixel 2 i of the patch, as the stem's
-    stride has it, and each pooling joins two voxels.
+    Positions are those of `hsi.models.kernels.snake`, clamped to the patch's map and converted from voxels to
+    pixels of the scene (`voxel_grid`).
 
     Parameters
     ----------
@@ -182,9 +178,9 @@ def snake_offsets(
     pixels
         Row-major flat indices.
     scene
-        The scene that `pixels` count in; that of the run if None.
+        The scene of `pixels`; that of the run if None.
     layer
-        Which snake layer, counted from 0.
+        Index of the snake layer, from 0.
     device
         "auto", "cpu", "cuda" or "mps".
 
@@ -193,7 +189,7 @@ def snake_offsets(
     ModelError
         For a run of a network without snakes in the dense blocks of the backbone.
     ConfigError, SceneError
-        For a layer that is not there, or pixels that are not whole numbers in the scene.
+        For an unknown layer, or pixels that are not integers or outside the scene.
     RunError
         When the scene's bands do not fit.
     """
@@ -202,23 +198,23 @@ def snake_offsets(
     if block is None or not isinstance(layers.network, DenseNet3D):
         raise ModelError(
             f"The snakes of '{run.path}' are not in a dense block of the backbone, so their voxels have no "
-            "known place on the scene."
+            "known position on the scene."
         )
     scene = scene or run.load_scene()
     chosen = choose_pixels(run, scene, pixels)
     shapes: list[torch.Size] = []
 
-    def places(module: SnakeTemplates, x: Tensor) -> Tensor:
-        found = list(module.positions(x))
-        shapes[:] = [part.shape[1:] for part in found]
-        return torch.cat([part.flatten(1) for part in found], dim=1)
+    def positions(module: SnakeTemplates, x: Tensor) -> Tensor:
+        views = list(module.positions(x))
+        shapes[:] = [view.shape[1:] for view in views]
+        return torch.cat([view.flatten(1) for view in views], dim=1)
 
-    probe, where = Probe(layers, places), choose_device(device)
+    probe, where = Probe(layers, positions), choose_device(device)
     with torch.inference_mode():
         rows = torch.cat([probe(patches).cpu() for patches in patches_of(run, scene, chosen, where, batch=4)])
     half = run.config.patch // 2
     corners = np.stack(np.divmod(chosen, scene.cols), axis=1) - half
-    stride, first = voxel_places(block)
+    stride, first = voxel_grid(block)
     points = {}
     for view, part, shape in zip(
         templates.views, rows.split([shape.numel() for shape in shapes], dim=1), shapes, strict=True
@@ -239,8 +235,7 @@ def snake_magnitude(
 ) -> SnakeMagnitude:
     """Map how far the snakes bend, for every pixel of a scene.
 
-    A point is measured where it is sampled, so one that is clamped to the border counts what is left of its
-    displacement.
+    A point that is clamped to the border counts with its clamped displacement.
 
     Parameters
     ----------
@@ -268,21 +263,21 @@ def snake_magnitude(
 
 
 def mean_distance(module: SnakeTemplates, x: Tensor) -> Tensor:
-    """Return the mean distance of the moving points from their straight places, ``(N, views)``, in voxels."""
-    ticks = [torch.arange(n, device=x.device).view(-1, *[1] * (2 - i)) for i, n in enumerate(x.shape[2:])]
-    answer = []
-    for view, points, place in zip(module.views, module.points, module.positions(x), strict=True):
+    """Return the mean displacement of the moving points from a straight kernel, ``(N, views)``, in voxels."""
+    straight = [torch.arange(n, device=x.device).view(-1, *[1] * (2 - i)) for i, n in enumerate(x.shape[2:])]
+    means = []
+    for view, points, positions in zip(module.views, module.points, module.positions(x), strict=True):
         across = [axis for axis in range(3) if "dhw"[axis] != view]
-        away = torch.hypot(*(place[:, :, axis] - ticks[axis] for axis in across))  # the centre's is 0
-        answer.append(away.flatten(1).mean(dim=1) * points / (points - 1))
-    return torch.stack(answer, dim=1)
+        away = torch.hypot(*(positions[:, :, axis] - straight[axis] for axis in across))  # 0 at the centre
+        means.append(away.flatten(1).mean(dim=1) * points / (points - 1))
+    return torch.stack(means, dim=1)
 
 
-def voxel_places(block: int) -> tuple[int, float]:
-    """Return stride and start of the voxels of a dense block (from 0) on the patch's pixels, or its features.
+def voxel_grid(block: int) -> tuple[int, float]:
+    """Return stride and start: voxel i of dense block `block` (from 0) is centred at ``stride * i + start``.
 
-    Voxel i is centred at ``stride * i + start``. The stem's kernel of 3 with stride 2 and padding 1 is
-    centred on every second place; a pooling's voxel lies between the two that it joins.
+    The unit is a pixel or feature of the patch. The stem (kernel 3, stride 2, padding 1) is centred on every
+    second one; each pooling averages two voxels.
     """
     stride, start = 2, 0.0
     for _ in range(block):

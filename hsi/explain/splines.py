@@ -1,7 +1,4 @@
-"""Pictures of learned splines, and of knots that have moved.
-
-The functions that KANet has learned, and where its knots have moved.
-"""
+"""The functions that KANet has learned, and how its adaptive knots have moved."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from torch.nn import functional as F
 
 from hsi.errors import ConfigError
 from hsi.explain.layers import layers_of
-from hsi.figures.style import COLORS, COLUMN_INCHES, MM_PER_INCH, PAGE_MM, STYLE, Picture
+from hsi.figures.style import COLORS, COLUMN_INCHES, PAGE_INCHES, STYLE, Picture
 from hsi.inference.predict import build_network
 from hsi.inference.run import Run
 from hsi.models.bspline import bspline_basis
@@ -28,10 +25,10 @@ from hsi.models.kanet import KANConv3d
 
 _COLUMNS = 4
 _PANEL_INCHES, _LEGEND_INCHES = 1.35, 0.35
-_LAYER_INCHES, _AROUND_INCHES = 0.2, 1.0
-_LINEAR = 0.1  # about here the axis of knots turns from linear to logarithmic
+_LAYER_INCHES, _MARGIN_INCHES = 0.2, 1.0
+_LINEAR = 0.1  # where the asinh axis of knots turns from linear to logarithmic
 _TICKS = (-1000, -100, -10, -1, -0.1, 0.1, 1, 10, 100, 1000)
-_SPREAD = (5, 95)  # percentiles over the channels
+_PERCENTILES = (5, 95)  # over the channels
 
 
 def draw_splines(
@@ -41,21 +38,14 @@ def draw_splines(
     knots: NDArray[np.float64],
     titles: Sequence[str],
 ) -> Figure:
-    """Draw a panel for each of E functions: base + spline, the two alone, and the knots on the axis.
+    """Draw a panel for each of E functions: base, spline and their sum ``(E, points)``, and the knots.
 
-    Parameters
-    ----------
-    x, base, spline
-        ``(E, points)``.
-    knots
-        ``(E, G + 1)``, those inside the grid.
-    titles
-        One text for each function.
+    `knots` are those inside the grid, ``(E, G + 1)``.
     """
     columns = min(_COLUMNS, len(x))
     rows = math.ceil(len(x) / columns)
     with rc_context(STYLE):
-        size = (PAGE_MM / MM_PER_INCH, rows * _PANEL_INCHES + _LEGEND_INCHES)
+        size = (PAGE_INCHES, rows * _PANEL_INCHES + _LEGEND_INCHES)
         figure = Picture(figsize=size, layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for number, panel in enumerate(panels):
@@ -88,30 +78,23 @@ def draw_splines(
 def draw_knots(
     knots: Sequence[NDArray[np.float64]], start: Sequence[NDArray[np.float64]], layers: Sequence[str]
 ) -> Figure:
-    """Draw, for each layer, where the knots lie now and where they lay at the start.
+    """Draw the knots inside the grid, ``(C, G + 1)`` for each layer, after and before training.
 
-    A mark is the median over the channels, a line goes from the 5th to the 95th percentile.
-
-    Parameters
-    ----------
-    knots, start
-        For each layer ``(C, G + 1)``, those inside the grid.
-    layers
-        The names of the layers, the first at the top.
+    Markers are medians over the channels, lines reach from the 5th to the 95th percentile.
     """
     with rc_context(STYLE):
-        height = len(layers) * _LAYER_INCHES + _AROUND_INCHES
+        height = len(layers) * _LAYER_INCHES + _MARGIN_INCHES
         figure = Picture(figsize=(COLUMN_INCHES, height), layout="constrained")
         axes = figure.subplots()
         for row, (now, then) in enumerate(zip(knots, start, strict=True)):
-            low, high = np.percentile(now, _SPREAD, axis=0)
+            low, high = np.percentile(now, _PERCENTILES, axis=0)
             count = now.shape[1]
-            # Their spreads overlap, so each knot has a line of its own.
+            # Percentile ranges overlap, so each knot has its own line.
             lines = row + np.linspace(-0.25, 0.25, count)
             axes.hlines(lines, low, high, color=COLORS[0], linewidth=0.8, alpha=0.6)
             axes.plot(np.median(now, axis=0), lines, "o", color=COLORS[0], markersize=2)
             axes.plot(np.median(then, axis=0), [row] * count, "|", color=COLORS[1], zorder=0)
-        # Knots gather where data do, and the outermost ones lie far away.
+        # Knots are dense where the data are; the outermost ones are far away.
         axes.set_xscale("asinh", linear_width=_LINEAR)
         axes.set_xlim(*axes.get_xlim())
         axes.xaxis.set_major_locator(FixedLocator(_TICKS))
@@ -130,29 +113,27 @@ def draw_knots(
     return figure
 
 
-EDGES = 12
-"""Edges that are shown where the user names none."""
+DEFAULT_EDGES = 12
 
-POINTS = 201
+DEFAULT_POINTS = 201
 
 
 @dataclass(frozen=True, eq=False)
 class Splines:
-    """Curves phi(x) = base + spline of E edges of one layer, over the range of their knots' grid.
+    """Functions phi(x) = base + spline of E edges of one layer, over the range of their grids.
 
     Attributes
     ----------
     edges
-        ``(E, 2)``: output channel and input of each edge. With a 1x1x1 kernel inputs are channels; else they
-        count channel, kD, kH, kW, the last fastest.
+        ``(E, 2)``: output channel and input of each edge. Inputs are flat indices of (channel, kD, kH, kW).
     x, base, spline
         ``(E, points)``: w SiLU(x), and s sum_j c_j N_j(x).
     knots, start
         ``(E, G + 2p + 1)``: the knots of each edge's channel now, and before training.
     order
-        The order p of the splines.
+        Order p of the splines.
     layer
-        The name of the layer: "1.4" is the fourth of the first block.
+        Name of the layer: "1.4" is the fourth of the first block.
     """
 
     edges: NDArray[np.int64]
@@ -185,9 +166,9 @@ class GridShift:
     knots, start
         For each of the L layers ``(C, G + 2p + 1)``, C the layer's input channels.
     orders
-        The order p of each layer's splines; p knots on either side lie outside the grid.
+        Order p of each layer's splines; p knots on either side are outside the grid.
     layers
-        The names of the L layers: "1.4" is the fourth of the first block.
+        Names of the L layers: "1.4" is the fourth of the first block.
     """
 
     knots: tuple[NDArray[np.float64], ...]
@@ -197,28 +178,31 @@ class GridShift:
 
     @property
     def moved(self) -> NDArray[np.float64]:
-        """``(L,)``: how far a knot inside the grid has moved, mean over knots and channels."""
-        pairs = zip(self.inner(self.knots), self.inner(self.start), strict=True)
-        return np.array([np.abs(now - then).mean() for now, then in pairs])
+        """``(L,)``: mean displacement of the knots inside the grid, over knots and channels."""
+        return np.array([np.abs(now - then).mean() for now, then in self._pairs()])
 
     @property
     def widened(self) -> NDArray[np.float64]:
-        """``(L,)``: width of the grid now over its width at the start, median over channels."""
-        pairs = zip(self.inner(self.knots), self.inner(self.start), strict=True)
+        """``(L,)``: grid width after over before training, median over channels."""
         return np.array(
-            [np.median((now[:, -1] - now[:, 0]) / (then[:, -1] - then[:, 0])) for now, then in pairs]
+            [np.median((now[:, -1] - now[:, 0]) / (then[:, -1] - then[:, 0])) for now, then in self._pairs()]
         )
 
+    def _pairs(self) -> zip[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        return zip(self.inner(self.knots), self.inner(self.start), strict=True)
+
     def inner(self, knots: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-        """Return the knots of the G intervals alone, ``(C, G + 1)`` for each layer."""
+        """Return the knots inside the grid, ``(C, G + 1)`` for each layer."""
         return [rows[:, p:-p] for rows, p in zip(knots, self.orders, strict=True)]
 
     def figure(self) -> Figure:
-        """Draw where the knots lie in each layer, and where they lay at the start."""
+        """Draw the knots of each layer after and before training."""
         return draw_knots(self.inner(self.knots), self.inner(self.start), self.layers)
 
 
-def splines(run: Run, layer: int = 0, edges: ArrayLike | None = None, *, points: int = POINTS) -> Splines:
+def splines(
+    run: Run, layer: int = 0, edges: ArrayLike | None = None, *, points: int = DEFAULT_POINTS
+) -> Splines:
     """Evaluate the learned functions of one KAN layer (arXiv 2504.15155; `hsi.models.kanet`).
 
     Parameters
@@ -226,21 +210,21 @@ def splines(run: Run, layer: int = 0, edges: ArrayLike | None = None, *, points:
     run
         A finished run of KANet.
     layer
-        Which KAN layer, counted from 0.
+        Index of the KAN layer, from 0.
     edges
-        Pairs (output, input), ``(E, 2)``; None for the 12 whose spline part varies most over its range.
+        Pairs (output, input), ``(E, 2)``; None for the 12 whose spline has the largest standard deviation.
     points
-        Number of places at which each is evaluated, 2 at least.
+        Number of points at which each is evaluated, at least 2.
 
     Raises
     ------
     ModelError
         For a run of a network without KAN layers.
     ConfigError
-        When a layer or an edge is not there, or for fewer than 2 points.
+        When a layer or an edge does not exist, or for fewer than 2 points.
     """
     if points < 2:
-        raise ConfigError(f"A curve needs 2 points at least; got {points}.")
+        raise ConfigError(f"points must be at least 2, not {points}.")
     found = layers_of(run, KANConv3d, "splines", "cpu").only(layer)
     module, start = found.modules[0], _start_knots(run)[layer]
     outputs, inputs = module.base_weight.shape
@@ -248,7 +232,7 @@ def splines(run: Run, layer: int = 0, edges: ArrayLike | None = None, *, points:
         every = np.stack([part.ravel() for part in np.indices((outputs, inputs))], axis=1)
         _, _, spline = _curves(module, every, points=21)
         most = np.argsort(-spline.std(axis=1), kind="stable")
-        chosen = every[most[:EDGES]]
+        chosen = every[most[:DEFAULT_EDGES]]
     else:
         chosen = np.asarray(edges)
         if chosen.ndim != 2 or chosen.shape[1] != 2 or not len(chosen) or chosen.dtype.kind not in "iu":
@@ -266,12 +250,7 @@ def splines(run: Run, layer: int = 0, edges: ArrayLike | None = None, *, points:
 
 
 def grid_shift(run: Run) -> GridShift:
-    """Return where the adaptive knots of KANet lie, and where they lay before training.
-
-    Parameters
-    ----------
-    run
-        A finished run of KANet.
+    """Return the adaptive knots of a finished run of KANet, after and before training.
 
     Raises
     ------
@@ -288,7 +267,7 @@ def grid_shift(run: Run) -> GridShift:
 
 
 def _start_knots(run: Run) -> list[NDArray[np.float64]]:
-    """Return the knots of each layer of the network as it was built."""
+    """Return the knots of each layer before training."""
     with torch.random.fork_rng(devices=[]):
         network = build_network(run.config, run.preprocess.bands, len(run.metrics["class_names"]))
     return [module.grid.double().numpy() for module in network.modules() if isinstance(module, KANConv3d)]
@@ -298,13 +277,15 @@ def _curves(
     module: KANConv3d, edges: NDArray[np.int64], points: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return x, base and spline of edges, each ``(E, points)``, in float64."""
-    output, put = torch.from_numpy(edges[:, 0]), torch.from_numpy(edges[:, 1])
+    output, source = torch.from_numpy(edges[:, 0]), torch.from_numpy(edges[:, 1])
     size = module.base_weight.shape[1] // module.in_channels
-    knots = module.grid.double()[put // size]  # (E, G + 2p + 1)
+    knots = module.grid.double()[source // size]  # (E, G + 2p + 1)
     low, high = knots[:, module.order], knots[:, -module.order - 1]
     x = torch.lerp(low, high, torch.linspace(0, 1, points, dtype=torch.float64).unsqueeze(1))  # (points, E)
     basis = bspline_basis(x, knots, module.order)  # (points, E, G + p)
-    weights = module.spline_weight.double()[output, put] * module.spline_scaler.double()[output, put, None]
-    base = module.base_weight.double()[output, put] * F.silu(x)
+    weights = (
+        module.spline_weight.double()[output, source] * module.spline_scaler.double()[output, source, None]
+    )
+    base = module.base_weight.double()[output, source] * F.silu(x)
     spline = (basis * weights).sum(dim=2)
     return x.t().numpy(), base.t().numpy(), spline.t().numpy()

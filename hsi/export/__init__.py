@@ -1,4 +1,4 @@
-"""Trained networks as files for other tools: ONNX and TorchScript."""
+"""Trained networks as ONNX files for other tools."""
 
 from hsi.export.writer import FORMATS, Exported, export_run, raw_patches
 

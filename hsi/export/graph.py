@@ -1,10 +1,8 @@
-"""A run's fitted preprocessing as part of a network's graph.
+"""What is exported: a run's preprocessing, its best network and the softmax as one module.
 
-Each step is affine for each pixel, so the graph takes the scene's own band values. It computes in float32,
-which every runtime has, and loses nothing by that: a mean is kept as the sum of two float32 numbers, so that
-taking it away does not cancel the digits that matter.
-
-The graph that is written: a run's preprocessing, its best network and the softmax as one module.
+Each preprocessing step is affine for each pixel, so it becomes part of the graph. The graph computes in
+float32, which every runtime has. A band's mean is kept as the sum of two float32 numbers, so that subtracting
+a mean far larger than the spread loses no digits.
 """
 
 from __future__ import annotations
@@ -26,43 +24,39 @@ from hsi.inference.predict import as_classifier
 from hsi.inference.run import Run
 from hsi.models.protocols import Estimator
 
+INPUT, OUTPUT = "patches", "probabilities"
+
 
 class Features(nn.Module):
-    """The steps of a `Preprocess`, for patches; pixels that are not there become zeros.
-
-    Parameters
-    ----------
-    preprocess
-        Fitted.
+    """The steps of a fitted `Preprocess`, for patches.
 
     Raises
     ------
     ExportError
-        For a step that has no form for graphs.
+        For a step that cannot be exported.
     """
 
     def __init__(self, preprocess: Preprocess) -> None:
         super().__init__()
-        steps = [_as_module(step) for step in preprocess.steps_]
-        self.steps = nn.ModuleList(steps)
+        self.steps = nn.ModuleList([_as_module(step) for step in preprocess.steps_])
 
     def forward(self, patches: Tensor) -> Tensor:
         """``(N, bands, P, P)`` as measured to ``(N, features, P, P)``; a pixel with NaN or infinity is zero.
 
-        So zeros stand where a patch reaches beyond the scene or the area of its centre, as in training, and
-        where a scene has no data, as on a map.
+        Zeros mark pixels beyond the scene or the centre's region, as in training, and pixels without data, as
+        on a map.
         """
-        there: Tensor | None = None
+        valid: Tensor | None = None
         for step in self.steps:
             patches = step(patches)
-            if isinstance(step, _Scale):
-                there = torch.isfinite(patches).all(dim=1, keepdim=True)
-            if there is not None:
-                patches = torch.where(there, patches, torch.zeros_like(patches))
+            if isinstance(step, _Standardise):
+                valid = torch.isfinite(patches).all(dim=1, keepdim=True)
+            if valid is not None:
+                patches = torch.where(valid, patches, torch.zeros_like(patches))
         return patches
 
 
-class _Choose(nn.Module):
+class _SelectBands(nn.Module):
     keep: Tensor
 
     def __init__(self, step: BandList) -> None:
@@ -73,7 +67,7 @@ class _Choose(nn.Module):
         return patches.index_select(1, self.keep)
 
 
-class _Scale(nn.Module):
+class _Standardise(nn.Module):
     high: Tensor
     low: Tensor
     gain: Tensor
@@ -82,15 +76,15 @@ class _Scale(nn.Module):
         super().__init__()
         high = step.mean_.astype(np.float32)
         gain = np.divide(1.0, step.scale_, out=np.zeros_like(step.scale_), where=step.scale_ > 0)
-        self.register_buffer("high", _for_bands(high))
-        self.register_buffer("low", _for_bands(step.mean_ - high))
-        self.register_buffer("gain", _for_bands(gain))
+        self.register_buffer("high", _per_band(high))
+        self.register_buffer("low", _per_band(step.mean_ - high))
+        self.register_buffer("gain", _per_band(gain))
 
     def forward(self, patches: Tensor) -> Tensor:
         return (patches - self.high - self.low) * self.gain
 
 
-class _Components(nn.Module):
+class _Project(nn.Module):
     weight: Tensor
     offset: Tensor
 
@@ -103,21 +97,18 @@ class _Components(nn.Module):
         return functional.conv2d(patches, self.weight, self.offset)
 
 
-def _for_bands(values: NDArray[Any]) -> Tensor:
+def _per_band(values: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.asarray(values)).float()[:, None, None]
 
 
 def _as_module(step: object) -> nn.Module:
     if isinstance(step, BandList):
-        return _Choose(step)
+        return _SelectBands(step)
     if isinstance(step, Standardise):
-        return _Scale(step)
+        return _Standardise(step)
     if isinstance(step, PCA):
-        return _Components(step)
-    raise ExportError(f"The preprocessing step {type(step).__name__} has no form that can be exported.")
-
-
-INPUT, OUTPUT = "patches", "probabilities"
+        return _Project(step)
+    raise ExportError(f"The preprocessing step {type(step).__name__} cannot be exported.")
 
 
 class Graph(nn.Module):
@@ -128,7 +119,7 @@ class Graph(nn.Module):
         self.features, self.classifier = features, classifier
 
     def forward(self, patches: Tensor) -> Tensor:
-        """``(N, bands, P, P)`` float32, NaN where no pixel is, to probabilities ``(N, classes)``."""
+        """``(N, bands, P, P)`` float32, NaN for missing pixels, to probabilities ``(N, classes)``."""
         logits: Tensor = self.classifier(self.features(patches))
         return torch.softmax(logits.float(), dim=1)
 
@@ -136,7 +127,7 @@ class Graph(nn.Module):
 def graph_of(run: Run) -> Graph:
     """Return the graph of a finished run with its best weights, on the CPU, in evaluation mode.
 
-    A run with ``tta`` gives a graph that looks at each patch in its eight orientations, as the run does.
+    With ``tta``, the graph averages over the eight orientations of each patch, as the run does.
 
     Raises
     ------
@@ -154,26 +145,26 @@ def graph_of(run: Run) -> Graph:
 
 
 def facts_of(run: Run) -> dict[str, str]:
-    """Return what a file should say of itself; lists are JSON.
+    """Return the metadata of an exported file; lists are JSON.
 
-    ``class_names`` are in the order of the output's columns; ``wavelengths_nm`` (where known) of the input's
-    bands.
+    ``class_names`` are in the order of the output's columns, ``wavelengths_nm`` (if known) in that of the
+    input's bands.
     """
-    metrics = run.metrics
-    outside = "NaN" if run.config.padding == "zeros" else "the scene mirrored, without repeating the edge"
+    metrics, config = run.metrics, run.config
+    outside = "NaN" if config.padding == "zeros" else "the scene mirrored, without repeating the edge"
     facts: dict[str, Any] = {
         "hsi_version": __version__,
         "model": metrics["model"],
         "scene": metrics["dataset"],
         "seed": metrics["seed"],
-        "patch": run.config.patch,
+        "patch": config.patch,
         "bands": metrics["bands"],
         "class_names": metrics["class_names"],
         "wavelengths_nm": metrics.get("wavelengths_nm"),
-        "padding": run.config.padding,
+        "padding": config.padding,
         "input": (
             "patches: float32 (N, bands, patch, patch), the scene's own values; beyond the edge of the "
-            f"scene: {outside}; beyond the area of the centre, and for pixels without data: NaN"
+            f"scene: {outside}; beyond the region of the centre, and for pixels without data: NaN"
         ),
         "output": "probabilities: float32 (N, classes), column k - 1 is class k",
     }

@@ -1,7 +1,6 @@
-"""Graphs as ONNX files, by PyTorch's exporter, and their answers in ONNX Runtime.
+"""Graphs as ONNX files, and their output in ONNX Runtime; needs the optional extra ``export``.
 
-Needs the optional extra ``export``. The exporter is the one built on ``torch.export``; the older one, built
-on TorchScript, is deprecated.
+The files are written by PyTorch's exporter built on ``torch.export``; the older one is deprecated.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ Floats = NDArray[np.float32]
 
 
 def check_onnx() -> None:
-    """Raise ConfigError when what writes ONNX files is not installed."""
+    """Raise ConfigError when a package that writes ONNX files is not installed."""
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
             raise ConfigError(f"ONNX needs {package}, which is not installed: pip install 'hsi[export]'.")
 
 
 def write_onnx(path: Path, graph: nn.Module, example: Tensor, facts: Mapping[str, str]) -> None:
-    """Write a graph with a free N as one file; `facts` are its metadata_props.
+    """Write a graph with a free N as one file; `facts` become its metadata_props.
 
     Raises
     ------
@@ -41,7 +40,7 @@ def write_onnx(path: Path, graph: nn.Module, example: Tensor, facts: Mapping[str
         When the network has an operation that ONNX does not have.
     """
     try:
-        with _without_chatter(), torch.no_grad():
+        with _without_known_warnings(), torch.no_grad():
             program: Any = torch.onnx.export(
                 graph,
                 (example,),
@@ -56,11 +55,13 @@ def write_onnx(path: Path, graph: nn.Module, example: Tensor, facts: Mapping[str
     except OSError:
         raise
     except Exception as error:  # the exporter has an error type for each of its stages
-        raise ExportError(f"PyTorch cannot write this network as ONNX: {_first_line(error)}") from error
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = (lines or [type(error).__name__])[0].rstrip(".")
+        raise ExportError(f"PyTorch cannot write this network as ONNX: {reason}.") from error
 
 
 def open_onnx(path: Path) -> Callable[[Floats], Floats] | None:
-    """Return what answers with the file's probabilities, or None where ONNX Runtime is not installed."""
+    """Return a function from patches to the file's probabilities, or None without ONNX Runtime."""
     if find_spec("onnxruntime") is None:
         return None
     import onnxruntime
@@ -69,20 +70,16 @@ def open_onnx(path: Path) -> Callable[[Floats], Floats] | None:
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def answer(patches: Floats) -> Floats:
+    def predict(patches: Floats) -> Floats:
         probabilities: Floats = session.run([OUTPUT], {INPUT: patches})[0]
         return probabilities
 
-    return answer
+    return predict
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Leave out what the exporter says of itself.
-
-    That torchvision, which no network here needs, is not installed (logged), and that PyTorch uses its own
-    deprecated types (FutureWarning). What is wrong with a graph it raises, and the file is checked.
-    """
+def _without_known_warnings() -> Iterator[None]:
+    """Silence what the exporter says of itself: torchvision is missing, its own types are deprecated."""
     log = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -92,8 +89,3 @@ def _without_chatter() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{lines[0].rstrip('.')}." if lines else f"{type(error).__name__}."

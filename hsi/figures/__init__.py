@@ -1,4 +1,4 @@
-"""Pictures of results, drawn from numbers; every one is a `matplotlib.figure.Figure`, without pyplot."""
+"""Figures of results as `matplotlib.figure.Figure`, without pyplot."""
 
 from hsi.figures.curves import draw_confusion, draw_curves, draw_distance
 from hsi.figures.maps import draw_confidence, draw_errors, draw_false_color, draw_labels, draw_prediction

@@ -1,9 +1,4 @@
-"""The picture of a training: loss and accuracy, epoch by epoch.
-
-The picture of a confusion matrix.
-
-The picture of accuracy against the distance to the nearest training pixel.
-"""
+"""Plots of scores: training curves, confusion matrix, accuracy against distance to the training pixels."""
 
 from __future__ import annotations
 
@@ -12,18 +7,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps, rc_context
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from hsi.errors import InputError
-from hsi.figures.style import COLORS, COLUMN_INCHES, COLUMN_MM, MARKERS, MM_PER_INCH, PAGE_MM, STYLE, Picture
+from hsi.figures.style import (
+    COLORS,
+    COLUMN_INCHES,
+    COLUMN_MM,
+    MARKERS,
+    MM_PER_INCH,
+    PAGE_MM,
+    STYLE,
+    Picture,
+    draw_grid,
+    draw_table,
+)
 from hsi.scoring.distance import DistanceBin
 
 _HEIGHT_INCHES = 3.4
-_FEW = 20  # epochs, up to which each is marked
+_MAX_MARKED = 20  # with more epochs there are no markers
 
 
 def draw_curves(
@@ -36,14 +43,12 @@ def draw_curves(
     history
         Rows as in ``Run.history``.
     kept
-        The 0-based epoch whose weights were kept, to be marked.
-    width_mm
-        Width of the figure.
+        The 0-based epoch whose weights were kept; it is marked.
 
     Raises
     ------
     InputError
-        When there are no losses to draw, as for a classifier that is fitted at once.
+        When there are no losses, as for a classifier fitted without epochs.
     """
     if not any(math.isfinite(row["train_loss"]) for row in history):
         raise InputError("There are no curves to draw: this classifier was fitted at once, without epochs.")
@@ -52,29 +57,27 @@ def draw_curves(
         figure = Picture(figsize=(width_mm / MM_PER_INCH, _HEIGHT_INCHES), layout="constrained")
         loss, accuracy = figure.subplots(2, 1, sharex=True)
         for axes, name, scale, title in ((loss, "loss", 1, "Loss"), (accuracy, "oa", 100, "OA (%)")):
-            for number, part in enumerate(("train", "val")):
+            for number, subset in enumerate(("train", "val")):
                 axes.plot(
                     epochs,
-                    [scale * row[f"{part}_{name}"] for row in history],
+                    [scale * row[f"{subset}_{name}"] for row in history],
                     color=COLORS[number],
                     linestyle=("-", "--")[number],
-                    marker=("o", "s")[number] if len(epochs) <= _FEW else None,
+                    marker=("o", "s")[number] if len(epochs) <= _MAX_MARKED else None,
                     label=("Training pixels", "Validation pixels")[number],
                 )
             if kept is not None:
                 axes.axvline(kept + 1, color="0.5", linestyle=":", zorder=0, label=f"Kept: epoch {kept + 1}")
             axes.set_ylabel(title)
-            axes.grid(axis="y", color="0.9", linewidth=0.5)
-            axes.set_axisbelow(True)
+            draw_grid(axes)
         accuracy.set_xlabel("Epoch")
         accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(*loss.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False)
     return figure
 
 
-WIDE = 9
-"""With more classes than this the figure takes the whole page by default."""
-_DARK = 0.5  # shares above this have white numbers
+MAX_COLUMN_CLASSES = 9
+"""With more classes than this a confusion matrix has the width of the page by default."""
 
 
 def draw_confusion(
@@ -82,15 +85,9 @@ def draw_confusion(
 ) -> Figure:
     """Draw a confusion matrix ``(C, C)`` of counts, true classes as rows.
 
-    Each cell shows which percentage of its row it holds; the pixels of each row stand beside it. Cells
-    without pixels stay empty; "<1" is a share below half a percent.
-
-    Parameters
-    ----------
-    confusion, class_names
-        The matrix, and the names of its C classes.
-    width_mm
-        Width of the figure; by default one column, or the page for more than `WIDE` classes.
+    Cells show percentages of their row, "<1" below half a percent, nothing without pixels; the number of
+    pixels of each row is on the right. The default width is one column, or the page for more than
+    `MAX_COLUMN_CLASSES` classes.
 
     Raises
     ------
@@ -103,32 +100,21 @@ def draw_confusion(
         raise InputError(f"A confusion matrix of {classes} classes cannot be of shape {counts.shape}.")
     support = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
-    width = (width_mm or (PAGE_MM if classes > WIDE else COLUMN_MM)) / MM_PER_INCH
+    width = (width_mm or (PAGE_MM if classes > MAX_COLUMN_CLASSES else COLUMN_MM)) / MM_PER_INCH
     longest = max(len(name) for name in class_names)
-    beside = min(width / 2, 0.45 + 0.055 * longest)
+    margin = min(width / 2, 0.45 + 0.055 * longest)  # of the class names, in inches
+    percentages = np.array([f"{100 * share:.0f}" if share >= 0.005 else "<1" for share in shares.ravel()])
+    texts = np.where(counts != 0, percentages.reshape(counts.shape), "")
     with rc_context(STYLE):
-        figure = Picture(figsize=(width, (width - beside) + 0.35), layout="constrained")
+        figure = Picture(figsize=(width, (width - margin) + 0.35), layout="constrained")
         axes = figure.subplots()
-        axes.imshow(shares, cmap=colormaps["Blues"], vmin=0, vmax=1, aspect="auto")
-        size = min(7.0, 0.36 * 72 * (width - beside) / classes)
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            share = shares[row, column]
-            axes.text(
-                column,
-                row,
-                f"{100 * share:.0f}" if share >= 0.005 else "<1",
-                ha="center",
-                va="center",
-                fontsize=size,
-                color="white" if share > _DARK else "black",
-            )
+        size = min(7.0, 0.36 * 72 * (width - margin) / classes)
+        draw_table(axes, shares, texts, Normalize(0, 1), dark=0.5, size=size)
         numbers = range(classes)
         axes.set_xticks(numbers, [str(number + 1) for number in numbers])
         axes.set_yticks(numbers, [f"{name} {number}" for number, name in enumerate(class_names, start=1)])
         axes.set_xlabel("Predicted class (% of the true class)")
         axes.set_ylabel("True class")
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
         right = axes.secondary_yaxis("right")
         right.set_yticks(numbers, [str(int(number)) for number in support.ravel()])
         right.tick_params(length=0)
@@ -137,8 +123,7 @@ def draw_confusion(
     return figure
 
 
-_SPREAD = 0.5  # width that the marks of all runs take in a bin, in bins
-_BARS = 0.8  # the same for the bars of the lower panel
+_MARKERS_WIDTH, _BARS_WIDTH = 0.5, 0.8  # of all runs together, in bins
 _DASHES = ("--", ":", "-.")
 _COLUMNS = 2  # of the legend
 _PANELS_INCHES, _ROW_INCHES = 2.7, 0.15  # height of the panels, and of a row of the legend
@@ -147,16 +132,15 @@ _PANELS_INCHES, _ROW_INCHES = 2.7, 0.15  # height of the panels, and of a row of
 def draw_distance(curves: Mapping[str, Sequence[DistanceBin]], half_widths: Iterable[int]) -> Figure:
     """Draw accuracy, with its intervals, above the share of test pixels, for each bin of distances.
 
-    Bins are equally wide in the picture; they double in pixels.
+    Bins are drawn equally wide, although their width in pixels doubles.
 
     Parameters
     ----------
     curves
-        Name of a run -> its bins, as from `hsi.accuracy_by_distance`; all with the same bins, as far as they
-        go.
+        Bins of each run by name, as from `hsi.accuracy_by_distance`; later bins may be missing.
     half_widths
-        Half-widths of the runs' patches in pixels, ``(P - 1) / 2``, to be marked: up to that distance, a test
-        pixel lies in a training patch.
+        ``(P - 1) / 2`` of the runs' patches, in pixels; marked, since up to that distance a test pixel lies
+        in a training patch.
 
     Raises
     ------
@@ -167,7 +151,7 @@ def draw_distance(curves: Mapping[str, Sequence[DistanceBin]], half_widths: Iter
     if not longest:
         raise InputError("There are no distances to draw: no run has test pixels.")
     halves = sorted(set(half_widths))
-    names = [_range(one) for one in longest]
+    names = [_bin_name(one) for one in longest]
     legend = [*curves, *(f"Patch half-width, {half} px" for half in halves)]
     marks: list[Any] = []
     with rc_context(STYLE):
@@ -179,14 +163,13 @@ def draw_distance(curves: Mapping[str, Sequence[DistanceBin]], half_widths: Iter
         last = longest[-1].farthest or 2 * longest[-1].nearest
         edges = np.array([*(one.nearest for one in longest), last + 1]) - 0.5
         for number, half in enumerate(halves):
-            place = float(np.interp(half + 0.5, edges, np.arange(len(edges)) - 0.5))
+            position = float(np.interp(half + 0.5, edges, np.arange(len(edges)) - 0.5))
             dashes = _DASHES[number % len(_DASHES)]
             for axes in (below, above):
-                line = axes.axvline(place, color="0.4", linestyle=dashes, linewidth=0.8, zorder=0)
+                line = axes.axvline(position, color="0.4", linestyle=dashes, linewidth=0.8, zorder=0)
             marks.append(line)
         above.set_ylabel("Overall accuracy (%)")
-        above.grid(axis="y", color="0.9", linewidth=0.5)
-        above.set_axisbelow(True)
+        draw_grid(above)
         below.set_ylabel("Pixels (%)")
         below.set_xlabel("Distance to the nearest training pixel (px)")
         below.set_xticks(range(len(names)), names)
@@ -204,18 +187,18 @@ def draw_distance(curves: Mapping[str, Sequence[DistanceBin]], half_widths: Iter
 
 
 def _draw_run(above: Axes, below: Axes, bins: Sequence[DistanceBin], number: int, runs: int) -> Any:
-    """Draw one run's marks and bars, beside those of the others; return the marks."""
+    """Draw the markers and bars of run `number`, shifted sideways; return the markers."""
     color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
-    beside = (number + 0.5) / runs - 0.5
-    places, accuracy, low, high = [], [], [], []
-    for place, one in enumerate(bins):
+    shift = (number + 0.5) / runs - 0.5
+    positions, accuracy, low, high = [], [], [], []
+    for index, one in enumerate(bins):
         if one.oa is not None and one.interval is not None:
-            places.append(place + beside * _SPREAD)
+            positions.append(index + shift * _MARKERS_WIDTH)
             accuracy.append(100 * one.oa)
             low.append(max(0.0, 100 * (one.oa - one.interval[0])))
             high.append(max(0.0, 100 * (one.interval[1] - one.oa)))
     marks = above.errorbar(
-        places,
+        positions,
         accuracy,
         yerr=(low, high),
         color=color,
@@ -225,16 +208,15 @@ def _draw_run(above: Axes, below: Axes, bins: Sequence[DistanceBin], number: int
     )
     total = sum(one.pixels for one in bins)
     below.bar(
-        [place + beside * _BARS for place in range(len(bins))],
+        [index + shift * _BARS_WIDTH for index in range(len(bins))],
         [100 * one.pixels / total for one in bins],
-        width=_BARS / runs,
+        width=_BARS_WIDTH / runs,
         color=color,
     )
     return marks
 
 
-def _range(one: DistanceBin) -> str:
-    """Return how an axis names a bin."""
+def _bin_name(one: DistanceBin) -> str:
     if one.farthest is None:
         return f"≥{one.nearest}"
     return str(one.nearest) if one.nearest == one.farthest else f"{one.nearest}–{one.farthest}"

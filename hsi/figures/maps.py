@@ -1,12 +1,7 @@
-"""Pictures of the scene's size: labels, a prediction, its errors, its confidence.
+"""Maps of a scene, drawn pixel by pixel: labels, prediction, errors, confidence, false colour.
 
-Class colours are those of the scene (`hsi.datasets.scene`), black is unlabelled. The colours of right and
-wrong are from the palette for all kinds of colour vision, and differ in lightness too.
-
-The picture of a scene as an eye might see it: three bands as red, green and blue.
-
-Where band centres are known, the bands nearest to 650, 550 and 450 nm; else the clearest band of each third
-of the bands. Each is stretched between two of its percentiles. All of this is our decision.
+Classes have the colours of the scene, unlabelled pixels are black. The colours of right and wrong pixels are
+from the palette of Okabe and Ito and differ in lightness too.
 """
 
 from __future__ import annotations
@@ -38,7 +33,7 @@ _BAR_INCHES = 0.5  # height of the colour bar with its text
 
 
 def draw_labels(scene: Scene, *, width_mm: float = COLUMN_MM) -> Figure:
-    """Draw the label map in the scene's colours, with the classes that occur below."""
+    """Draw the label map in the scene's colours, with a legend of the classes that occur."""
     return _draw_classes(scene, scene.labels, width_mm)
 
 
@@ -58,14 +53,7 @@ def error_codes(
 ) -> NDArray[np.uint8]:
     """Return ``(rows, cols)``: 0 unlabelled, 1 labelled but not tested, 2 right, 3 wrong.
 
-    Parameters
-    ----------
-    scene
-        With its labels.
-    predicted
-        ``(rows, cols)`` classes 1..C.
-    tested
-        Flat indices of the tested pixels; all labelled ones by default.
+    `predicted` are ``(rows, cols)`` classes 1..C, `tested` flat indices, by default of all labelled pixels.
 
     Raises
     ------
@@ -124,20 +112,16 @@ def draw_map(
     bar: tuple[ScalarMappable, str] | None = None,
     width_mm: float = COLUMN_MM,
 ) -> Figure:
-    """Draw an image ``(rows, cols, 3)`` of bytes, pixel by pixel, with what it means below.
+    """Draw an image ``(rows, cols, 3)`` of bytes with square pixels, and below it what they mean.
 
     Parameters
     ----------
-    image
-        The picture; pixels stay square.
     caption
-        One line below it.
+        One line of text.
     legend
         Colour and name of each kind of pixel.
     bar
         A colour scale and its title.
-    width_mm
-        Width of the figure in millimetres, `hsi.figures.style.COLUMN_MM` or ``PAGE_MM``.
     """
     rows, cols = image.shape[:2]
     width = width_mm / MM_PER_INCH
@@ -193,29 +177,27 @@ def _checked(scene: Scene, predicted: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 RED_GREEN_BLUE_NM = (650.0, 550.0, 450.0)
-FARTHEST_NM = 50.0
-"""A band farther than this from the wanted wavelength does not stand for it."""
+MAX_DISTANCE_NM = 50.0
+"""How far a band may be from its colour's wavelength."""
 PERCENTILES = (2.0, 98.0)
-"""Values at or beyond these percentiles of a band become 0 and 255."""
-
-Bands = tuple[int, int, int]
+"""Percentiles of a band that become 0 and 255."""
 
 
-def choose_bands(scene: Scene) -> Bands:
-    """Return the zero-based numbers of the bands shown as red, green and blue.
+def choose_bands(scene: Scene) -> tuple[int, int, int]:
+    """Return the 0-based indices of the bands shown as red, green and blue.
 
-    With wavelengths, those nearest to `RED_GREEN_BLUE_NM`. Without them, or where the sensor does not see all
-    three colours: of the last, the middle and the first third of the bands, the one whose neighbouring pixels
-    are most alike (correlation from each pixel to the next in its row), so that noisy bands are passed over.
+    The bands nearest to `RED_GREEN_BLUE_NM`. Without wavelengths, or if a colour has no band within
+    `MAX_DISTANCE_NM`: of the last, middle and first third of the bands, the one with the highest correlation
+    between horizontally adjacent pixels, which avoids noisy bands.
     """
     wavelengths = scene.wavelengths_nm
     if wavelengths is not None:
-        away = np.abs(wavelengths[None, :] - np.array(RED_GREEN_BLUE_NM)[:, None])
-        if (away.min(axis=1) <= FARTHEST_NM).all():
-            red, green, blue = (int(band) for band in away.argmin(axis=1))
+        distance = np.abs(wavelengths[None, :] - np.array(RED_GREEN_BLUE_NM)[:, None])
+        if (distance.min(axis=1) <= MAX_DISTANCE_NM).all():
+            red, green, blue = (int(band) for band in distance.argmin(axis=1))
             return red, green, blue
     thirds = [part if len(part) else np.array([0]) for part in np.array_split(np.arange(scene.bands), 3)]
-    blue, green, red = (int(max(part, key=lambda band: _likeness(scene, band))) for part in thirds)
+    blue, green, red = (int(max(part, key=lambda band: _autocorrelation(scene, band))) for part in thirds)
     return red, green, blue
 
 
@@ -245,7 +227,7 @@ def false_color(scene: Scene, bands: Sequence[int] | None = None) -> NDArray[np.
 
 
 def describe_bands(scene: Scene, bands: Sequence[int]) -> str:
-    """Say which bands are red, green and blue, counted from 1, with their wavelengths where known."""
+    """Describe the bands shown as red, green and blue, by wavelength if known, else counted from 1."""
     names = [f"band {band + 1}" for band in bands]
     if scene.wavelengths_nm is not None:
         names = [f"{scene.wavelengths_nm[band]:.0f} nm" for band in bands]
@@ -256,7 +238,7 @@ def describe_bands(scene: Scene, bands: Sequence[int]) -> str:
 def draw_false_color(
     scene: Scene, bands: Sequence[int] | None = None, *, width_mm: float = COLUMN_MM
 ) -> Figure:
-    """Draw three bands of a scene as red, green and blue; what they are stands below.
+    """Draw three bands of a scene as red, green and blue, with a caption that names them.
 
     Raises
     ------
@@ -267,10 +249,10 @@ def draw_false_color(
     return draw_map(image, describe_bands(scene, bands or choose_bands(scene)), width_mm=width_mm)
 
 
-def _likeness(scene: Scene, band: int) -> float:
-    """Return the correlation of a band with itself one pixel on, 0 for a flat one."""
+def _autocorrelation(scene: Scene, band: int) -> float:
+    """Return the correlation of a band with itself shifted by one column, 0 for a constant band."""
     values = np.asarray(scene.cube[:, :, band], np.float64)
-    here, next_one = values[:, :-1].ravel(), values[:, 1:].ravel()
-    if len(here) < 2 or here.std() == 0 or next_one.std() == 0:
+    left, right = values[:, :-1].ravel(), values[:, 1:].ravel()
+    if len(left) < 2 or left.std() == 0 or right.std() == 0:
         return 0.0
-    return float(np.corrcoef(here, next_one)[0, 1])
+    return float(np.corrcoef(left, right)[0, 1])

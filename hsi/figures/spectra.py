@@ -1,4 +1,4 @@
-"""The picture of the classes' spectra: their mean and spread, and how to know where a spectrum has gaps."""
+"""Class spectra: mean and standard deviation, and their plot with gaps where bands are missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hsi.errors import InputError
 from hsi.figures.style import MM_PER_INCH, PAGE_MM, STYLE, Picture
 
 GAP = 3.0
-"""Neighbouring bands farther apart than this many times the usual distance are not joined by a line."""
+"""A line is broken where bands are farther apart than this many times the median distance."""
 
 _COLUMNS = 4
 _ROW_INCHES, _AROUND_INCHES = 1.15, 0.5
@@ -30,7 +30,7 @@ class ClassSpectra:
 
 
 def class_spectra(scene: Scene) -> ClassSpectra:
-    """Return the mean spectrum of each class and its spread (over n), in the values of the cube."""
+    """Return mean and standard deviation (divisor n) of each class, in the values of the cube."""
     mean = np.full((scene.classes, scene.bands), math.nan)
     std = mean.copy()
     flat = scene.labels.ravel()
@@ -44,14 +44,14 @@ def class_spectra(scene: Scene) -> ClassSpectra:
 
 
 def band_axis(scene: Scene) -> tuple[NDArray[np.float64], str]:
-    """Return where each band lies on an axis, and the axis's title: nanometres, or numbers from 1."""
+    """Return the position of each band on an axis and the axis title: nm, or numbers from 1."""
     if scene.wavelengths_nm is not None:
         return np.asarray(scene.wavelengths_nm, np.float64), "Wavelength (nm)"
     return np.arange(1.0, scene.bands + 1), "Band"
 
 
 def gaps(places: NDArray[np.float64]) -> list[int]:
-    """Return the bands before which a line is broken: bands left out (water vapour), another detector."""
+    """Return the bands before which a line is broken, as at removed bands (water vapour)."""
     steps = np.abs(np.diff(places))
     if len(steps) == 0:
         return []
@@ -59,9 +59,7 @@ def gaps(places: NDArray[np.float64]) -> list[int]:
 
 
 def draw_spectra(scene: Scene, *, width_mm: float = PAGE_MM) -> Figure:
-    """Draw each class's mean spectrum, one standard deviation to both sides, in a panel of its own.
-
-    The grey line is the mean of all labelled pixels; the axes are shared.
+    """Draw mean and standard deviation of each class in a panel; grey is the mean of all labelled pixels.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What all figures share: sizes, colours, and how they are saved."""
+"""Sizes, colours and helpers shared by all figures, and how figures are saved."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
+import numpy as np
+from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 COLUMN_MM, PAGE_MM = 88.9, 182.9  # widths of one column and of two columns of a journal page
 MM_PER_INCH = 25.4
-COLUMN_INCHES = COLUMN_MM / MM_PER_INCH
+COLUMN_INCHES, PAGE_INCHES = COLUMN_MM / MM_PER_INCH, PAGE_MM / MM_PER_INCH
 
 # Okabe and Ito's palette for all kinds of colour vision, without its yellow: too light for thin lines.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -36,34 +40,49 @@ STYLE: Any = {
 # Text stays text, and the same figure gives the same bytes.
 SVG_STYLE: Any = {**STYLE, "svg.fonttype": "none", "svg.hashsalt": "hsi"}
 
-_PIXELS_PER_INCH = 300
-_PIXELS_PER_INCH_ON_SCREEN = 110
+_PRINT_DPI, _SCREEN_DPI = 300, 110
 
 
 class Picture(Figure):
-    """A figure that notebooks show as it is saved, whether or not pyplot is in use there."""
+    """A figure that notebooks display as PNG, with or without pyplot."""
 
     def _repr_png_(self) -> bytes:
         buffer = BytesIO()
         with rc_context(STYLE):
-            self.savefig(buffer, format="png", dpi=_PIXELS_PER_INCH_ON_SCREEN)
+            self.savefig(buffer, format="png", dpi=_SCREEN_DPI)
         return buffer.getvalue()
 
 
+def draw_grid(axes: Axes) -> None:
+    """Draw light horizontal lines behind the data."""
+    axes.grid(axis="y", color="0.9", linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
+def draw_table(
+    axes: Axes, values: NDArray[Any], texts: NDArray[Any], norm: Normalize, dark: float, size: float
+) -> None:
+    """Draw a matrix as cells in shades of blue with a text each, white on shades above `dark` (0..1)."""
+    axes.imshow(values, cmap=colormaps["Blues"], norm=norm, aspect="auto")
+    for (row, column), text in np.ndenumerate(texts):
+        if text:
+            color = "white" if norm(values[row, column]) > dark else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as ``NAME.png`` and ``NAME.pdf`` into a folder, which is made; return both paths."""
+    """Write ``NAME.png`` and ``NAME.pdf`` into a folder, created if missing; return both paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{ending}" for ending in ("png", "pdf")]
     with rc_context(STYLE):
         for path in paths:
-            figure.savefig(path, dpi=_PIXELS_PER_INCH)
+            figure.savefig(path, dpi=_PRINT_DPI)
     return paths
 
 
 def save_svg(figure: Figure, path: Path, about: str) -> None:
-    """Write a figure as SVG, the same bytes for the same figure; `about` is kept as its description.
-
-    What draws such a figure does so under `SVG_STYLE`.
-    """
+    """Write a figure drawn under `SVG_STYLE` as a reproducible SVG; `about` becomes its description."""
     with rc_context(SVG_STYLE):
         figure.savefig(path, format="svg", metadata={"Date": None, "Description": about})

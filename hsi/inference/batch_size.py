@@ -1,7 +1,7 @@
-"""How many patches go through a network at once when a scene is mapped: measured, by network and machine.
+"""The batch size with which a scene is mapped, measured for each network and machine.
 
-A batch too large spills out of a processor's cache: STNet classified 221 patches/s at 64 at once and 135 at
-256 (one core of an AMD EPYC). A batch too small leaves a GPU idle.
+A batch too large spills out of a processor's cache: STNet classified 221 patches/s in batches of 64 and 135
+in batches of 256 (one core of an AMD EPYC). A batch too small leaves a GPU idle.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from hsi.io.measurements import measured_once
 from hsi.models.device import autocast, device_name, seconds_of
 from hsi.models.protocols import DensePrefix
 
-WORTH_PIXELS = 32_000
-"""Smaller scenes are not worth the measurement, of about a thousand patches: our decision."""
+MIN_PIXELS = 32_000
+"""Smaller scenes are not worth the measurement, of about a thousand patches."""
 
-WORTH_GAIN = 1.1
-"""Another number than `BATCH` must be so many times as fast, so that noise changes nothing: our decision."""
+MIN_GAIN = 1.1
+"""A batch size other than `BATCH` must be so many times as fast, so that noise changes nothing."""
 
 MEASURED_PATCHES = 128
 
@@ -35,7 +35,10 @@ def choose_batch_size(
     precision: torch.dtype,
     facts: Mapping[str, Any],
 ) -> int:
-    """Return how many patches to classify at once; it changes logits by rounding only.
+    """Return how many patches to classify together; it changes logits by rounding only.
+
+    For a scene of few `pixels`, and for a model with a dense prefix, nothing is measured and `BATCH`
+    returned.
 
     Parameters
     ----------
@@ -43,16 +46,11 @@ def choose_batch_size(
         In evaluation mode, on `device`.
     shape
         Features and patch width P of its input.
-    pixels
-        Size of the scene: for a small one, and for a model that shares work between patches, nothing is
-        measured and `BATCH` returned.
-    device, precision
-        Where and how it runs; see `hsi.models.device`.
     facts
-        What the model is, for the memory of measurements; see `hsi.io.measurements`.
+        What the model is, for the cache of measurements; see `hsi.io.measurements`.
     """
     weightless = next(model.parameters(), None) is None
-    if pixels < WORTH_PIXELS or isinstance(model, DensePrefix) or weightless:
+    if pixels < MIN_PIXELS or isinstance(model, DensePrefix) or weightless:
         return BATCH
     features, patch = shape
 
@@ -79,9 +77,9 @@ def choose_batch_size(
     known = {**facts, "what": "patches at once", "input": shape, "precision": str(precision)}
     speeds = measured_once(known, device_name(device), measure) or {}
     best = max(speeds, key=lambda size: speeds[size])
-    return int(best) if speeds[best] > WORTH_GAIN * speeds[str(BATCH)] else BATCH
+    return int(best) if speeds[best] > MIN_GAIN * speeds[str(BATCH)] else BATCH
 
 
 def _sizes(device: torch.device) -> tuple[int, ...]:
-    """More than a cell of the scene are never classified at once."""
+    # No batch is larger than a cell of the scene.
     return (32, 64, 128, BATCH) if device.type == "cpu" else (BATCH, 512, CELL * CELL)

@@ -1,12 +1,6 @@
-"""What is written of a map: labels, confidence, or the probability of each class.
+"""The files of a map: GeoTIFF, PNG, NumPy's .npy, MATLAB's .mat (version 5).
 
-Maps as arrays: NumPy's .npy, and MATLAB's .mat (version 5).
-
-Maps as PNG: labels in the scene's colours, confidence in grey.
-
-Maps as GeoTIFF: the scene's coordinates, a colour table and class names, so that a GIS opens them right.
-
-Needs rasterio, the optional extra ``geo``.
+A GeoTIFF has the scene's coordinates, a colour table and class names; it needs rasterio, the extra ``geo``.
 """
 
 from __future__ import annotations
@@ -32,12 +26,12 @@ from hsi.errors import ConfigError
 from hsi.inference.tiles import CELL, Window
 
 Write = Callable[[Window, NDArray[Any]], None]
-"""Takes the values of one window of a layer; windows may come in any order and do not overlap."""
+"""Writes the values of one window; windows may come in any order and do not overlap."""
 
 
 @dataclass(frozen=True)
 class MapProduct:
-    """One picture of a map, and what a file should say about it.
+    """One layer of a map, and the metadata of its file.
 
     Attributes
     ----------
@@ -74,57 +68,57 @@ class MapProduct:
         return np.dtype(np.uint8 if len(self.class_names) < 256 else np.uint16)
 
     def values(self, logits: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[Any]:
-        """Turn logits ``(h, w, classes)`` into what this layer holds of them."""
+        """Turn logits ``(h, w, classes)`` into the values of this product."""
         if self.kind == "map":
             return np.where(missing, 0, logits.argmax(axis=2) + 1).astype(self.dtype)
-        shares = np.exp(logits - logits.max(axis=2, keepdims=True))
-        shares /= shares.sum(axis=2, keepdims=True)
-        shares[missing] = np.nan
-        return shares if self.kind == "proba" else shares.max(axis=2)
+        proba = np.exp(logits - logits.max(axis=2, keepdims=True))
+        proba /= proba.sum(axis=2, keepdims=True)
+        proba[missing] = np.nan
+        return proba if self.kind == "proba" else proba.max(axis=2)
 
 
-ROOM_BYTES = 2**22
-"""Zeros that are written at a time where a system cannot give a file its room at once."""
+CHUNK_BYTES = 2**22
+"""Zeros written at a time where the system cannot allocate a file."""
 MAT_BYTES = 2**31
-"""What one variable of a version 5 file can hold."""
+"""The limit of one variable of a version 5 file."""
 
 
 @contextmanager
-def write_npy(path: Path, layer: MapProduct) -> Iterator[Write]:
-    """Write ``layer.shape`` as one array, tile by tile: the file is a memory map."""
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=layer.dtype, shape=layer.shape)
-    _take_room(path, array.offset)
-    yield _into(array)
+def write_npy(path: Path, product: MapProduct) -> Iterator[Write]:
+    """Write one array, tile by tile: the file is a memory map."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=product.dtype, shape=product.shape)
+    _allocate(path, array.offset)
+    yield _write_to(array)
     array.flush()
 
 
 @contextmanager
-def write_mat(path: Path, layer: MapProduct) -> Iterator[Write]:
-    """Write a variable called as the layer's kind, and ``class_names``; the layer is held in memory.
+def write_mat(path: Path, product: MapProduct) -> Iterator[Write]:
+    """Write variables named after the product's kind, and ``class_names``; the map is in memory meanwhile.
 
     Raises
     ------
     ConfigError
-        For a layer that no such file can hold.
+        For a map that is too large for the format.
     """
     from scipy.io import savemat
 
-    size = int(np.prod(layer.shape, dtype=np.int64)) * layer.dtype.itemsize
+    size = int(np.prod(product.shape, dtype=np.int64)) * product.dtype.itemsize
     if size >= MAT_BYTES:
         raise ConfigError(
-            f"A .mat file cannot hold {layer.kind} of {size / 2**30:.1f} GiB; write .npy or .tif instead."
+            f"A .mat file cannot hold {product.kind} of {size / 2**30:.1f} GiB; write .npy or .tif instead."
         )
-    array = np.zeros(layer.shape, layer.dtype)
-    yield _into(array)
-    names = np.array(layer.class_names, dtype=object)
+    array = np.zeros(product.shape, product.dtype)
+    yield _write_to(array)
+    names = np.array(product.class_names, dtype=object)
     with path.open("wb") as file:  # given a name, SciPy would add .mat to it
-        savemat(file, {layer.kind: array, "class_names": names}, do_compression=True)
+        savemat(file, {product.kind: array, "class_names": names}, do_compression=True)
 
 
-def _take_room(path: Path, offset: int) -> None:
-    """Give a file with nothing but zeros after `offset` its room on the disk.
+def _allocate(path: Path, offset: int) -> None:
+    """Allocate a file of zeros after `offset` on the disk.
 
-    A full disk says so here; later it would end the process that writes into the map.
+    A full disk raises an error here; later it would kill the process that writes into the memory map.
     """
     size = path.stat().st_size
     with path.open("rb+") as file:
@@ -136,26 +130,25 @@ def _take_room(path: Path, offset: int) -> None:
                 if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                     raise
         file.seek(offset)
-        for start in range(offset, size, ROOM_BYTES):
-            file.write(bytes(min(ROOM_BYTES, size - start)))
+        for start in range(offset, size, CHUNK_BYTES):
+            file.write(bytes(min(CHUNK_BYTES, size - start)))
 
 
-def _into(array: NDArray[Any]) -> Write:
+def _write_to(array: NDArray[Any]) -> Write:
     def write(window: Window, values: NDArray[Any]) -> None:
         array[window.top : window.bottom, window.left : window.right] = values
 
     return write
 
 
-MOST_COLORS = 256
+PALETTE_COLORS = 256
 
 
 @contextmanager
-def write_png(path: Path, layer: MapProduct) -> Iterator[Write]:
-    """Write 8 bits a pixel, which are held in memory.
+def write_png(path: Path, product: MapProduct) -> Iterator[Write]:
+    """Write 8 bits a pixel; the map is in memory meanwhile.
 
-    Labels are the numbers of a palette, 0 black; confidence is 0 (black, also where there is no data) to 255
-    (certain).
+    Labels have a palette, 0 black; confidence is grey, from 0 (also where there is no data) to 255 (certain).
 
     Raises
     ------
@@ -164,40 +157,40 @@ def write_png(path: Path, layer: MapProduct) -> Iterator[Write]:
     """
     from PIL import Image
 
-    if layer.kind == "proba":
+    if product.kind == "proba":
         raise ConfigError(
             "A PNG cannot hold the probability of each class; write .tif, .npy or .mat instead."
         )
-    if layer.kind == "map" and len(layer.class_names) >= MOST_COLORS:
+    if product.kind == "map" and len(product.class_names) >= PALETTE_COLORS:
         raise ConfigError(
-            f"A PNG has {MOST_COLORS - 1} colours for classes, not {len(layer.class_names)}; write .tif, "
-            ".npy or .mat instead."
+            f"A PNG has {PALETTE_COLORS - 1} colours for classes, not {len(product.class_names)}; write "
+            ".tif, .npy or .mat instead."
         )
-    array = np.zeros((layer.rows, layer.cols), np.uint8)
+    array = np.zeros((product.rows, product.cols), np.uint8)
 
     def write(window: Window, values: NDArray[Any]) -> None:
-        if layer.kind == "confidence":
+        if product.kind == "confidence":
             values = np.rint(255 * np.nan_to_num(values, nan=0.0))
         array[window.top : window.bottom, window.left : window.right] = values
 
     yield write
     image = Image.fromarray(array)
-    if layer.kind == "map":
-        image.putpalette(to_rgb((UNLABELLED, *layer.colors)).tobytes())
+    if product.kind == "map":
+        image.putpalette(to_rgb((UNLABELLED, *product.colors)).tobytes())
     image.save(path, format="PNG")
 
 
-FULL = 2**20
-"""Bytes: a disk on which a write failed and that has less left is taken to be full: our decision."""
+FULL_DISK_BYTES = 2**20
+"""A disk with less free, on which a write failed, is taken to be full."""
 
 
 @contextmanager
-def write_geotiff(path: Path, layer: MapProduct) -> Iterator[Write]:
-    """Write strips, compressed; only tiles in work and GDAL's cache are in memory.
+def write_geotiff(path: Path, product: MapProduct) -> Iterator[Write]:
+    """Write compressed strips; only current tiles and GDAL's cache are in memory.
 
-    Labels have a colour table (up to 255 classes) and 0 as the value for no data; probabilities have a band
-    for each class, described by its name. The names of the classes are tags ``CLASS_1`` ...; GDAL's list of
-    category names has no place in a GeoTIFF: see `category_names`.
+    Labels have a colour table (up to 255 classes) and nodata 0; probabilities have a band for each class,
+    described by its name. Class names are tags ``CLASS_1`` ...; GDAL's list of category names has no place in
+    a GeoTIFF: see `category_names`.
 
     Raises
     ------
@@ -212,63 +205,63 @@ def write_geotiff(path: Path, layer: MapProduct) -> Iterator[Write]:
             "GeoTIFF needs rasterio, which is not installed: pip install 'hsi[geo]', or write .npy or .png."
         ) from None
     written: list[tuple[Any, int]] = []
-    place = layer.georeference or {}
+    georeference = product.georeference or {}
     options: dict[str, Any] = {
         "driver": "GTiff",
-        "height": layer.rows,
-        "width": layer.cols,
-        "count": layer.shape[2] if layer.kind == "proba" else 1,
-        "dtype": layer.dtype.name,
-        "nodata": 0 if layer.kind == "map" else float("nan"),
+        "height": product.rows,
+        "width": product.cols,
+        "count": product.shape[2] if product.kind == "proba" else 1,
+        "dtype": product.dtype.name,
+        "nodata": 0 if product.kind == "map" else float("nan"),
         "compress": "deflate",
         "interleave": "band",
         "blockysize": CELL,
         "BIGTIFF": "IF_SAFER",
     }
-    if place.get("transform") is not None:
-        options["transform"] = rasterio.Affine(*tuple(place["transform"])[:6])
-    if place.get("crs"):
+    if georeference.get("transform") is not None:
+        options["transform"] = rasterio.Affine(*tuple(georeference["transform"])[:6])
+    if georeference.get("crs"):
         try:
-            options["crs"] = rasterio.CRS.from_user_input(place["crs"])
+            options["crs"] = rasterio.CRS.from_user_input(georeference["crs"])
         except CRSError as error:
             raise ConfigError(f"The scene's coordinate system cannot be understood: {error}.") from None
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # many benchmark scenes have no place
-        with _reasons(path), rasterio.open(path, "w", **options) as file:
-            file.update_tags(**{f"CLASS_{n}": name for n, name in enumerate(layer.class_names, start=1)})
-            if layer.kind == "proba":
-                file.descriptions = layer.class_names
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # many benchmark scenes have no georeference
+        with _system_errors(path), rasterio.open(path, "w", **options) as file:
+            file.update_tags(**{f"CLASS_{n}": name for n, name in enumerate(product.class_names, start=1)})
+            if product.kind == "proba":
+                file.descriptions = product.class_names
             else:
-                file.descriptions = ("class" if layer.kind == "map" else "confidence",)
-            if layer.kind == "map" and layer.dtype == np.uint8:
-                colors = to_rgb((UNLABELLED, *layer.colors)).tolist()
+                file.descriptions = ("class" if product.kind == "map" else "confidence",)
+            if product.kind == "map" and product.dtype == np.uint8:
+                colors = to_rgb((UNLABELLED, *product.colors)).tolist()
                 file.write_colormap(1, {n: (*color, 255) for n, color in enumerate(colors)})
 
             def write(window: Window, values: NDArray[Any]) -> None:
                 span = rasterio.windows.Window.from_slices(
                     (window.top, window.bottom), (window.left, window.right)
                 )
-                bands = np.moveaxis(values.reshape(*values.shape[:2], -1), 2, 0).astype(layer.dtype)
+                bands = np.moveaxis(values.reshape(*values.shape[:2], -1), 2, 0).astype(product.dtype)
                 file.write(bands, window=span)
                 written.append((span, zlib.crc32(bands.tobytes())))
 
             yield write
-        with _reasons(path), rasterio.open(path) as file:
-            # GDAL does not tell whether the disk took what it kept to the end.
+        with _system_errors(path), rasterio.open(path) as file:
+            # GDAL does not report whether its last cached values reached the disk.
             for span, checksum in written:
                 if zlib.crc32(file.read(window=span).tobytes()) != checksum:
-                    raise RasterioIOError("what was written is not what is there")
+                    raise RasterioIOError("the file does not hold what was written")
 
 
 @contextmanager
-def _reasons(path: Path) -> Iterator[None]:
-    """Say with the system's own error why GDAL could not write, which it does not tell apart itself."""
+def _system_errors(path: Path) -> Iterator[None]:
+    """Raise the system's error (disk full, or input/output) for GDAL's, which does not tell them apart."""
     from rasterio.errors import RasterioError
 
     try:
         yield
     except (RasterioError, SystemError) as error:
-        code = errno.ENOSPC if shutil.disk_usage(path.parent).free < FULL else errno.EIO
+        code = errno.ENOSPC if shutil.disk_usage(path.parent).free < FULL_DISK_BYTES else errno.EIO
         raise OSError(code, os.strerror(code), str(path)) from error
 
 
@@ -277,12 +270,12 @@ def category_names_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.aux.xml")
 
 
-def category_names(layer: MapProduct) -> str:
-    """Return what GDAL reads from ``NAME.tif.aux.xml``: the name of each value of a label map, 0 first."""
+def category_names(product: MapProduct) -> str:
+    """Return the text of ``NAME.tif.aux.xml``: the name of each value of a label map, 0 first."""
     root = ElementTree.Element("PAMDataset")
     band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
     names = ElementTree.SubElement(band, "CategoryNames")
-    for name in ("unlabelled", *layer.class_names):
+    for name in ("unlabelled", *product.class_names):
         ElementTree.SubElement(names, "Category").text = name
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"

@@ -1,7 +1,4 @@
-"""How the scene of a map is opened, in words that can be sent to another machine.
-
-A map of a whole scene, written to files as its tiles are done.
-"""
+"""Maps of whole scenes, written to files tile by tile."""
 
 from __future__ import annotations
 
@@ -36,18 +33,9 @@ from hsi.io.locks import file_lock
 
 @dataclass(frozen=True)
 class SceneSource:
-    """A run, and a scene for it.
+    """Where to find a run and a scene for it; can be sent to another machine.
 
-    Attributes
-    ----------
-    run
-        The run folder.
-    scene
-        Short name, scene.toml, or cube file; None for the scene that the run was trained on.
-    cube_key
-        Name of the cube inside its file; only with `scene`.
-    data_root
-        Folder with scene files.
+    `scene` is a short name, scene.toml, or cube file (with `cube_key`); None for the scene of the run.
     """
 
     run: Path
@@ -76,7 +64,7 @@ WRITERS: dict[str, Callable[[Path, MapProduct], AbstractContextManager[Write]]] 
 
 
 class Classify(Protocol):
-    """What classifies a scene tile by tile, in their order; see `Run.classify`."""
+    """Classifies a scene tile by tile, in order; see `Run.classify`."""
 
     def __call__(
         self, run: Run, scene: Scene, /, *, resample: bool, device: str, budget: int
@@ -86,20 +74,9 @@ class Classify(Protocol):
 
 @dataclass(frozen=True)
 class SceneMap:
-    """What was written.
+    """A map that was written: "map", "proba", "confidence" -> path, and pixels of each class, class 1 first.
 
-    Attributes
-    ----------
-    files
-        "map", and where wanted "proba" and "confidence" -> path.
-    rows, cols
-        Size of the scene, pixels.
-    class_names, counts
-        C names, and pixels of each class; class 1 first.
-    missing
-        Pixels without data, 0 on the map.
-    seconds
-        From opening the files until they were whole.
+    `missing` are pixels without data, 0 on the map; `seconds` include the writing.
     """
 
     files: dict[str, Path]
@@ -111,7 +88,7 @@ class SceneMap:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
+        """Return values for JSON."""
         return {**asdict(self), "files": {kind: str(path) for kind, path in self.files.items()}}
 
 
@@ -128,11 +105,11 @@ def map_scene(
     watch: Callable[[int, int], None] = lambda done, pixels: None,
     classify: Classify = Run.classify,
 ) -> SceneMap:
-    """Classify every pixel of a scene and write the map; a cube that is not in memory may be larger than it.
+    """Classify every pixel of a scene and write the map; the cube may be larger than the memory.
 
-    Nothing stands under the final names unless all of it is whole. A ``.tif`` keeps the scene's coordinates
-    and has a colour table and class names (also in ``NAME.tif.aux.xml``, where GDAL looks for them); ``.png``
-    and ``.mat`` hold the whole map in memory before they are written.
+    Files get their final names when all of them are complete. A ``.tif`` keeps the scene's coordinates and
+    has a colour table and class names (also in ``NAME.tif.aux.xml``, where GDAL looks for them); the whole
+    map is in memory for ``.png`` and ``.mat``.
 
     Parameters
     ----------
@@ -142,28 +119,27 @@ def map_scene(
     out
         ``NAME.tif``, ``.png``, ``.npy`` or ``.mat``.
     proba, confidence
-        Also write ``NAME-proba``: ``(rows, cols, classes)`` float32, the softmax of the network's answer; and
-        ``NAME-confidence``: the largest of them. Of an SVM, whose answers are no probabilities, they only
-        rank.
+        Also write ``NAME-proba``: ``(rows, cols, classes)`` float32, the softmax of the logits; and
+        ``NAME-confidence``: the largest of them. Those of an SVM are not probabilities; they only rank.
     resample, device, budget
         As `Run.classify`.
     watch
-        Told of pixels done and all pixels, after each tile.
+        Called with pixels done and all pixels, after each tile.
     classify
-        What does the work; default: this process.
+        What classifies; default: this process.
 
     Raises
     ------
     ConfigError
-        For an unknown ending, a folder that is not there, or a format that cannot hold what is wanted.
+        For an unknown suffix, a missing folder, or a format that cannot hold what is requested.
     RunError
         When the scene's bands do not fit, or another process is writing the same map.
     StorageError
-        When the disk is full or must not be written to; older maps are as they were.
+        When the disk is full or read-only; older maps are as they were.
     """
     kinds = ["map", *(["proba"] if proba else []), *(["confidence"] if confidence else [])]
     names, colors = tuple(run.metrics["class_names"]), _colors(run, scene)
-    layers = [MapProduct(kind, scene.rows, scene.cols, names, colors, scene.georeference) for kind in kinds]
+    products = [MapProduct(kind, scene.rows, scene.cols, names, colors, scene.georeference) for kind in kinds]
     files = _files(Path(out), kinds)
     writer = WRITERS[files["map"].suffix.lower()]
     started = time.perf_counter()
@@ -173,19 +149,19 @@ def map_scene(
     names_file = [category_names_path(files["map"])] if writer is write_geotiff else []
     with ExitStack() as stack:
         for path in files.values():
-            stack.enter_context(_alone(path))
+            stack.enter_context(_map_lock(path))
         temporaries = stack.enter_context(written_together([*files.values(), *names_file]))
-        for temporary in temporaries[len(layers) :]:
-            temporary.write_text(category_names(layers[0]), encoding="utf-8")
+        for temporary in temporaries[len(products) :]:
+            temporary.write_text(category_names(products[0]), encoding="utf-8")
         writes = [
-            stack.enter_context(writer(temporary, layer))
-            for temporary, layer in zip(temporaries, layers, strict=False)
+            stack.enter_context(writer(temporary, product))
+            for temporary, product in zip(temporaries, products, strict=False)
         ]
         for window, logits, missing in tiles:
-            for layer, write in zip(layers, writes, strict=True):
-                values = layer.values(logits, missing)
+            for product, write in zip(products, writes, strict=True):
+                values = product.values(logits, missing)
                 write(window, values)
-                if layer.kind == "map":
+                if product.kind == "map":
                     counts += np.bincount(values.ravel(), minlength=len(counts))
             done += missing.size
             watch(done, scene.rows * scene.cols)
@@ -201,8 +177,8 @@ def map_scene(
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Let no other process write the same map; remove what a killed one left of it."""
+def _map_lock(path: Path) -> Iterator[None]:
+    """Keep other processes from writing the same map; remove what a killed one left of it."""
     lock = path.with_name(f".{path.name}.lock")
     with file_lock(
         lock, f"Another 'hsi map' is writing '{path}'; wait until it ends, or choose another --out."
@@ -213,7 +189,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _files(out: Path, kinds: list[str]) -> dict[str, Path]:
-    """Name the file of each layer and make sure that it can be written."""
+    """Return the file of each kind, checked."""
     suffix = out.suffix.lower()
     if suffix not in WRITERS:
         raise ConfigError(f"A map is written as {', '.join(WRITERS)}, which '{out}' does not end with.")

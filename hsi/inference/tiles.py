@@ -1,11 +1,7 @@
-"""How a scene is cut: into cells that are classified one at a time, and tiles of cells that are read at once.
+"""Tiles of a scene, read and preprocessed block by block, and the cells that tiles are classified in.
 
-Cells lie on a fixed grid, so which pixels share a batch does not depend on the tiles; and so neither does any
-bit of the map.
-
-Memory maps: giving back the pages of a file that were read and are not needed for now.
-
-Pieces of a scene with their margins, read and preprocessed when they are needed.
+Cells lie on a fixed grid, so which pixels share a batch does not depend on the tiles; nor does any bit of the
+map.
 """
 
 from __future__ import annotations
@@ -23,12 +19,11 @@ from hsi.datasets.cube import Cube, WindowedCube, block_rows
 from hsi.datasets.patches import check_patch
 
 CELL = 32
-"""Rows and columns of a cell: our decision. What neighbouring patches share is computed once a cell and its
-margin of P // 2; a larger cell would compute fewer margins twice and need more memory."""
+"""Rows and columns of a cell. Neighbouring cells both compute their margins of P // 2 pixels, so larger cells
+save work and need more memory."""
 
 TILE_BYTES = 64 * 2**20
-"""What a tile and its margin may take in memory, as read and as preprocessed: our decision. A tile has one
-cell at least."""
+"""Memory of a tile and its margin, as read and as preprocessed. A tile has at least one cell."""
 
 
 @dataclass(frozen=True)
@@ -53,26 +48,22 @@ class Window:
 
 
 def tiles(
-    rows: int, cols: int, margin: int, pixel_bytes: int, budget: int = TILE_BYTES, together: int = 1
+    rows: int, cols: int, margin: int, pixel_bytes: int, budget: int = TILE_BYTES, block_height: int = 1
 ) -> Iterator[Window]:
     """Cut a scene into tiles of whole cells, row by row.
 
     Parameters
     ----------
-    rows, cols
-        Size of the scene, pixels.
     margin
         Pixels that are read beyond each side of a tile.
-    pixel_bytes
-        Memory that a pixel takes while its tile is in work.
-    budget
-        Memory that a tile may take, bytes.
-    together
-        Rows that can only be read together: tiles are as high where the budget allows, since what a file has
-        packed together is unpacked for each tile anew.
+    pixel_bytes, budget
+        Memory of a pixel while its tile is classified, and of a tile.
+    block_height
+        Rows that the file stores in one block: tiles are as high if the budget allows, since a block is
+        unpacked again for each tile.
     """
     most = budget // pixel_bytes  # pixels, margins included
-    height = min(-(-together // CELL) * CELL, _cells_within(most // (CELL + 2 * margin) - 2 * margin))
+    height = min(-(-block_height // CELL) * CELL, _cells_within(most // (CELL + 2 * margin) - 2 * margin))
     width = _cells_within(most // (height + 2 * margin) - 2 * margin)
     if width >= cols:
         height = _cells_within(most // (cols + 2 * margin) - 2 * margin)
@@ -87,11 +78,10 @@ def _cells_within(pixels: int) -> int:
 
 
 def release_pages(array: Cube) -> bool:
-    """Take the pages of a read-only memory map out of this process; return whether that was done.
+    """Release the pages of a read-only memory map from this process; return whether that was done.
 
-    The system would take them only when memory is short; until then they count as this process's memory. What
-    is read again comes from the system's cache or the file. Other arrays are left alone, and so are maps that
-    can be written to, and systems that have no ``madvise``.
+    The system would do it only when memory is short; until then they count as this process's memory. Other
+    arrays are left alone, and so are writable maps, and systems without ``madvise``.
     """
     owner: Any = array
     while isinstance(owner, np.ndarray | WindowedCube):
@@ -107,58 +97,58 @@ def release_pages(array: Cube) -> bool:
 
 
 Transform = Callable[[NDArray[Any]], NDArray[np.float32]]
-"""From a cube ``(rows, cols, bands)`` as read to the features that the network gets; pixel by pixel."""
+"""From a cube ``(rows, cols, bands)`` as read to the network's features, pixel by pixel."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One piece of a scene, ready for patches: no patch round its own pixels reaches beyond its margin.
+    """One part of a scene, preprocessed, with a margin that holds the patches of its pixels.
 
     Attributes
     ----------
     values
-        ``(h + 2 margin, w + 2 margin, features)`` float32; what lies beyond the scene is padded already.
+        ``(h + 2 margin, w + 2 margin, features)`` float32; beyond the scene it is padded.
     regions
-        Area number of each of those pixels, or None.
+        Region of each of those pixels, or None.
     missing
-        ``(h, w)``: True where the scene has no data. NaN and infinite values are zeros in `values`.
+        ``(h, w)``: True where the scene has no data, NaN or infinite values; these are zeros in `values`.
     """
 
     values: NDArray[np.float32]
     regions: NDArray[np.integer[Any]] | None
     missing: NDArray[np.bool_]
 
-    def part(self, inside: Window, margin: int) -> Block:
-        """Return a window of this block, counted from its own first pixel, with its margin."""
-        rows = slice(inside.top, inside.bottom + 2 * margin)
-        cols = slice(inside.left, inside.right + 2 * margin)
+    def part(self, window: Window, margin: int) -> Block:
+        """Return a window of this block, in coordinates of its own pixels, with its margin."""
+        rows = slice(window.top, window.bottom + 2 * margin)
+        cols = slice(window.left, window.right + 2 * margin)
         return Block(
             self.values[rows, cols],
             None if self.regions is None else self.regions[rows, cols],
-            self.missing[inside.top : inside.bottom, inside.left : inside.right],
+            self.missing[window.top : window.bottom, window.left : window.right],
         )
 
 
 class SceneBlocks:
-    """A scene that is read block by block; the cube may be a memory map, and is never held preprocessed.
+    """A scene that is read and preprocessed block by block.
 
     Parameters
     ----------
     cube
-        ``(rows, cols, bands)`` as read, in memory, mapped, or read by windows.
+        ``(rows, cols, bands)``, in memory, memory-mapped, or read by windows.
     transform
-        The preprocessing, fitted already.
+        The fitted preprocessing.
     features
         Bands that `transform` returns.
     patch
         Patch width P; the margin is P // 2.
     regions
-        ``(rows, cols)`` area number of each pixel, or None; see `hsi.datasets.patches.PatchCutter`.
+        ``(rows, cols)`` region of each pixel, or None; see `hsi.datasets.patches.PatchCutter`.
     padding
         "zeros" or "reflect", as there.
     missing
-        ``(rows, cols)``: True for pixels that have no data and stand-ins in `cube`, which their neighbours'
-        patches see; or None.
+        ``(rows, cols)``: True for pixels without data that are filled in `cube`, for the patches of their
+        neighbours; or None.
 
     Raises
     ------
@@ -186,10 +176,10 @@ class SceneBlocks:
     def tiles(self, classes: int, budget: int = TILE_BYTES) -> list[Window]:
         """Return the tiles that the scene is mapped in; `budget` is the memory of one, in bytes."""
         raw = self._cube.dtype.itemsize * self.bands
-        # As read, what resampling makes of it (float32), the features, and the answers.
+        # As read, resampled (float32), the features, and twice the logits.
         pixel_bytes = raw + 4 * (self.bands + self.features + 2 * classes)
-        together = block_rows(self._cube)
-        return list(tiles(self.rows, self.cols, self.margin, pixel_bytes, budget, together))
+        height = block_rows(self._cube)
+        return list(tiles(self.rows, self.cols, self.margin, pixel_bytes, budget, height))
 
     def read(self, window: Window) -> Block:
         """Read and preprocess a window with its margin."""
@@ -198,7 +188,7 @@ class SceneBlocks:
         top, left = rows.min(), cols.min()
         box = (slice(top, rows.max() + 1), slice(left, cols.max() + 1))
         place = np.ix_(rows - top, cols - left)
-        # In one order whatever the file has: sums of products could round differently.
+        # Contiguous whatever the file's order, in which sums of products could round differently.
         values = self._transform(np.ascontiguousarray(self._cube[box]))
         release_pages(self._cube)
         regions = None if self._regions is None else self._regions[box][place]
@@ -216,8 +206,8 @@ class SceneBlocks:
         return Block(values, regions, missing[inside])
 
     def _positions(self, start: int, stop: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return where the rows (or columns) of a block are read, and which of them hold zeros instead."""
-        wanted = np.arange(start - self.margin, stop + self.margin)
+        """Return the scene's rows (or columns) of a block with its margin, and which of them are padding."""
+        positions = np.arange(start - self.margin, stop + self.margin)
         if self._reflect:
-            return (size - 1) - np.abs((size - 1) - np.abs(wanted)), np.zeros(len(wanted), bool)
-        return wanted.clip(0, size - 1), (wanted < 0) | (wanted >= size)
+            return (size - 1) - np.abs((size - 1) - np.abs(positions)), np.zeros(len(positions), bool)
+        return positions.clip(0, size - 1), (positions < 0) | (positions >= size)

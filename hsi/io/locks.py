@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import filelock
+
 from hsi.errors import InUseError, StorageError
 from hsi.io.signals import signals_wait
 
@@ -50,7 +52,8 @@ def file_lock(path: Path, busy: str) -> Iterator[int | None]:
         When the file cannot be made.
     """
     if fcntl is None:
-        yield None
+        with _library_lock(path, busy):
+            yield None
         return
     ours: list[int] = []
     try:
@@ -66,6 +69,24 @@ def file_lock(path: Path, busy: str) -> Iterator[int | None]:
                 yield None
     finally:
         _give_up(path, ours)  # again, where Ctrl-C came as it was about to be given up
+
+
+@contextmanager
+def _library_lock(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock by `filelock`, on systems without ``fcntl``."""
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise InUseError(busy) from None
+    except OSError as error:
+        raise StorageError(path.parent, error.strerror or str(error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):  # another process may hold it by now
+            path.unlink(missing_ok=True)
 
 
 def clear_stale_lock(path: Path) -> None:

@@ -49,7 +49,7 @@ def signals_wait() -> Iterator[None]:
 
 
 PATIENCE = 5.0
-"""Seconds that the main thread has: our decision, well within the 30 that torchrun gives."""
+"""Seconds that the main thread has to stop by itself; torchrun kills after 30."""
 
 
 class Stopped(BaseException):

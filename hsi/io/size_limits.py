@@ -1,6 +1,6 @@
 """What a file claims to hold, checked before memory is taken for it.
 
-A damaged or ill-meant file of a few bytes can claim any size. Three bounds (our decisions): what the file's
+A damaged or ill-meant file of a few bytes can claim any size. Three bounds: what the file's
 own bytes can be unpacked to, the memory of this machine, and for texts more bytes than any honest one has.
 """
 

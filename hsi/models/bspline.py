@@ -1,21 +1,16 @@
-"""B-spline basis functions on non-uniform knots, exact, with one knot row per channel.
+"""B-spline basis functions on non-uniform knots, one knot row per channel; knots that adapt to data.
 
 Definition: the Cox-de Boor recursion over half-open intervals (de Boor, A Practical Guide to Splines, 1978).
-
-The evaluation is our decision. We recur not on the basis functions N but on their sums to the right, S_j =
-N_j + N_(j+1) + ... . There all terms of the recursion but one cancel, and a linear interpolation is left:
+The recursion here is on the sums S_j = N_j + N_(j+1) + ... of basis functions, where all terms but one
+cancel and a linear interpolation is left:
 
     S_j^k = S_(j+1)^(k-1) + (x - t_j) / (t_(j+k) - t_j) * (S_j^(k-1) - S_(j+1)^(k-1)),    N_j = S_j - S_(j+1).
 
-S^0 is the step at t_j, S^1 the ramp from t_j to t_(j+1). Each S lies in [0, 1], so nothing large cancels, and
-outside its support N_j is exactly 0. In float32 the largest error is no more than that of the usual
-recursion.
+S^0 is the step at t_j, S^1 the ramp from t_j to t_(j+1). Each S is in [0, 1], so nothing large cancels, and
+N_j is exactly 0 outside its support. In float32 it is as accurate as the usual recursion.
 
-Knots that follow the data, and spline coefficients for the new knots.
-
-The rule for the knots, a blend of a uniform and an adaptive grid, is that of "Dynamic 3D KAN Convolution with
-Adaptive Grid Optimization for Hyperspectral Image Classification" (Li and Ye, arXiv 2504.15155), whose
-released code has it from efficient-kan. How the coefficients are refitted is our decision.
+The adaptive knots, a blend of a uniform and a quantile grid, are those of KANet (Li and Ye, arXiv
+2504.15155), whose released code has them from efficient-kan.
 """
 
 from __future__ import annotations
@@ -29,6 +24,7 @@ from torch import Tensor
 from hsi.errors import ModelError
 
 ORDERS = range(1, 6)
+CHANNEL_CHUNK = 32  # channels refitted at a time
 
 
 def bspline_basis(x: Tensor, knots: Tensor, order: int) -> Tensor:
@@ -39,22 +35,21 @@ def bspline_basis(x: Tensor, knots: Tensor, order: int) -> Tensor:
     x
         Points ``(..., C)``; any shape with a single knot row. Half precision is computed in float32.
     knots
-        Knots in non-decreasing order: ``(C, K)``, one row per channel, or ``(K,)`` for all points. With G
-        intervals and `order` extra knots on either side K is G + 2 order + 1. Repeated knots are allowed.
+        Non-decreasing, ``(C, K)`` or ``(K,)`` for all points. With G intervals and `order` extra knots on
+        either side K is G + 2 order + 1. Repeated knots are allowed.
     order
         Polynomial degree, 1 to 5 (the KAN papers call it spline order).
 
     Returns
     -------
     Tensor
-        ``(..., C, K - order - 1)``, that is G + order values a point, which sum to 1 between ``knots[order]``
-        and ``knots[-order - 1]``. Intervals are half-open: at the last knot, and outside all knots, values
-        are 0.
+        ``(..., C, K - order - 1)``: G + order values per point, which sum to 1 between ``knots[order]`` and
+        ``knots[-order - 1]``; 0 at the last knot and outside all knots.
 
     Raises
     ------
     ModelError
-        For an order that is not offered, or shapes that do not fit.
+        For an order out of range, or shapes that do not fit.
     """
     check_order(order)
     if knots.dim() not in (1, 2) or knots.shape[-1] < order + 2:
@@ -68,7 +63,7 @@ def bspline_basis(x: Tensor, knots: Tensor, order: int) -> Tensor:
         )
     dtype = torch.promote_types(x.dtype, torch.float32)
     knots = knots.to(dtype)
-    offset = torch.clamp(x.to(dtype), *_far_ends(knots)).unsqueeze(-1) - knots
+    offset = torch.clamp(x.to(dtype), *_clamp_bounds(knots)).unsqueeze(-1) - knots
     right = (offset >= 0).to(dtype)
     for k in range(1, order + 1):
         right = torch.lerp(right[..., 1:], right[..., :-1], offset[..., :-k] * inverse_gaps(knots, k))
@@ -76,46 +71,42 @@ def bspline_basis(x: Tensor, knots: Tensor, order: int) -> Tensor:
 
 
 def check_order(order: int) -> None:
-    """Raise ModelError for a spline order that is not offered."""
+    """Raise ModelError unless `order` is 1 to 5."""
     if order not in ORDERS:
         raise ModelError(f"The spline order must be 1, 2, 3, 4 or 5; got {order}.")
 
 
 def inverse_gaps(knots: Tensor, k: int) -> Tensor:
-    """Return ``1 / (t_(j+k) - t_j)``, and 0 where these two knots are one: (..., K) to (..., K - k)."""
+    """Return ``1 / (t_(j+k) - t_j)``, or 0 where these knots coincide: (..., K) to (..., K - k)."""
     gaps = knots[..., k:] - knots[..., :-k]
     return torch.where(gaps > 0, 1 / gaps, torch.zeros_like(gaps))
 
 
-def _far_ends(knots: Tensor) -> tuple[Tensor, Tensor]:
-    """Return bounds well outside the knots: no infinity within them, and nothing changes beyond them."""
+def _clamp_bounds(knots: Tensor) -> tuple[Tensor, Tensor]:
+    """Return finite bounds well outside the knots, where all basis functions are 0."""
     first, last = knots[..., 0], knots[..., -1]
     return 2 * first - last, 2 * last - first
 
 
 class BasisPlanes:
-    """SiLU and all basis functions of a chunk of points, plane by plane in memory that is used again.
+    """SiLU and all basis functions of a chunk of points, plane by plane in reused memory; no autograd.
 
-    Arrays have the shape ``(n, planes, C, r)`` with the points last: each operation then runs over contiguous
-    memory with one constant (a knot, or an inverse gap) a row, several times faster than with basis functions
-    on the last axis. Autograd does not see it; :meth:`backward` has the derivatives. Knots must increase
-    strictly.
+    Arrays are ``(n, planes, C, r)``, points last: each operation runs over contiguous memory with one
+    constant (a knot or an inverse gap) per row, several times faster than with basis functions last.
 
     Parameters
     ----------
     knots
-        ``(C, K)``, in the number type to compute in.
-    order
-        1 to 5.
+        ``(C, K)``, strictly increasing, in the dtype to compute in.
     samples, points
         n and r, the size of a chunk.
     memory
-        Returns so many numbers, flat, like a tensor; what it returns must be used by nobody else meanwhile.
+        ``(like, count)`` to a flat tensor for exclusive use.
 
     Attributes
     ----------
     values
-        After :meth:`fill`: SiLU(x), then the K - order - 1 basis functions.
+        After `fill`: SiLU(x), then the K - order - 1 basis functions.
     """
 
     def __init__(
@@ -131,9 +122,8 @@ class BasisPlanes:
         self._order = order
         self._knots = rows
         self._inverse = [inverse_gaps(knots, k).t().unsqueeze(-1).contiguous() for k in range(1, order + 1)]
-        self._ends = [end.unsqueeze(-1) for end in _far_ends(knots)]
-        # The three of `count` planes take turns: with one more, less of them stays in cache, and a training
-        # step takes 7 % longer.
+        self._ends = [end.unsqueeze(-1) for end in _clamp_bounds(knots)]
+        # Three arrays of `count` planes alternate: with a fourth, a training step takes 7 % longer (cache).
         planes = (1, 1, count, count, count, count - order)
         sizes = [(samples, each, channels, points) for each in planes]
         numbers = [math.prod(size) for size in sizes]
@@ -143,7 +133,7 @@ class BasisPlanes:
         self._below, self._spent = self._spare, self._sums
 
     def fill(self, x: Tensor) -> Tensor:
-        """Compute `values` for x ``(n, C, r)``, of any strides and number type, and return them."""
+        """Compute `values` for x ``(n, C, r)``, of any strides and dtype, and return them."""
         self._x[:, 0].copy_(x)
         torch.ops.aten.silu.out(self._x, out=self.values[:, :1])
         torch.clamp(self._x, *self._ends, out=self._near)
@@ -165,14 +155,14 @@ class BasisPlanes:
         return self.values
 
     def _raise_order(self, sums: Tensor, inverse: Tensor, count: int, out: Tensor) -> None:
-        """Write `count` sums of the next order into `out`, which may be the offsets, over their weights."""
+        """Write `count` sums of the next order into `out`, which may be the offsets."""
         weight = torch.mul(self._offset[:, :count], inverse, out=out[:, :count])
         torch.lerp(sums[:, 1 : count + 1], sums[:, :count], weight, out=weight)
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Return the gradient of x ``(n, C, r)``, given that of `values`; once after each :meth:`fill`."""
+        """Return the gradient of x ``(n, C, r)``, given that of `values`; once after each `fill`."""
         count = self._knots.shape[0] - self._order
-        below = self._below  # the sums of one order less than those of `values`
+        below = self._below  # the sums of the next lower order
         if self._order == 1:
             torch.ge(self._offset, 0, out=below)
         scaled = torch.sub(below[:, :count], below[:, 1 : count + 1], out=self._spent[:, :count])
@@ -182,17 +172,14 @@ class BasisPlanes:
         return through_spline.add_(torch.ops.aten.silu_backward(grad[:, 0], self._x[:, 0]))
 
 
-CHANNELS_AT_ONCE = 32
-
-
 def adaptive_knots(
     rows: Tensor, intervals: int, order: int, *, blend: float = 0.02, margin: float = 0.01
 ) -> Tensor:
     """Place knots where the data are.
 
     The inner knots are ``blend * uniform + (1 - blend) * adaptive``. The uniform grid covers the data's range
-    and `margin` on either side; the adaptive grid is evenly spaced order statistics. On either side `order`
-    more knots follow at the uniform step.
+    plus a margin; the adaptive grid is evenly spaced order statistics. `order` more knots at the uniform step
+    follow on either side.
 
     Parameters
     ----------
@@ -201,10 +188,10 @@ def adaptive_knots(
     intervals, order
         G and p.
     blend
-        Share of the uniform grid, over 0: it keeps knots apart where data repeat.
+        Share of the uniform grid, above 0: it keeps knots apart where data repeat.
     margin
-        How far the uniform grid reaches past the data. It grows to a thousandth of the largest absolute value
-        in a channel (our decision): less could not be told apart in float32.
+        Least margin of the uniform grid; a thousandth of the channel's largest absolute value if that is
+        more, since less could not be resolved in float32.
 
     Returns
     -------
@@ -215,51 +202,39 @@ def adaptive_knots(
     index = torch.linspace(0, rows.shape[0] - 1, intervals + 1, dtype=torch.float64).long().to(rows.device)
     adaptive = values[index]  # (G + 1, C)
     low, high = values[0], values[-1]
-    wide = torch.clamp(1e-3 * rows.abs().amax(dim=0), min=margin)
-    step = (high - low + 2 * wide) / intervals
+    margins = torch.clamp(1e-3 * rows.abs().amax(dim=0), min=margin)
+    step = (high - low + 2 * margins) / intervals
     count = torch.arange(intervals + 1, dtype=rows.dtype, device=rows.device).unsqueeze(1)
-    inner = blend * (low - wide + step * count) + (1 - blend) * adaptive
+    inner = blend * (low - margins + step * count) + (1 - blend) * adaptive
     outer = torch.arange(1, order + 1, dtype=rows.dtype, device=rows.device).unsqueeze(1) * step
     return torch.cat([inner[:1] - outer.flip(0), inner, inner[-1:] + outer]).t().contiguous()
 
 
 def refit(rows: Tensor, old: Tensor, new: Tensor, order: int, *, ridge: float = 1e-12) -> Tensor:
-    """Return, per channel, the matrix that turns coefficients on the old knots into those on the new ones.
+    """Return, per channel, the matrix from coefficients on the old knots to those on the new ones.
 
-    The new spline is the least-squares fit to the old one over the data. Where data leave a coefficient open
-    (few points, constant channels), a small ridge draws it to the old spline's value at the coefficient's
-    Greville abscissa, so that the curve keeps its shape there too. The result depends on knots and data
-    alone, so one matrix serves all outputs, and a factor on the spline (KAN's scaler) does not enter.
+    The new spline is the least-squares fit to the old one over the data. Where the data do not determine a
+    coefficient (few points, constant channels), a small ridge draws it to the old spline's value at its
+    Greville abscissa. The matrix depends on knots and data alone, so it serves all outputs.
 
     Parameters
     ----------
     rows
-        Data ``(n, C)``; float64 is advised, as for the knots.
+        Data ``(n, C)``, like the knots preferably float64.
     old, new
         Strictly increasing knots ``(C, G + 2p + 1)``.
-    order
-        p.
     ridge
         Weight of the ridge, relative to the number of rows.
 
     Returns
     -------
     Tensor
-        ``(C, G + p, G + p)``: ``new_coefficients[c] = matrix[c] @ old_coefficients[c]``. On the data both
-        splines agree to rounding if the new basis can express the old spline there, as when the knots are the
-        same, or when all data are in one old interval. Else the new one is the nearest that its knots allow.
+        ``(C, G + p, G + p)``: ``new_coefficients[c] = matrix[c] @ old_coefficients[c]``.
     """
-    return torch.cat(
-        [
-            _refit_channels(r, a, b, order, ridge)
-            for r, a, b in zip(
-                torch.split(rows, CHANNELS_AT_ONCE, dim=1),
-                torch.split(old, CHANNELS_AT_ONCE),
-                torch.split(new, CHANNELS_AT_ONCE),
-                strict=True,
-            )
-        ]
+    chunks = zip(
+        rows.split(CHANNEL_CHUNK, dim=1), old.split(CHANNEL_CHUNK), new.split(CHANNEL_CHUNK), strict=True
     )
+    return torch.cat([_refit_channels(r, a, b, order, ridge) for r, a, b in chunks])
 
 
 def _refit_channels(rows: Tensor, old: Tensor, new: Tensor, order: int, ridge: float) -> Tensor:
@@ -272,6 +247,6 @@ def _refit_channels(rows: Tensor, old: Tensor, new: Tensor, order: int, ridge: f
     greville = torch.stack([new[:, i + 1 : i + 1 + order].mean(dim=1) for i in range(count)])  # (G + p, C)
     start = bspline_basis(greville, old, order).transpose(0, 1)  # (C, G + p, G + p)
     gram = after @ after.transpose(1, 2)
-    wanted = after @ before.transpose(1, 2) - gram @ start
+    right = after @ before.transpose(1, 2) - gram @ start
     gram.diagonal(dim1=1, dim2=2).add_(ridge * rows.shape[0])
-    return start + torch.cholesky_solve(wanted, torch.linalg.cholesky(gram))
+    return start + torch.cholesky_solve(right, torch.linalg.cholesky(gram))

@@ -1,18 +1,15 @@
 """Classical classifiers as models: SVM, random forest, logistic regression and k nearest neighbours.
 
-They stand beside the networks so that both are trained on the same split and scored alike. What they see of a
-patch is the option ``features``: "spectrum" is the centre's spectrum; "spatial" is that and, behind it, the
-mean spectrum over the patch. The settings are chosen by cross-validation on training pixels alone, over
-separate pieces of ground (see `hsi.models.classical_tuning`): neighbouring pixels of one field are so alike
-that folds drawn at random would favour settings that only memorise. The grids:
+The option ``features`` is what they see of a patch: "spectrum", the spectrum of the centre, or "spatial",
+that followed by the mean spectrum over the patch. The hyperparameters are chosen by cross-validation on the
+training pixels, with whole fields held out (see `hsi.models.classical_tuning`): pixels of one field are so
+alike that random folds would favour memorising. The grids:
 
 * svm (RBF; Cortes and Vapnik, 1995; Melgani and Bruzzone, 2004): C 1, 4, ..., 1024; gamma 1/256, 1/64, ..., 4
   times the power of two next to 1 / (features x variance);
 * logistic (Cox, 1958): C 2^-8, 2^-6, ..., 2^6;
 * knn (Cover and Hart, 1967): k 1, 3, 5, 7, 9, 15, 25;
 * forest (Breiman, 2001): nothing to tune; 500 trees.
-
-Features, folds and grids are our decisions.
 """
 
 from __future__ import annotations
@@ -28,34 +25,26 @@ from torch import Tensor, nn
 
 from hsi.errors import ModelError, unknown
 from hsi.models.classical_tuning import RECIPES, Chosen, Floats, choose, class_scores
-from hsi.models.registry import register_model
+from hsi.models.registry import check_sizes, register_model
 
 FEATURES = ("spectrum", "spatial")
-PROBES = 256  # training pixels whose scores are kept, to check a classifier that was fitted anew
+PROBES = 256  # training pixels whose scores are stored, to check a refitted classifier
 
 
 class Classical(nn.Module):
-    """One of the four, fitted at once by `fit`; maps ``(N, bands, P, P)`` to scores ``(N, classes)``.
+    """A scikit-learn classifier as a module: ``(N, bands, P, P)`` to scores ``(N, classes)``.
 
-    The largest score is at the class that the estimator predicts; what the others mean, says `class_scores`.
-    The state dict holds the training features, the chosen settings and the seed: a loaded model is fitted
-    anew when it is first used, which takes as long as the last fit of the training did (seconds; for an SVM
-    on tens of thousands of pixels, minutes). No code is stored, and another version of scikit-learn serves as
-    well if it comes to the same scores, which is checked.
+    The largest score is at the predicted class; see `class_scores` for the others. The state dict holds the
+    training features, the chosen hyperparameters and the seed, but no code: a loaded model is refitted on
+    first use (seconds; minutes for an SVM on tens of thousands of pixels). Another version of scikit-learn
+    will do if it gives the same scores, which is checked.
 
     Parameters
     ----------
     kind
         A name in `RECIPES`.
-    bands, classes, patch
-        Number of bands (>= 1) and of classes (>= 2), odd patch width in pixels (>= 1).
     features
         "spectrum" or "spatial".
-
-    Raises
-    ------
-    ModelError
-        For sizes or features that cannot be.
     """
 
     train_features: Tensor  # (n, features) float32
@@ -69,14 +58,7 @@ class Classical(nn.Module):
         super().__init__()
         if features not in FEATURES:
             raise ModelError(unknown("features", str(features), FEATURES))
-        if patch % 2 == 0 or patch < 1:
-            raise ModelError(
-                f"The patch width must be odd and positive, so that a pixel is its centre; got {patch}."
-            )
-        if bands < 1:
-            raise ModelError(f"A classifier needs at least 1 band; got {bands}.")
-        if classes < 2:
-            raise ModelError(f"A classifier needs at least 2 classes; got {classes}.")
+        check_sizes(bands, classes, patch)
         self.kind, self.bands, self.classes = kind, bands, classes
         self.spatial = features == "spatial"
         self.estimator: Any = None
@@ -86,56 +68,50 @@ class Classical(nn.Module):
     def extract(self, patches: Tensor) -> Tensor:
         """Return features of patches ``(N, bands, P, P)``: ``(N, bands)``, or ``(N, 2 bands)`` if spatial.
 
-        The mean is over the pixels that are there: a pixel of zeros lies outside the scene or the area of the
-        centre and is left out. The centre itself always counts, so a measured pixel of exact zeros matters
-        only elsewhere.
+        The mean is over the centre and all pixels that are not zero: zeros are outside the scene or the
+        centre's region.
         """
         if patches.device.type == "mps":
-            patches = patches.cpu()  # it has no float64
+            patches = patches.cpu()  # MPS has no float64
         middle = patches.shape[-1] // 2
         spectrum = patches[:, :, middle, middle]
         if not self.spatial:
             return spectrum.contiguous()
-        there = (patches != 0).any(dim=1)  # (N, P, P)
-        there[:, middle, middle] = True
-        count = there.sum(dim=(1, 2))[:, None]
-        mean = patches.sum(dim=(2, 3), dtype=torch.float64) / count  # the same in any batch, on any device
+        valid = (patches != 0).any(dim=1)  # (N, P, P)
+        valid[:, middle, middle] = True
+        count = valid.sum(dim=(1, 2))[:, None]
+        mean = patches.sum(dim=(2, 3), dtype=torch.float64) / count  # float64: the same in any batch
         return torch.cat([spectrum, mean.to(spectrum.dtype)], dim=1)
 
     def fit(
         self, features: Tensor, targets: Tensor, groups: NDArray[np.int64], *, seed: int, balanced: bool
     ) -> list[str]:
-        """Choose the settings and learn.
+        """Choose the hyperparameters and fit; return notes for the user.
 
         Parameters
         ----------
         features
             ``(n, features)`` float32, as `extract` returns them.
         targets
-            ``(n,)`` class 0..C-1; two classes at least.
+            ``(n,)`` class 0..C-1, two classes or more.
         groups
-            ``(n,)`` piece of ground of each pixel, for the cross-validation.
+            ``(n,)`` field of each pixel, for the cross-validation.
         seed
-            Of the forest, and of the draw of pixels that settings are chosen on.
+            Of the forest, and of the pixels used for tuning.
         balanced
-            Weigh rare classes up; k-NN has no such weights.
-
-        Returns
-        -------
-        list of str
-            One sentence for each thing the user should know.
+            Weight classes by their inverse frequency; k-NN has no such weights.
         """
         self.train_features, self.train_targets = features.detach().cpu(), targets.cpu()
         values, classes = self._training_pairs()
         chosen, notes = choose(RECIPES[self.kind], values, classes, groups, seed=seed, balanced=balanced)
-        self._describe(chosen=chosen, seed=seed, balanced=balanced, version=_sklearn_version())
+        self._set_facts(chosen=chosen, seed=seed, balanced=balanced, version=_sklearn_version())
         notes += self._fit_estimator()
         self.probe_scores = torch.from_numpy(self._probe()).float()
         return notes
 
     @property
     def chosen(self) -> Chosen:
-        """The settings that `fit` chose, such as ``{"C": 16.0, "gamma": 0.03125}``; empty before."""
+        """The hyperparameters that `fit` chose, such as ``{"C": 16.0, "gamma": 0.03125}``; empty before."""
         return dict(self._facts().get("chosen", {}))
 
     def forward(self, patches: Tensor) -> Tensor:
@@ -144,18 +120,18 @@ class Classical(nn.Module):
         Raises
         ------
         ModelError
-            When nothing was fitted yet, or a fit with another scikit-learn gives another classifier.
+            Before `fit`, or if the installed scikit-learn gives another classifier than the one stored.
         """
         if not len(self.train_targets):
             raise ModelError(f"This {self.kind} has not been fitted; call fit first.")
         if self.estimator is None:
-            self._fit_again()
+            self._refit()
         values = self.extract(patches).double().cpu().numpy()
         scores = class_scores(self.estimator, values, self.classes)
         return torch.from_numpy(scores).to(patches.device, torch.float32)
 
     def _fit_estimator(self) -> list[str]:
-        """Learn from the training features with the chosen settings; return what should be said."""
+        """Fit to the training features with the chosen hyperparameters; return notes for the user."""
         from sklearn.exceptions import ConvergenceWarning
 
         facts = self._facts()
@@ -165,23 +141,23 @@ class Classical(nn.Module):
             warnings.simplefilter("always", ConvergenceWarning)
             estimator.fit(values, classes)
         if hasattr(estimator, "n_jobs"):
-            estimator.n_jobs = 1  # threads would add votes in any order, and batches are small
+            estimator.n_jobs = 1  # with threads the order of summation varies; batches are small anyway
         self.estimator = estimator
-        unfinished = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-        return [f"The {self.kind} was stopped before it had converged."] if unfinished else []
+        stopped = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+        return [f"The {self.kind} was stopped before it had converged."] if stopped else []
 
-    def _fit_again(self) -> None:
-        """Fit as `fit` did, and make sure that it is the same classifier."""
+    def _refit(self) -> None:
+        """Fit as `fit` did, and check the stored scores."""
         self._fit_estimator()
-        kept, found = self.probe_scores.cpu().numpy(), self._probe()
-        same = (kept.argmax(axis=1) == found.argmax(axis=1)).all()
-        if not same or not np.allclose(kept, found, rtol=1e-2, atol=1e-6):
+        stored, found = self.probe_scores.cpu().numpy(), self._probe()
+        same = (stored.argmax(axis=1) == found.argmax(axis=1)).all()
+        if not same or not np.allclose(stored, found, rtol=1e-2, atol=1e-6):
             self.estimator = None
             version = self._facts()["version"]
             raise ModelError(
                 f"This {self.kind} was fitted with scikit-learn {version}, and scikit-learn "
-                f"{_sklearn_version()} makes another classifier of the same pixels; install "
-                f"scikit-learn=={version}, or train it anew."
+                f"{_sklearn_version()} gives another classifier for the same pixels; install "
+                f"scikit-learn=={version}, or train again."
             )
 
     def _probe(self) -> Floats:
@@ -200,7 +176,7 @@ class Classical(nn.Module):
             "about": torch.zeros(0, dtype=torch.uint8),
         }
 
-    def _describe(self, **facts: Any) -> None:
+    def _set_facts(self, **facts: Any) -> None:
         self.about = torch.tensor(list(json.dumps({"kind": self.kind, **facts}).encode()), dtype=torch.uint8)
 
     def _facts(self) -> dict[str, Any]:
@@ -217,14 +193,14 @@ class Classical(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Take buffers of any number of pixels; what was fitted stays if nothing in them changes."""
+        """Accept buffers of any number of pixels; drop the fitted estimator if any of them changes."""
         for name, empty in self._empty().items():
-            there, given = getattr(self, name), state_dict.get(prefix + name)
+            present, given = getattr(self, name), state_dict.get(prefix + name)
             if given is None or given.dtype != empty.dtype or given.shape[1:] != empty.shape[1:]:
-                continue  # PyTorch tells of what is missing or of another size
-            if there.shape != given.shape or not torch.equal(there.cpu(), given.cpu()):
+                continue  # PyTorch reports missing buffers and other sizes
+            if present.shape != given.shape or not torch.equal(present.cpu(), given.cpu()):
                 self.estimator = None
-                setattr(self, name, torch.empty_like(given, device=there.device))
+                setattr(self, name, torch.empty_like(given, device=present.device))
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )

@@ -1,9 +1,7 @@
-"""The four classical classifiers, each as scikit-learn's estimator with the grid that it is tuned on.
+"""The four classical classifiers and the cross-validation that chooses their hyperparameters.
 
-The grids and the size of the forest are our decisions; the rest are scikit-learn's defaults. scikit-learn is
-imported when an estimator is made, so that the table of models stays light.
-
-Choosing the settings of a classical classifier by cross-validation over separate pieces of ground.
+What the grids and constants below do not set is scikit-learn's default. scikit-learn is imported on first
+use, so that the table of models stays light.
 """
 
 from __future__ import annotations
@@ -19,22 +17,25 @@ import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Grid = dict[str, list[float]]
 Chosen = dict[str, float]
 
 TREES = 500
-LONGEST = 5000  # iterations of the logistic regression
+MAX_ITERATIONS = 5000  # of the logistic regression
+FOLDS = 3
+MAX_TUNING_PIXELS = 2000  # about; pixels used to choose the hyperparameters
 
 
 class SklearnEstimator(Protocol):
-    """What is used of scikit-learn's classifiers."""
+    """The part of scikit-learn's classifiers that is used here."""
 
-    classes_: NDArray[np.int64]
+    classes_: Ints
 
-    def fit(self, features: Floats, targets: NDArray[np.int64]) -> Any:
-        """Learn from ``(n, features)`` and the class of each row."""
+    def fit(self, features: Floats, targets: Ints) -> Any:
+        """Fit to ``(n, features)`` and the class of each row."""
 
-    def predict(self, features: Floats) -> NDArray[np.int64]:
+    def predict(self, features: Floats) -> Ints:
         """Return the class of each row."""
 
 
@@ -45,13 +46,13 @@ class Recipe:
     Attributes
     ----------
     make
-        ``(chosen, seed, balanced)`` to an estimator that was not fitted yet. `balanced` weighs each class by
-        the inverse of its frequency, where the estimator has such weights.
+        ``(chosen, seed, balanced)`` to an unfitted estimator. `balanced` weights each class by its inverse
+        frequency, where the estimator has such weights.
     grid
-        ``(features, fewest)`` to the values that are tried, the simplest classifier first, where every fold
-        trains on `fewest` pixels or more; empty for nothing to tune.
+        ``(features, min_samples)`` to the values to try, simplest classifier first, where every fold trains
+        on `min_samples` pixels or more; empty if there is nothing to tune.
     default
-        ``(features)`` to what is used where there are too few pixels to tune on.
+        ``(features)`` to the values for too few pixels to tune on.
     """
 
     make: Callable[[Chosen, int, bool], SklearnEstimator]
@@ -60,7 +61,7 @@ class Recipe:
 
 
 def _make_svm(chosen: Chosen, seed: int, balanced: bool) -> SklearnEstimator:
-    """RBF kernel, one against one; equal votes are decided by the decision values."""
+    """RBF kernel, one against one; ties are broken by the decision values."""
     from sklearn.svm import SVC
 
     return SVC(
@@ -68,28 +69,28 @@ def _make_svm(chosen: Chosen, seed: int, balanced: bool) -> SklearnEstimator:
         gamma=chosen["gamma"],
         break_ties=True,
         cache_size=500,
-        class_weight=_weight(balanced),
+        class_weight=_class_weight(balanced),
         random_state=seed,
     )
 
 
-def _usual_gamma(features: Floats) -> float:
+def _default_gamma(features: Floats) -> float:
     """Return the power of two next to 1 / (number of features x their variance)."""
     spread = features.shape[1] * float(features.var())
     return 2.0 ** -round(math.log2(spread)) if spread > 0 else 1.0
 
 
-def _svm_grid(features: Floats, fewest: int) -> Grid:
-    middle = _usual_gamma(features)
+def _svm_grid(features: Floats, min_samples: int) -> Grid:
+    middle = _default_gamma(features)
     return {"C": _powers(0, 10), "gamma": [middle * step for step in _powers(-8, 2)]}
 
 
 def _make_forest(chosen: Chosen, seed: int, balanced: bool) -> SklearnEstimator:
-    """Grow trees to the end, the square root of the features at each cut; as many threads as PyTorch has."""
+    """Fully grown trees, the square root of the features per split; as many threads as PyTorch uses."""
     from sklearn.ensemble import RandomForestClassifier
 
     return RandomForestClassifier(
-        TREES, class_weight=_weight(balanced), random_state=seed, n_jobs=torch.get_num_threads()
+        TREES, class_weight=_class_weight(balanced), random_state=seed, n_jobs=torch.get_num_threads()
     )
 
 
@@ -98,22 +99,22 @@ def _make_logistic(chosen: Chosen, seed: int, balanced: bool) -> SklearnEstimato
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(
-        C=chosen["C"], max_iter=LONGEST, class_weight=_weight(balanced), random_state=seed
+        C=chosen["C"], max_iter=MAX_ITERATIONS, class_weight=_class_weight(balanced), random_state=seed
     )
 
 
 def _make_knn(chosen: Chosen, seed: int, balanced: bool) -> SklearnEstimator:
-    """Euclidean distance, equal votes; of two classes with as many votes the first is taken."""
+    """Euclidean distance, equal votes; the first class wins a tie."""
     from sklearn.neighbors import KNeighborsClassifier
 
     return KNeighborsClassifier(int(chosen["k"]))
 
 
-def _knn_grid(features: Floats, fewest: int) -> Grid:
-    return {"k": [k for k in (25, 15, 9, 7, 5, 3, 1) if k <= fewest]}
+def _knn_grid(features: Floats, min_samples: int) -> Grid:
+    return {"k": [k for k in (25, 15, 9, 7, 5, 3, 1) if k <= min_samples]}
 
 
-def _weight(balanced: bool) -> str | None:
+def _class_weight(balanced: bool) -> str | None:
     return "balanced" if balanced else None
 
 
@@ -123,22 +124,21 @@ def _powers(first: int, last: int) -> list[float]:
 
 
 RECIPES = {
-    "svm": Recipe(_make_svm, _svm_grid, lambda features: {"C": 16.0, "gamma": _usual_gamma(features)}),
-    "forest": Recipe(_make_forest, lambda features, fewest: {}, lambda features: {}),
+    "svm": Recipe(_make_svm, _svm_grid, lambda features: {"C": 16.0, "gamma": _default_gamma(features)}),
+    "forest": Recipe(_make_forest, lambda features, min_samples: {}, lambda features: {}),
     "logistic": Recipe(
-        _make_logistic, lambda features, fewest: {"C": _powers(-8, 6)}, lambda features: {"C": 1.0}
+        _make_logistic, lambda features, min_samples: {"C": _powers(-8, 6)}, lambda features: {"C": 1.0}
     ),
     "knn": Recipe(_make_knn, _knn_grid, lambda features: {"k": 1}),
 }
 
 
 def class_scores(estimator: Any, features: Floats, classes: int) -> Floats:
-    """Return one score for each class, 0 for the winner and less for the others; ``(n, classes)``.
+    """Return scores ``(n, classes)``, 0 for the winner and negative for the others.
 
-    Logistic regression: log-probabilities up to a constant of the pixel. Forest and k-NN: logarithms of the
-    shares of votes, over that of the winner. SVM: decision values below that of the winner, which are no
-    probabilities. A class without training pixels has minus infinity, and so has one without votes. Taking
-    the winner off in double precision keeps close seconds apart in single precision.
+    Logistic regression: log-probabilities up to a constant per pixel. Forest and k-NN: log of the share of
+    votes over the winner's. SVM: decision value minus the winner's (no probability). Classes without
+    training pixels or votes get -inf. The subtraction in float64 keeps close seconds distinct in float32.
     """
     if hasattr(estimator, "decision_function"):
         values = estimator.decision_function(features)
@@ -155,64 +155,47 @@ def class_scores(estimator: Any, features: Floats, classes: int) -> Floats:
     return scores
 
 
-Ints = NDArray[np.int64]
-
-FOLDS = 3
-MOST_TUNED = 2000  # pixels that settings are chosen on, about
-
-
 def choose(
     recipe: Recipe, features: Floats, targets: Ints, groups: Ints, *, seed: int, balanced: bool
 ) -> tuple[Chosen, list[str]]:
-    """Return the settings with the best mean OA over the folds, the simplest of equal ones.
+    """Return the hyperparameters with the best mean OA over the folds (the simplest of equals), and notes.
 
-    Parameters
-    ----------
-    recipe
-        Its grid is tried, on at most about `MOST_TUNED` pixels, the same share of each class.
-    features, targets, groups
-        ``(n, features)``, class and piece of ground of each training pixel; a piece is never in two folds.
-    seed, balanced
-        As `Recipe.make` takes them; the seed draws the pixels too.
-
-    Returns
-    -------
-    chosen, notes
-        Empty where the recipe has nothing to choose; the notes say what was chosen and by what.
+    At most about `MAX_TUNING_PIXELS` pixels are used, the same share of each class. `groups` is the field of
+    each pixel; a field is never in two folds. Both results are empty if there is nothing to tune.
     """
-    some = _thinned(targets, seed)
-    features, targets, groups = features[some], targets[some], groups[some]
+    subset = _stratified_subset(targets, seed)
+    features, targets, groups = features[subset], targets[subset], groups[subset]
     if not recipe.grid(features, len(features)):
         return {}, []
     folds = spatial_folds(targets, groups)
     if not folds:
         chosen = recipe.default(features)
-        return chosen, [f"Too few training pixels for cross-validation; taken without it: {_said(chosen)}."]
+        return chosen, [f"Too few training pixels for cross-validation; defaults used: {_listed(chosen)}."]
     grid = recipe.grid(features, min(len(train) for train, _ in folds))
-    chosen, oa = _best_of(recipe, grid, folds, features, targets, seed, balanced)
-    return chosen, [f"Chosen by cross-validation: {_said(chosen)} (OA there {100 * oa:.2f} %)."]
+    chosen, oa = _grid_search(recipe, grid, folds, features, targets, seed, balanced)
+    return chosen, [f"Chosen by cross-validation: {_listed(chosen)} (OA there {100 * oa:.2f} %)."]
 
 
 def spatial_folds(targets: Ints, groups: Ints) -> list[tuple[Ints, Ints]]:
-    """Return ``(train, held out)`` row numbers of each of `FOLDS` folds.
+    """Return the ``(train, validation)`` rows of each of `FOLDS` folds, stratified as far as groups allow.
 
-    Classes are spread over them as evenly as the groups allow. Empty where there are fewer pieces of
-    ground than folds, or fewer pixels in every class, or where a fold would leave one class to train on.
+    Empty if there are fewer groups than folds, or fewer pixels in every class, or if a fold would leave one
+    class to train on.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     if np.bincount(targets).max() < FOLDS or len(np.unique(groups)) < FOLDS:
         return []
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class")  # the caller says that, in its words
+        warnings.filterwarnings("ignore", "The least populated class")
         folds = list(StratifiedGroupKFold(FOLDS).split(targets[:, None], targets, groups))
-    whole = all(len(held) and len(np.unique(targets[train])) > 1 for train, held in folds)
-    return folds if whole else []
+    usable = all(len(val) and len(np.unique(targets[train])) > 1 for train, val in folds)
+    return folds if usable else []
 
 
-def _best_of(
+def _grid_search(
     recipe: Recipe,
-    grid: dict[str, list[float]],
+    grid: Grid,
     folds: list[tuple[Ints, Ints]],
     features: Floats,
     targets: Ints,
@@ -222,31 +205,31 @@ def _best_of(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import ParameterGrid
 
-    tried: list[Chosen] = list(ParameterGrid(grid))
-    quality = []
-    for chosen in tried:
-        shares = []
-        for train, held in folds:
+    candidates: list[Chosen] = list(ParameterGrid(grid))
+    mean_oa = []
+    for chosen in candidates:
+        oa = []
+        for train, val in folds:
             estimator = recipe.make(chosen, seed, balanced)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 estimator.fit(features[train], targets[train])
-            shares.append((estimator.predict(features[held]) == targets[held]).mean())
-        quality.append(float(np.mean(shares)))
-    best = int(np.argmax(quality))
-    return tried[best], quality[best]
+            oa.append((estimator.predict(features[val]) == targets[val]).mean())
+        mean_oa.append(float(np.mean(oa)))
+    best = int(np.argmax(mean_oa))
+    return candidates[best], mean_oa[best]
 
 
-def _said(chosen: Chosen) -> str:
+def _listed(chosen: Chosen) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in chosen.items())
 
 
-def _thinned(targets: Ints, seed: int) -> Ints:
-    """Return rows, in rising order: all, or the same random share of each class and one at least."""
-    if len(targets) <= MOST_TUNED:
+def _stratified_subset(targets: Ints, seed: int) -> Ints:
+    """Return sorted rows: all, or the same random share of each class, one or more."""
+    if len(targets) <= MAX_TUNING_PIXELS:
         return np.arange(len(targets))
     random = np.random.default_rng(seed)
-    share = MOST_TUNED / len(targets)
+    share = MAX_TUNING_PIXELS / len(targets)
     kept = []
     for label in np.unique(targets):
         rows = np.flatnonzero(targets == label)

@@ -7,10 +7,9 @@ From the paper, for n1 bands: one convolution of 20 kernels of k1 bands, about n
 positions; max pooling over k2 of them, so that n3 = n2 / k2 from 30 to 40 remain; a hidden layer of 100; a
 softmax layer; tanh as activation; all parameters drawn uniformly from -0.05 to 0.05.
 
-Our decision is how to round: k1 to the nearest, at least 1; k2 = n2 / 40 up; n3 up, so the last window may be
-cut short. At the paper's Indian Pines (220 bands, 8 classes) that makes k1 = 24, n2 = 197, k2 = 5, n3 = 40
-and 81,408 parameters. n3 is never above 40; some numbers of bands bring it below 30. The network sees the
-centre pixel of a patch alone, whatever the patch width.
+Rounding, which the paper leaves open: k1 to the nearest, at least 1; k2 = n2 / 40 up; n3 up, so the last
+window may be shorter. At the paper's Indian Pines (220 bands, 8 classes) that gives k1 = 24, n2 = 197,
+k2 = 5, n3 = 40 and 81,408 parameters. n3 never exceeds 40; for some numbers of bands it is below 30.
 """
 
 from __future__ import annotations
@@ -24,56 +23,41 @@ from hsi.models.registry import check_sizes, register_model
 
 KERNELS = 20
 HIDDEN = 100
-KERNELS_A_SPECTRUM = 9
-POOLED = 40
-INITIAL = 0.05
+KERNELS_PER_SPECTRUM = 9
+MAX_POOLED = 40
+INIT_BOUND = 0.05
 
 
 class CNN1D(nn.Module):
-    """Convolution, max pooling and two linear layers on the spectrum of the centre pixel.
-
-    Parameters
-    ----------
-    bands, classes, patch
-        Spectral bands (>= 1), classes (>= 2), odd patch width in pixels (>= 1).
-
-    Notes
-    -----
-    Input ``(N, bands, P, P)``, output logits ``(N, classes)``; values outside the centre pixel do not matter.
-
-    Raises
-    ------
-    ModelError
-        For sizes that it cannot take.
-    """
+    """Convolution, max pooling and two linear layers on the spectrum of the centre pixel alone."""
 
     def __init__(self, bands: int, classes: int, patch: int) -> None:
         super().__init__()
         check_sizes(bands, classes, patch)
-        kernel = max(round(bands / KERNELS_A_SPECTRUM), 1)
+        kernel = max(round(bands / KERNELS_PER_SPECTRUM), 1)
         positions = bands - kernel + 1
-        window = math.ceil(positions / POOLED)
+        window = math.ceil(positions / MAX_POOLED)
         self.prefix_shrinks_by = patch - 1
         self.conv = nn.Conv1d(1, KERNELS, kernel)
         self.pool = nn.MaxPool1d(window, ceil_mode=True)
         self.hidden = nn.Linear(KERNELS * math.ceil(positions / window), HIDDEN)
         self.head = nn.Linear(HIDDEN, classes)
         for parameter in self.parameters():
-            nn.init.uniform_(parameter, -INITIAL, INITIAL)
+            nn.init.uniform_(parameter, -INIT_BOUND, INIT_BOUND)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
         return self.after_prefix(self.prefix(x))
 
     def prefix(self, image: Tensor) -> Tensor:
-        """Keep the pixels that are the centre of a patch; see `hsi.inference.classify`."""
+        """Crop to the pixels that are the centre of a patch; see `DensePrefix`."""
         edge = self.prefix_shrinks_by // 2
         return image[:, :, edge : image.shape[2] - edge, edge : image.shape[3] - edge]
 
     def after_prefix(self, features: Tensor) -> Tensor:
         """Spectra ``(N, bands, 1, 1)`` to logits ``(N, classes)``."""
         spectrum = features[:, None, :, 0, 0]
-        features = torch.tanh(self.pool(self.conv(spectrum)))  # tanh rises, so it may follow the maximum
+        features = torch.tanh(self.pool(self.conv(spectrum)))  # monotonic, so it may follow the maximum
         logits: Tensor = self.head(torch.tanh(self.hidden(features.flatten(1))))
         return logits
 

@@ -1,15 +1,12 @@
-"""The 3D-DenseNet that all five networks share, and the slot that their blocks fill.
+"""The 3D-DenseNet backbone of all five networks, with a slot (the mixer) for their blocks.
 
-Source: the author's released networks (KANet, EKGNet and four siblings), which are one backbone with another
-first convolution in each dense layer. Layout, growth, grouping and initialisation follow that code. That it
-is CondenseNet's layout (exponential growth, full density; Huang et al., CVPR 2018) in three dimensions is
-our reading.
+Source: the author's released networks (KANet, EKGNet and four siblings), which differ in the first
+convolution of each dense layer. Layout, growth, grouping and initialisation follow that code; it reads as
+CondenseNet's layout (exponential growth, full density; Huang et al., CVPR 2018) in three dimensions.
 
-Axes are N C D H W throughout; D is the spectral axis.
-
-On a CPU the modules below run as fused operators where that is allowed (see `hsi.models.kernels.dispatch`): BN - ReLU -
-grouped convolution in every layer, whatever its mixer, and whole blocks of the plain network. The function
-is the same.
+Axes are N C D H W; D is spectral. On a CPU the modules run as fused operators where the result is the same
+(see `hsi.models.kernels.dispatch`): BN - ReLU - grouped convolution in every layer, and whole blocks of the
+plain network.
 """
 
 from __future__ import annotations
@@ -33,13 +30,13 @@ Mixer = Callable[[int, int], nn.Module]
 
 LAYERS = (4, 6, 8)
 GROWTH = (8, 16, 32)
-MOST_CHANNELS, MOST_GROWTH = 2048, 256  # five and eight times those of the papers; our decision
+MAX_CHANNELS, MAX_GROWTH = 2048, 256  # five and eight times those of the papers
 BOTTLENECK = 4
 GROUPS = 4
 
 
 class PointwiseMixer(nn.Sequential):
-    """BN - ReLU - 1x1x1 convolution: what the plain network has where the five papers put their block."""
+    """BN - ReLU - 1x1x1 convolution: the mixer of the plain network."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
@@ -61,13 +58,7 @@ class DenseLayer(nn.Module):
         self.conv = nn.Conv3d(width, growth, kernel_size=3, padding=1, groups=GROUPS, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(N, C, D, H, W)`` to ``(N, C + growth, D, H, W)``.
-
-        Raises
-        ------
-        ModelError
-            When the mixer's output has other sizes than a mixer must give.
-        """
+        """``(N, C, D, H, W)`` to ``(N, C + growth, D, H, W)``; ModelError if the mixer's shape is wrong."""
         y = self.mixer(x)
         expected = (x.shape[0], self.width, *x.shape[2:])
         if y.shape != expected:
@@ -83,22 +74,22 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.Sequential):
-    """Dense layers one after the other; as one operator where all mixers are `PointwiseMixer`."""
+    """Dense layers in sequence, run as one operator where all mixers are `PointwiseMixer`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, D, H, W)`` to ``(N, C + layers * growth, D, H, W)``."""
         if runs_fused(x):
-            layers = [_parts(layer, x) for layer in self]
-            known = [layer for layer in layers if layer is not None]
-            if known and len(known) == len(layers):
-                return dense_block(x, known)
+            layers = [_fusible_modules(layer, x) for layer in self]
+            fusible = [layer for layer in layers if layer is not None]
+            if fusible and len(fusible) == len(layers):
+                return dense_block(x, fusible)
         for layer in self:
             x = layer(x)
         return x
 
 
-def _parts(layer: nn.Module, x: Tensor) -> LayerModules | None:
-    """Return the modules of a plain layer that may run fused, or None."""
+def _fusible_modules(layer: nn.Module, x: Tensor) -> LayerModules | None:
+    """Return the modules of a plain layer if it may run fused, else None."""
     if type(layer) is not DenseLayer or type(layer.mixer) is not PointwiseMixer or len(layer.mixer) != 3:
         return None
     norm, relu, conv = layer.mixer
@@ -118,7 +109,7 @@ class HalvingPool(nn.AvgPool3d):
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, D, H, W)`` to ``(N, C, D // 2, H // 2, W // 2)``."""
         if x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16):
-            return self.forward(x.float()).to(x.dtype)  # on a CPU PyTorch pools no such maps
+            return self.forward(x.float()).to(x.dtype)  # PyTorch has no such pooling on a CPU
         return halve(x) if runs_fused(x) else super().forward(x)
 
 
@@ -128,24 +119,21 @@ class DenseNet3D(nn.Module):
     Parameters
     ----------
     bands, classes, patch
-        Spectral bands (>= 8), classes (>= 2), odd patch width in pixels (>= 7: at 5 the third block would
-        have no pixel left).
+        Spectral bands (>= 8), classes (>= 2), odd patch width in pixels (>= 7: at 5 no pixel is left for the
+        third block).
     mixer
-        What stands first in each dense layer: a callable ``(in_channels, out_channels) -> nn.Module`` that
-        keeps D, H, W, or a sequence of one such callable per block. Default: BN - ReLU - 1x1x1 convolution.
+        First module of each dense layer: a callable ``(in_channels, out_channels) -> nn.Module`` that keeps
+        D, H, W, or one such callable per block. Default: BN - ReLU - 1x1x1 convolution.
     layers, growth
-        Dense layers and new channels a layer, for each block.
+        Dense layers, and new channels per layer, of each block.
     init
-        "released": normal with std sqrt(2 / (k_D k_H C_out)), which leaves out the kernel's third dimension,
-        as the released code does; "kaiming": fan-out Kaiming. Applies to every ``nn.Conv3d``, those inside
-        mixers too; parameters of other kinds keep what their block gave them.
+        "released": normal with std sqrt(2 / (k_D k_H C_out)), without k_W, as in the released code;
+        "kaiming": fan-out Kaiming. Applies to every ``nn.Conv3d``, also inside mixers.
 
     Notes
     -----
-    Input ``(N, bands, P, P)``, output logits ``(N, classes)``. The transition only pools: features of all
-    earlier blocks reach all later ones, which is what "fully dense" means here.
-
-    Maps and kernels are channels-last in memory until `hsi.models.device.lay_out` says otherwise.
+    Input ``(N, bands, P, P)``, output logits ``(N, classes)``. The transitions only pool, so features of all
+    earlier blocks reach all later ones. Maps and kernels are channels-last; see `hsi.models.device.lay_out`.
     """
 
     memory_format: torch.memory_format
@@ -166,17 +154,17 @@ class DenseNet3D(nn.Module):
             bands,
             classes,
             patch,
-            least_bands=8,
-            least_patch=7,
-            bands_why="to halve them three times",
-            patch_why="to be halved three times",
+            min_bands=8,
+            min_patch=7,
+            bands_reason="to halve them three times",
+            patch_reason="to be halved three times",
         )
         if len(layers) != len(growth) or not layers or min(*layers, *growth) < 1:
             raise ModelError("layers and growth need one positive number for each dense block.")
         added = sum(count * k for count, k in zip(layers, growth, strict=True))
-        if added > MOST_CHANNELS or max(growth) > MOST_GROWTH:
+        if added > MAX_CHANNELS or max(growth) > MAX_GROWTH:
             raise ModelError(
-                f"Dense blocks may add at most {MOST_CHANNELS} channels, and each layer {MOST_GROWTH}; got "
+                f"Dense blocks may add at most {MAX_CHANNELS} channels, and each layer {MAX_GROWTH}; got "
                 f"layers {list(layers)}, growth {list(growth)}."
             )
         if any(k % GROUPS for k in growth):
@@ -212,7 +200,7 @@ class DenseNet3D(nn.Module):
 
 
 def initialise(model: nn.Module, rule: str) -> None:
-    """Initialise every Conv3d in place by the rule "released" or "kaiming" (see DenseNet3D)."""
+    """Initialise every Conv3d in place by "released" or "kaiming" (see `DenseNet3D`)."""
     for module in model.modules():
         if isinstance(module, nn.Conv3d):
             if rule == "released":

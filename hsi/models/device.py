@@ -1,9 +1,7 @@
-"""Where a network runs and in which precision.
+"""Device, precision and memory format of a network.
 
-How maps and kernels of 3D convolutions lie in memory: one format for all of a network.
-
-The format changes logits by rounding only. Which one is quicker is a matter of the GPU, the precision and the
-sizes, so `hsi.training.autotune` measures it there; on a CPU our operators are written for channels-last maps.
+The memory format changes logits by rounding only. Which one is faster depends on the GPU, the precision and
+the sizes, so `hsi.training.autotune` measures it; on a CPU the operators are written for channels-last maps.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ def choose_device(name: str) -> torch.device:
     Raises
     ------
     ConfigError
-        When the named device is not on this machine.
+        When this machine does not have the device.
     """
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -56,19 +54,19 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def name_of(precision: torch.dtype) -> str:
-    """Return what `choose_precision` calls a precision."""
+    """Return the name of a precision in `PRECISIONS`."""
     return next(name for name, each in PRECISIONS.items() if each == precision)
 
 
 def precisions_of(device: torch.device) -> tuple[torch.dtype, ...]:
-    """Return the precisions that "auto" chooses from, the one that is taken without measuring first."""
+    """Return the precisions that "auto" chooses from, the default one first."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return (torch.bfloat16, torch.float32)
     return (torch.float32,)
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until a GPU has done all it was given."""
+    """Wait for a GPU's queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -76,7 +74,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> contextlib.AbstractContextManager[object]:
-    """Return the context in which the network runs in mixed precision, or one that does nothing."""
+    """Return the autocast context for a precision; for float32 one that does nothing."""
     if precision == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=precision)
@@ -88,7 +86,7 @@ def device_name(device: torch.device) -> str:
 
 
 def processor_name() -> str:
-    """Return the CPU's model name where the system tells it."""
+    """Return the CPU's model name, where the system has it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -105,7 +103,7 @@ def available_cores() -> int:
 
 
 def seconds_of(action: Callable[[], object], device: torch.device, tries: int) -> float:
-    """Return how long an action takes: the shortest of some tries, a GPU's work included."""
+    """Return the shortest time that an action takes over some tries, a GPU's work included."""
     taken = []
     for _ in range(tries):
         synchronise(device)
@@ -117,36 +115,30 @@ def seconds_of(action: Callable[[], object], device: torch.device, tries: int) -
 
 
 FORMATS = {"channels_last_3d": torch.channels_last_3d, "contiguous": torch.contiguous_format}
-"""By name; `DenseNet3D` is built in the first, other networks in the second, which is PyTorch's own."""
-
-_KERNEL_AXES = 5
+"""Memory formats; `DenseNet3D` is built in the first, other networks in the second, PyTorch's default."""
 
 
 def format_of(network: nn.Module) -> str | None:
-    """Return the name of the format that a network runs in.
-
-    None for one without 3D kernels, or whose own ``memory_format`` is none of `FORMATS`.
-    """
-    if all(parameter.dim() != _KERNEL_AXES for parameter in network.parameters()):
+    """Return the name of a network's memory format; None without 3D kernels or if not in `FORMATS`."""
+    if all(parameter.dim() != 5 for parameter in network.parameters()):
         return None
-    kept = getattr(network, "memory_format", torch.contiguous_format)
-    return next((name for name, each in FORMATS.items() if each is kept), None)
+    current = getattr(network, "memory_format", torch.contiguous_format)
+    return next((name for name, each in FORMATS.items() if each is current), None)
 
 
 def other_formats(network: nn.Module) -> tuple[str, ...]:
-    """Return the names of the formats that a network could run in beside its present one."""
+    """Return the names of the formats other than the present one that a network could run in."""
     present = format_of(network)
     return () if present is None else tuple(name for name in FORMATS if name != present)
 
 
 def lay_out(network: nn.Module, name: str) -> None:
-    """Bring a network's 3D kernels to a format, in place, and note it for the input of its forward pass.
+    """Convert a network's 3D kernels to a memory format, in place, and set its ``memory_format``.
 
-    A network follows the format by bringing its input to its attribute ``memory_format``, as `DenseNet3D`
-    does; PyTorch's convolutions follow that of their kernels anyway. Parameters stay the same objects; values
-    do not change.
+    `DenseNet3D` converts its input to ``memory_format``; PyTorch's convolutions follow their kernels. Values
+    and parameter objects stay the same.
     """
     for tensor in (*network.parameters(), *network.buffers()):
-        if tensor.dim() == _KERNEL_AXES:
+        if tensor.dim() == 5:
             tensor.data = tensor.data.to(memory_format=FORMATS[name])
     network.memory_format = FORMATS[name]  # type: ignore[assignment]

@@ -1,27 +1,20 @@
-"""The mapper of EKGNet: from a patch's channel means to the logits of its experts.
-
-Source: f_map of arXiv 2504.13045, as in the released code; see `hsi.models.ekgnet`.
-
-EKGNet: a 3D-DenseNet whose 1x1x1 convolutions are generated for each patch from a few expert kernels.
+"""EKGNet: a 3D-DenseNet whose 1x1x1 convolutions are generated for each patch from a few expert kernels.
 
 G. Li and M. Ye, "Expert Kernel Generation Network Driven by Contextual Mapping for Hyperspectral Image
 Classification", arXiv 2504.13045, after dynamic convolution (Chen et al., arXiv 1912.03458). For one sample
 X:
 
-    g     = global average of X                       one number a channel
+    g     = global average of X                       one value per channel
     alpha = softmax(f_map(g) / tau)                   K weights
-    W, b  = sum_k alpha_k W_k, sum_k alpha_k b_k      one kernel a sample, the same at all its positions
+    W, b  = sum_k alpha_k W_k, sum_k alpha_k b_k      one kernel per sample, the same at all positions
     Y     = W * X + b
 
-From the released code: K = 4 experts with bias, kernel 1x1x1, first in the dense layer with no BN-ReLU
-before it; f_map(g) = Linear(BN(h + g)) with h = BN - GELU - Linear - BN - GELU - Linear of g, all C wide;
-experts ~ N(0, 1) with zero biases; tau is trained and starts at 34. The parts of that code that are never
-used are left out.
+From the released code, without its unused parts: K = 4 experts with bias, kernel 1x1x1, first in the dense
+layer with no BN-ReLU before it; f_map(g) = Linear(BN(h + g)) with h = BN - GELU - Linear - BN - GELU - Linear
+of g, all C wide; experts ~ N(0, 1) with zero biases; tau is trained and starts at 34.
 
-Our decisions: tau = softplus(parameter) + 0.001, so that it stays positive; the options `init="kaiming"`,
-`pre_norm` and kernels larger than one; batched matrix products instead of a grouped convolution for 1x1x1
-kernels. The mapped kernel weighs channels, so the receptive field of the network does not change from patch
-to patch.
+Not from it: tau = softplus(parameter) + 0.001, to keep it positive; the options `init="kaiming"`, `pre_norm`
+and larger kernels.
 """
 
 from __future__ import annotations
@@ -39,7 +32,7 @@ from torch.nn import functional as F
 from hsi.errors import ModelError
 from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D
 from hsi.models.kernels.dispatch import runs_eagerly
-from hsi.models.registry import register_model
+from hsi.models.registry import as_triple, register_model
 
 
 class ContextMapper(nn.Module):
@@ -62,10 +55,9 @@ class ContextMapper(nn.Module):
 
 
 class PointwiseLinear(nn.Conv3d):
-    """A linear layer stored as a 1x1x1 convolution, so that the backbone's initialisation of convolutions
-    reaches it.
+    """A linear layer stored as a 1x1x1 convolution, which the backbone's initialisation includes.
 
-    Alone it starts as in the released code: truncated normal with standard deviation 0.02, zero bias.
+    Its own initialisation, as in the released code: truncated normal with std 0.02, zero bias.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -87,27 +79,24 @@ MIN_TEMPERATURE = 1e-3
 
 
 class ExpertKernelConv3d(nn.Module):
-    """Convolution with a kernel and a bias of each sample's own: a mixture of experts, weighed by the
-    sample's mean.
+    """Convolution with one kernel per sample: a mixture of experts, weighted by the sample's channel means.
 
     Parameters
     ----------
     in_channels, out_channels, kernel_size, stride, padding
         As in ``nn.Conv3d``: numbers or triples (D, H, W), zero padding.
     experts
-        Number K of kernels that are mixed.
+        Number K of kernels.
     temperature
-        Start of the trained softmax temperature tau; above 0.001. High: all experts alike; low: one expert a
-        sample.
+        Initial value of the trained softmax temperature tau; above 0.001. High: equal weights.
     init
-        Of the experts: "normal" N(0, 1), as the released code; "kaiming" fan-out Kaiming for each expert.
+        Of the experts: "normal" N(0, 1), as in the released code, or "kaiming", fan-out.
 
     Notes
     -----
     ``(N, C, D, H, W)`` to ``(N, out, D', H', W')``, channels-last. `weight` is ``(K, out, C, kd, kh, kw)``,
-    `bias` ``(K, out)``. The mapper normalises over the batch, as the paper's does, so in training it needs
-    two samples a batch at least and a sample's kernel depends on the others; in evaluation mode it depends
-    on that sample alone.
+    `bias` ``(K, out)``. As in the paper, the mapper uses batch normalisation: in training a sample's kernel
+    depends on the others, and a batch needs two samples.
 
     Raises
     ------
@@ -139,11 +128,11 @@ class ExpertKernelConv3d(nn.Module):
             raise ModelError(f"init must be one of {', '.join(EXPERT_INITS)}, not '{init}'.")
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = _triple("kernel_size", kernel_size, 1)
-        self.stride = _triple("stride", stride, 1)
-        self.padding = _triple("padding", padding, 0)
+        self.kernel_size = as_triple("kernel_size", kernel_size, 1)
+        self.stride = as_triple("stride", stride, 1)
+        self.padding = as_triple("padding", padding, 0)
         self.mapper = ContextMapper(in_channels, experts)
-        # softplus(x) = t has the solution log(exp(t) - 1), written so that it overflows for no t.
+        # The inverse of softplus, log(exp(t) - 1), in a form that does not overflow.
         start = temperature - MIN_TEMPERATURE
         self.temperature_logit = nn.Parameter(torch.tensor(start + math.log(-math.expm1(-start))))
         self.weight = nn.Parameter(torch.empty(experts, out_channels, in_channels, *self.kernel_size))
@@ -166,21 +155,20 @@ class ExpertKernelConv3d(nn.Module):
         return self._convolve(x, kernels, biases)
 
     def expert_weights(self, x: Tensor) -> Tensor:
-        """Share alpha of each expert in the kernel of each sample, ``(N, K)``; rows sum to one.
+        """Weights alpha ``(N, K)`` of the experts per sample; rows sum to one.
 
-        In training mode this also moves the running statistics of the mapper's batch norms, as any forward
-        pass.
+        In training mode this updates the running statistics of the mapper's batch norms.
         """
         self._check_input(x)
         return self._alpha(x.mean(dim=(2, 3, 4)))
 
     @property
     def temperature(self) -> Tensor:
-        """The softmax temperature tau, a positive number."""
+        """The softmax temperature tau."""
         return F.softplus(self.temperature_logit) + MIN_TEMPERATURE
 
     def extra_repr(self) -> str:
-        """Sizes, as ``nn.Conv3d`` shows them."""
+        """Return the sizes, for ``print(model)``."""
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"padding={self.padding}, experts={len(self.weight)}"
@@ -191,7 +179,7 @@ class ExpertKernelConv3d(nn.Module):
         return torch.softmax(logits / self.temperature, dim=1)
 
     def _convolve(self, x: Tensor, kernels: Tensor, biases: Tensor) -> Tensor:
-        """Convolve each sample with its own kernel: one convolution with a group for each sample."""
+        """Convolve each sample with its own kernel: one convolution with one group per sample."""
         n = x.shape[0]
         y = F.conv3d(
             x.reshape(1, -1, *x.shape[2:]),
@@ -223,7 +211,7 @@ class ExpertKernelConv3d(nn.Module):
 
 
 class _WithMean(torch.autograd.Function):
-    """x and its mean over D, H, W; the mean's gradient is added in place, with no array of x's size."""
+    """x and its mean over D, H, W; the mean's gradient is added in place."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -233,7 +221,7 @@ class _WithMean(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_mean: Tensor) -> Tensor:
-        # The convolution alone uses the returned x, and its backward pass has just made this gradient.
+        # In place is safe: only the convolution uses the returned x, and it has just allocated this gradient.
         return grad.add_((grad_mean / ctx.positions)[:, :, None, None, None])
 
 
@@ -250,13 +238,6 @@ def _pointwise(x: Tensor, kernels: Tensor, biases: Tensor) -> Tensor:
     return y.unflatten(1, x.shape[2:]).permute(0, 4, 1, 2, 3)
 
 
-def _triple(option: str, value: Size3, least: int) -> tuple[int, int, int]:
-    triple = (value,) * 3 if isinstance(value, int) else tuple(value)
-    if len(triple) != 3 or min(triple) < least:
-        raise ModelError(f"{option} must be one number or three, at least {least}; got {value}.")
-    return triple
-
-
 def expert_kernel_mixer(
     in_channels: int,
     out_channels: int,
@@ -266,7 +247,7 @@ def expert_kernel_mixer(
     expert_init: ExpertInit = "normal",
     pre_norm: bool = False,
 ) -> nn.Module:
-    """Make what a dense layer of EKGNet starts with; `pre_norm` puts BN - ReLU before it (our option)."""
+    """Build EKGNet's mixer; `pre_norm` puts BN - ReLU before it."""
     conv = ExpertKernelConv3d(
         in_channels, out_channels, experts=experts, temperature=temperature, init=expert_init
     )
@@ -294,8 +275,8 @@ def ekgnet(
 ) -> DenseNet3D:
     """Build EKGNet: 2,760,250 parameters on Indian Pines (200 bands, 16 classes).
 
-    The released network counts 18 more, one frozen array of ones a layer that it never uses. `expert_init`
-    is `init` of ExpertKernelConv3d; `init` is the backbone's.
+    The released network has 18 more, an unused frozen array of ones in each layer. `expert_init` is `init` of
+    ExpertKernelConv3d; `init` is the backbone's.
     """
     mixer = functools.partial(
         expert_kernel_mixer,

@@ -9,10 +9,9 @@ and bands become one axis; 64 kernels of 3 x 3; linear layers of 256 and 128 uni
 each, and the classes. ReLU after every layer but the last, no padding, no batch normalisation. The paper
 gives it patches of 25 x 25 pixels and 30 principal components (15 on Pavia University and Salinas).
 
-Our decision: the convolutions take away 12 bands and 8 pixels in each direction, so an input with fewer than
-13 bands or 9 pixels is first framed with zeros to that size, on both sides alike (of an odd number of bands,
-one more behind). Weights are Xavier-uniform and biases zero, which the paper leaves open. Without principal
-components, as many bands as the scene has go through the same layers.
+Not from the paper: inputs below 13 bands or 9 pixels, which the unpadded convolutions cannot take, are zero
+padded on both sides (an odd band at the end); weights are Xavier-uniform, biases zero; without principal
+components, all bands of the scene go through the same layers.
 """
 
 from __future__ import annotations
@@ -24,48 +23,35 @@ from torch.nn import functional as F
 from hsi.models.registry import check_sizes, init_weights, register_model
 
 CHANNELS_3D = (8, 16, 32)
-BANDS_A_KERNEL = (7, 5, 3)
+KERNEL_BANDS = (7, 5, 3)
 CHANNELS_2D = 64
 HIDDEN = (256, 128)
 DROPOUT = 0.4
-LEAST_BANDS = 1 + sum(size - 1 for size in BANDS_A_KERNEL)
-LEAST_PATCH = 1 + 2 * (len(CHANNELS_3D) + 1)
+MIN_BANDS = 1 + sum(size - 1 for size in KERNEL_BANDS)
+MIN_PATCH = 1 + 2 * (len(CHANNELS_3D) + 1)
 
 
 class HybridSN(nn.Module):
     """3D convolutions over bands and pixels, a 2D convolution over pixels, linear layers.
 
-    Parameters
-    ----------
-    bands, classes, patch
-        Spectral bands or components (>= 1), classes (>= 2), odd patch width in pixels (>= 1); what is smaller
-        than 13 bands or 9 pixels is framed with zeros.
-
-    Notes
-    -----
-    Input ``(N, bands, P, P)``, output logits ``(N, classes)``. The first linear layer holds most parameters:
-    16,384 for each pixel that the convolutions leave, (P - 8)^2 of them.
-
-    Raises
-    ------
-    ModelError
-        For sizes that it cannot take.
+    Takes any number of bands and any odd patch width. The first linear layer has most parameters: 16,384 for
+    each of the (P - 8)^2 pixels that the convolutions leave.
     """
 
     def __init__(self, bands: int, classes: int, patch: int) -> None:
         super().__init__()
         check_sizes(bands, classes, patch)
-        few, narrow = max(LEAST_BANDS - bands, 0), max(LEAST_PATCH - patch, 0) // 2
-        self.frame = (narrow, narrow, narrow, narrow, few // 2, few - few // 2)
-        self.prefix_shrinks_by = 0 if narrow else LEAST_PATCH - 1  # a framed patch has borders of its own
+        pad_bands, border = max(MIN_BANDS - bands, 0), max(MIN_PATCH - patch, 0) // 2
+        self.padding = (border, border, border, border, pad_bands // 2, pad_bands - pad_bands // 2)
+        self.prefix_shrinks_by = 0 if border else MIN_PATCH - 1  # a padded patch shares nothing
         inputs = 1
         self.conv3d = nn.Sequential()
-        for outputs, size in zip(CHANNELS_3D, BANDS_A_KERNEL, strict=True):
+        for outputs, size in zip(CHANNELS_3D, KERNEL_BANDS, strict=True):
             self.conv3d.append(nn.Conv3d(inputs, outputs, kernel_size=(size, 3, 3)))
             self.conv3d.append(nn.ReLU(inplace=True))
             inputs = outputs
-        bands_left = max(bands, LEAST_BANDS) - LEAST_BANDS + 1
-        pixels_left = max(patch, LEAST_PATCH) - LEAST_PATCH + 1
+        bands_left = max(bands, MIN_BANDS) - MIN_BANDS + 1
+        pixels_left = max(patch, MIN_PATCH) - MIN_PATCH + 1
         self.conv2d = nn.Conv2d(inputs * bands_left, CHANNELS_2D, kernel_size=3)
         self.hidden = nn.Sequential(
             nn.Linear(CHANNELS_2D * pixels_left**2, HIDDEN[0]),
@@ -83,18 +69,18 @@ class HybridSN(nn.Module):
         return self.after_prefix(self.prefix(x))
 
     def prefix(self, image: Tensor) -> Tensor:
-        """Run all convolutions, or nothing if patches are framed; see `hsi.inference.classify`."""
+        """Run all convolutions, or nothing if patches are padded; see `DensePrefix`."""
         return self._convolve(image) if self.prefix_shrinks_by else image
 
     def after_prefix(self, features: Tensor) -> Tensor:
-        """``(N, 64, P - 8, P - 8)``, or patches that are framed yet, to logits ``(N, classes)``."""
+        """``(N, 64, P - 8, P - 8)``, or patches that are still to be padded, to logits ``(N, classes)``."""
         maps = features if self.prefix_shrinks_by else self._convolve(features)
         logits: Tensor = self.head(self.hidden(maps.flatten(1)))
         return logits
 
     def _convolve(self, x: Tensor) -> Tensor:
-        if any(self.frame):
-            x = F.pad(x, self.frame)
+        if any(self.padding):
+            x = F.pad(x, self.padding)
         maps = self.conv3d(x.unsqueeze(1)).flatten(1, 2)
         return torch.relu(self.conv2d(maps))
 

@@ -9,13 +9,12 @@ one variable:
 where i runs over the flattened neighbourhood and N_j are B-splines on the knots of i's channel. There is no
 bias.
 
-* The paper's: the spline convolution, and knots that blend a uniform with an adaptive grid.
-* The released code's: the form of phi, the initialisation, G = 5, cubic splines, knots over [-1, 1], kernel
-  1x1x1, no normalisation in front. Parameters are named and shaped as in efficient-kan's KANLinear, so its
-  weights load into ours and back.
-* Our decision: the knots do adapt. The released training code never calls its update; ours runs once an
-  epoch, and its refit does not apply the scaler s twice, as efficient-kan's does. How the layer is computed
-  is ours too.
+* From the paper: the spline convolution, and knots that blend a uniform with an adaptive grid.
+* From the released code: the form of phi, the initialisation, G = 5, cubic splines, knots over [-1, 1],
+  kernel 1x1x1, no normalisation before it. Parameters are named and shaped as in efficient-kan's KANLinear,
+  so weights can be exchanged.
+* Not from either: the knots do adapt, once an epoch (the released training code never calls its update), and
+  the refit does not apply the scaler s twice, as efficient-kan's does.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from hsi.errors import ModelError
 from hsi.models.bspline import adaptive_knots, bspline_basis, check_order, refit
 from hsi.models.densenet3d import GROWTH, LAYERS, DenseNet3D
 from hsi.models.kernels.kan_product import convolution, row_product, runs_chunked
-from hsi.models.registry import register_model
+from hsi.models.registry import as_triple, register_model
 
 Size3D = int | tuple[int, int, int]
 
@@ -46,13 +45,13 @@ class KANConv3d(nn.Module):
     Parameters
     ----------
     in_channels, out_channels, kernel_size, stride, padding
-        As in ``nn.Conv3d``. Zeros are padded before the functions are applied, so a padded place adds phi(0).
+        As in ``nn.Conv3d``. Zeros are padded before the functions are applied, so padding contributes phi(0).
     grid, order
         G intervals and spline order p (1 to 5): G + p basis functions on G + 2p + 1 knots.
     grid_range
-        Where the G intervals lie at first.
+        Initial range of the G intervals.
     noise
-        Size of the splines at first.
+        Initial size of the splines.
 
     Attributes
     ----------
@@ -65,9 +64,9 @@ class KANConv3d(nn.Module):
 
     Notes
     -----
-    Input ``(N, in, D, H, W)`` of any strides; channels_last_3d is fastest and is what comes back. Basis
-    functions are computed once per element, whatever the kernel, and chunk by chunk, so they are never all in
-    memory. Under ``torch.compile``, export and FLOP counters, plain operations compute the same function.
+    ``(N, in, D, H, W)`` of any strides (channels-last is fastest) to channels-last output. Basis functions
+    are computed once per element, chunk by chunk (see `hsi.models.kernels.kan_product`); under
+    ``torch.compile``, export and FLOP counters by plain operations.
     """
 
     grid: Tensor
@@ -96,9 +95,9 @@ class KANConv3d(nn.Module):
         if len(grid_range) != 2 or not grid_range[0] < grid_range[1]:
             raise ModelError(f"grid_range must be two numbers, the lower one first; got {tuple(grid_range)}.")
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size = _three(kernel_size, "kernel_size", 1)
-        self.stride = _three(stride, "stride", 1)
-        self.padding = _three(padding, "padding", 0)
+        self.kernel_size = as_triple("kernel_size", kernel_size, 1)
+        self.stride = as_triple("stride", stride, 1)
+        self.padding = as_triple("padding", padding, 0)
         self.order, self.noise = order, noise
         features = in_channels * math.prod(self.kernel_size)
         self.base_weight = nn.Parameter(torch.empty(out_channels, features))
@@ -111,7 +110,7 @@ class KANConv3d(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights as the released code does: w, s Kaiming-uniform; c fits noise at inner knots."""
+        """Initialise as the released code: w, s Kaiming-uniform; c fits noise at the inner knots."""
         nn.init.kaiming_uniform_(self.base_weight, a=math.sqrt(5))
         nn.init.kaiming_uniform_(self.spline_scaler, a=math.sqrt(5))
         knots = self.grid[0].double()
@@ -123,10 +122,7 @@ class KANConv3d(nn.Module):
             self.spline_weight.copy_(samples @ fit.t())
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(N, in, D, H, W)`` to ``(N, out, D', H', W')``, sizes as of ``nn.Conv3d``.
-
-        A pending `request_grid_update` is carried out first, in training mode only.
-        """
+        """``(N, in, D, H, W)`` to ``(N, out, D', H', W')``; in training after a requested grid update."""
         if x.dim() != 5 or x.shape[1] != self.in_channels:
             raise ModelError(f"KANConv3d takes (N, {self.in_channels}, D, H, W); got {tuple(x.shape)}.")
         if any(self.padding):
@@ -138,7 +134,7 @@ class KANConv3d(nn.Module):
         if self._update_rows and self.training:
             rows, self._update_rows = self._update_rows, 0
             if torch.compiler.is_compiling():
-                # Not a decorator: that would import the compiler with this file, a second of every start.
+                # As a decorator it would import the compiler with this file, a second at every start.
                 torch.compiler.disable(self._update_grid)(x, rows)
             else:
                 self._update_grid(x, rows)
@@ -162,7 +158,7 @@ class KANConv3d(nn.Module):
         return y.view(*last.shape[:-1], self.out_channels).permute(0, 4, 1, 2, 3)
 
     def _plain(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Compute the same in one piece, from operations that autograd and compilers can see through."""
+        """Compute the same with plain operations, for compilers and exporters."""
         last = x.movedim(1, -1)
         values = bspline_basis(last, self.grid, self.order)
         values = torch.cat([F.silu(last.to(values.dtype)).unsqueeze(-1), values], dim=-1)
@@ -171,13 +167,12 @@ class KANConv3d(nn.Module):
         return F.conv3d(values, weight.flatten(1, 2), stride=self.stride)
 
     def request_grid_update(self, rows: int = 4096) -> None:
-        """Adapt the knots to the input of the next forward pass in training mode, before that pass computes.
+        """Adapt the knots to the input of the next forward pass in training mode, before that pass.
 
-        The knots move to where this input lies, and the coefficients are refitted so that the function on it
-        stays (see `hsi.models.bspline`). This never happens in eval mode, hence never on validation data. At
-        most `rows` evenly spaced positions are looked at, so the result is deterministic. Input with NaN or
-        infinities changes nothing. The request itself is not in the state dict. Under torch.distributed all
-        processes must request alike; all take the result of process 0.
+        The coefficients are refitted to keep the function on this input (see `hsi.models.bspline`). At most
+        `rows` evenly spaced positions are used; input with NaN or infinities changes nothing. The request is
+        not in the state dict. Under torch.distributed all ranks must request it; all take the result of
+        rank 0.
         """
         self._update_rows = rows
 
@@ -211,28 +206,21 @@ class KANConv3d(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
-        """Name the sizes in ``print(model)``."""
+        """Return the sizes, for ``print(model)``."""
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"padding={self.padding}, grid={self.spline_weight.shape[-1] - self.order}, order={self.order}"
         )
 
 
-def _three(size: Size3D, name: str, least: int) -> tuple[int, int, int]:
-    sizes = (size, size, size) if isinstance(size, int) else tuple(size)
-    if len(sizes) != 3 or min(sizes) < least:
-        raise ModelError(f"{name} must be one integer or three, each at least {least}; got {size}.")
-    return sizes
-
-
 class KANet(DenseNet3D):
     """The 3D-DenseNet with a KANConv3d first in each dense layer; `kanet` builds it."""
 
     grid_update = True
-    """Whether `start_epoch` asks for new knots."""
+    """Whether `start_epoch` requests grid updates."""
 
     def start_epoch(self, epoch: int) -> None:
-        """Request a grid update of each KANConv3d in epochs 1 to 20, from 0; the training loop calls it."""
+        """Request a grid update of each KANConv3d in epochs 1 to 20, counted from 0."""
         if self.grid_update and FIRST_UPDATE <= epoch <= LAST_UPDATE:
             for module in self.modules():
                 if isinstance(module, KANConv3d):
@@ -268,15 +256,15 @@ def kanet(
     bands, classes, patch, layers, growth, init
         See DenseNet3D.
     kernel_size
-        Odd width of the KAN convolution: 1 as in the released code, 3 for the neighbourhood of the paper's
-        text (27 times the weights).
+        Odd width of the KAN convolution: 1 as in the released code, 3 as in the paper's text (27 times the
+        weights).
     grid, order, grid_range
         See KANConv3d.
     grid_update
-        Adapt the knots at the start of epochs 1 to 20 (our decision); False as in the released code.
+        Adapt the knots at the start of epochs 1 to 20; False as in the released code.
     pre_norm
-        Put a BatchNorm3d before each KAN convolution, so that its input fits the knots (our decision); the
-        released code has none.
+        Put a BatchNorm3d before each KAN convolution, so that its input fits the knots; the released code has
+        none.
     """
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ModelError(f"kernel_size must be odd, so that maps keep their size: got {kernel_size}.")

@@ -1,4 +1,4 @@
-"""What a model may offer beside ``forward``; the training and the inference look for it by these protocols."""
+"""Optional interfaces of a model beside ``forward``, which training and inference look for."""
 
 from __future__ import annotations
 
@@ -11,27 +11,24 @@ from torch import Tensor
 
 @runtime_checkable
 class DensePrefix(Protocol):
-    """A network whose first part sees no border of the patch: neighbouring patches share what it computes.
+    """A network whose first layers can run over a whole image, since neighbouring patches share their output.
 
-    Such a part has no padding between its layers (in rows and columns), no sum over the whole patch, and no
-    stride. Then cutting a patch and computing is the same as computing and cutting: for any image,
-    ``shared_part(patch of image) = window of shared_part(image)``, and ``forward(x) =
-    after_shared(shared_part(x))``. A network with zero padding in its first layers, such as the backbone, is
-    not of this kind.
+    The prefix has no spatial padding, no stride and no sum over the patch, so that ``prefix(patch of image)``
+    is a window of ``prefix(image)``; and ``forward(x) = after_prefix(prefix(x))``.
 
     Attributes
     ----------
-    shrinks_by
-        Rows, and columns, that the shared part takes off its input; at most P - 1.
+    prefix_shrinks_by
+        Rows, and columns, that the prefix removes from its input; at most P - 1.
     """
 
     prefix_shrinks_by: int
 
     def prefix(self, image: Tensor) -> Tensor:
-        """``(N, bands, H, W)``, H and W at least P, to ``(N, features, H - shrinks_by, W - shrinks_by)``."""
+        """``(N, bands, H, W)``, H and W >= P, to ``(N, features, H - s, W - s)``, s = prefix_shrinks_by."""
 
     def after_prefix(self, features: Tensor) -> Tensor:
-        """``(N, features, P - shrinks_by, P - shrinks_by)`` to logits ``(N, classes)``."""
+        """``(N, features, P - s, P - s)`` to logits ``(N, classes)``."""
 
 
 @runtime_checkable
@@ -48,15 +45,15 @@ class Estimator(Protocol):
     def fit(
         self, features: Tensor, targets: Tensor, groups: NDArray[np.int64], *, seed: int, balanced: bool
     ) -> list[str]:
-        """Learn from features and classes 0..C-1; return what the user should know.
+        """Fit to features and classes 0..C-1; return notes for the user.
 
-        `groups` number the pieces of ground, for the model's own cross-validation.
+        `groups` number the connected fields, which the model's own cross-validation keeps together.
         """
 
 
 @runtime_checkable
 class EpochAware(Protocol):
-    """A network that adapts itself as training goes on, as KANet does with its grid."""
+    """A network that adapts itself between epochs, as KANet does with its grid."""
 
     def start_epoch(self, epoch: int) -> None:
-        """Epoch `epoch` (0-based) begins."""
+        """Called before epoch `epoch` (0-based)."""

@@ -1,18 +1,11 @@
-"""The sizes that a network can take, checked with one sentence each.
-
-What a network costs: its parameters, and the multiply-accumulates of one patch.
-
-The weights that a network starts with, where its paper names one rule for all layers.
-
-The table of networks: a decorator adds one, `build_model` makes one.
-"""
+"""The table of networks, and what they share: size checks, cost (parameters, MACs), initialisation."""
 
 from __future__ import annotations
 
 import copy
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -20,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from hsi.errors import ModelError, near_miss, unknown
+from hsi.errors import ModelError, check_patch_width, near_miss, unknown
 
 
 def check_sizes(
@@ -28,82 +21,64 @@ def check_sizes(
     classes: int,
     patch: int,
     *,
-    least_bands: int = 1,
-    least_patch: int = 1,
-    bands_why: str = "",
-    patch_why: str = "",
+    min_bands: int = 1,
+    min_patch: int = 1,
+    bands_reason: str = "",
+    patch_reason: str = "",
 ) -> None:
-    """Raise ModelError, with the reason, for sizes that a network cannot take.
+    """Raise ModelError for sizes that a network cannot take.
 
-    Every network needs two classes and an odd patch width; the smallest number of bands and the smallest
-    patch width (pixels) are its own, as are the words that say why, such as "to halve them three times".
+    The reasons, such as "to halve them three times", complete the messages about bands and patch width.
     """
-    if patch % 2 == 0:
-        raise ModelError(f"The patch width must be odd, so that a pixel is its centre; {patch} is even.")
-    if patch < least_patch:
-        raise ModelError(
-            f"The patch width must be at least {least_patch} pixels{_reason(patch_why)}; got {patch}."
-        )
-    if bands < least_bands:
-        raise ModelError(f"This network needs at least {least_bands} bands{_reason(bands_why)}; got {bands}.")
+    check_patch_width(patch, ModelError)
+    if patch < min_patch:
+        reason = f", {patch_reason}" if patch_reason else ""
+        raise ModelError(f"The patch width must be at least {min_patch} pixels{reason}; got {patch}.")
+    if bands < min_bands:
+        reason = f", {bands_reason}" if bands_reason else ""
+        raise ModelError(f"This model needs at least {min_bands} bands{reason}; got {bands}.")
     if classes < 2:
         raise ModelError(f"A classifier needs at least 2 classes; got {classes}.")
 
 
-def _reason(why: str) -> str:
-    return f", {why}" if why else ""
+def as_triple(option: str, value: int | tuple[int, int, int], at_least: int) -> tuple[int, int, int]:
+    """Return ``(D, H, W)`` for one number or three; raise ModelError for numbers below `at_least`."""
+    triple = (value, value, value) if isinstance(value, int) else tuple(value)
+    if len(triple) != 3 or min(triple) < at_least:
+        raise ModelError(f"{option} must be one integer or three, each at least {at_least}; got {value}.")
+    return triple
 
 
-def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
-    operations: int = sdpa_flop_count(query, key, value)
-    return operations
+def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
+    return int(sdpa_flop_count(query, key, value))
 
 
 # PyTorch counts the fused attention of a GPU, but not that of a CPU.
-_MISSING = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
 
 
 def count_macs(model: nn.Module, bands: int, patch: int) -> int:
-    """Return the multiply-accumulates of one forward pass over one patch.
+    """Return the multiply-accumulates of one forward pass over one patch ``(1, bands, P, P)``.
 
-    Convolutions, linear layers and matrix products count, taps that meet padding included; additions, norms
-    and activations do not. A copy of the model runs once on a CPU in evaluation mode, under PyTorch's
-    counter; the backbone's fused operators take their plain form there, so what they compute in excess does
-    not count.
-
-    Parameters
-    ----------
-    model
-        Maps ``(N, bands, P, P)`` to logits; left as it is.
-    bands, patch
-        Number of bands and patch width P of the input.
-
-    Returns
-    -------
-    int
-        Half of what ``torch.utils.flop_counter`` counts.
+    Half of what ``torch.utils.flop_counter`` counts, on a copy of the model in evaluation mode: convolutions,
+    linear layers and matrix products, taps on padding included; not additions, norms and activations. The
+    fused operators are not in use there.
     """
-    twin = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()
-    counter = FlopCounterMode(display=False, custom_mapping=_MISSING)
+    clone = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()
+    counter = FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION)
     with counter, torch.no_grad():
-        twin(torch.zeros(1, bands, patch, patch))
+        clone(torch.zeros(1, bands, patch, patch))
     return int(counter.get_total_flops()) // 2
 
 
 def cost_of(model: nn.Module, bands: int, patch: int) -> dict[str, int | None]:
-    """Return ``{"params": ..., "macs": ...}``; both None for a model without parameters, such as an SVM.
-
-    Such a model's work is outside PyTorch and depends on how many pixels it was fitted on.
-    """
+    """Return ``{"params": ..., "macs": ...}``; both None for a model without parameters, such as an SVM."""
     params = sum(p.numel() for p in model.parameters())
     return {"params": params or None, "macs": count_macs(model, bands, patch) if params else None}
 
 
 def init_weights(network: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
-    """Draw the weights of every convolution and linear layer in place, such as by `nn.init.kaiming_normal_`.
-
-    Their biases become zero; layers of normalisation keep theirs.
-    """
+    """Initialise convolutions and linear layers by `draw`, such as `nn.init.kaiming_normal_`; zero biases."""
     for module in network.modules():
         if isinstance(module, nn.Conv3d | nn.Conv2d | nn.Linear):
             draw(module.weight)
@@ -118,8 +93,8 @@ Builder = Callable[..., nn.Module]
 class ModelEntry:
     """One row of the table of networks.
 
-    ``provenance`` says how firm the network is: "released code", or "re-implemented from the description".
-    ``baseline`` marks what the field compares with, beside the backbone and its five networks.
+    ``provenance`` is "released code" or "re-implemented from the description"; ``baseline`` marks the models
+    for comparison, beside the backbone and its five networks.
     """
 
     name: str
@@ -127,12 +102,12 @@ class ModelEntry:
     title: str
     paper: str
     provenance: str
-    aliases: tuple[str, ...] = field(default=())
+    aliases: tuple[str, ...] = ()
     baseline: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of this network and their defaults, beyond bands, classes and patch."""
+        """Options of this network with their defaults, without bands, classes and patch."""
         parameters = inspect.signature(self.build).parameters.values()
         return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
@@ -150,14 +125,10 @@ def register_model(
     aliases: tuple[str, ...] = (),
     baseline: bool = False,
 ) -> Callable[[Builder], Builder]:
-    """Add a network to the table; decorates a function ``(bands, classes, patch, **options) -> nn.Module``.
+    """Return a decorator that adds a network: a function ``(bands, classes, patch, **options) -> nn.Module``.
 
-    The module maps ``(N, bands, P, P)`` to logits ``(N, classes)``.
-
-    Raises
-    ------
-    ModelError
-        When the name or an alias is taken already.
+    The module maps ``(N, bands, P, P)`` to logits ``(N, classes)``. A name or alias that is already taken
+    raises ModelError.
     """
 
     def add(build: Builder) -> Builder:
@@ -174,7 +145,7 @@ def register_model(
 
 
 def _load_plugins() -> None:
-    """Import what other packages offer under the entry point group ``hsi.models``, once."""
+    """Import the entry points of the group ``hsi.models``, once."""
     global _plugins_loaded
     if not _plugins_loaded:
         _plugins_loaded = True
@@ -189,13 +160,7 @@ def list_models() -> list[str]:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """Return the entry of a network by name or alias, any case.
-
-    Raises
-    ------
-    ModelError
-        When there is no such network; the message names the nearest one.
-    """
+    """Return the entry of a network by name or alias, any case; ModelError for an unknown one."""
     _load_plugins()
     for entry in _entries.values():
         if name.lower() in (entry.name.lower(), *entry.aliases):
@@ -212,22 +177,22 @@ def build_model(name: str, *, bands: int, classes: int, patch: int, **options: A
         As in ``hsi models``; any case.
     bands, classes, patch
         Number of spectral bands, of classes (>= 2), and the odd patch width P, in pixels. Every network takes
-        8 bands and P 7; what is smaller suits some baselines only.
+        8 bands and P = 7; smaller sizes suit some baselines only.
     **options
         Options of that network, such as ``levels`` of wcnet.
 
     Raises
     ------
     ModelError
-        For an unknown network or option, or a size it cannot take; also where given options end in a
-        TypeError, ValueError, OverflowError, RuntimeError or MemoryError of the network's own code, which
-        the message names and ``__cause__`` holds. What no option explains is raised as it is.
+        For an unknown network or option or an impossible size; also if options are given and the network's
+        code raises TypeError, ValueError, OverflowError, RuntimeError or MemoryError, which becomes
+        ``__cause__``.
     """
     return build_with(name, bands, classes, patch, options)
 
 
 def build_with(name: str, bands: int, classes: int, patch: int, options: Mapping[str, Any]) -> nn.Module:
-    """Do what `build_model` does with options from a file or command line, which may have any names."""
+    """Do what `build_model` does; option names from a file may be any, such as ``name``."""
     entry = model_entry(name)
     for option in options:
         if option not in entry.options:
@@ -240,12 +205,8 @@ def build_with(name: str, bands: int, classes: int, patch: int, options: Mapping
         return entry.build(bands, classes, patch, **options)
     except (TypeError, ValueError, OverflowError, RuntimeError, MemoryError) as error:
         if not options or isinstance(error, NotImplementedError | RecursionError):
-            raise  # both are RuntimeErrors by type, and faults of the code
+            raise  # both are RuntimeErrors by type, but bugs in the code
         given = ", ".join(f"{option} = {value!r:.60}" for option, value in options.items())
-        raise ModelError(f"Model '{entry.name}' cannot be built with {given} ({_words(error)}).") from error
-
-
-def _words(error: BaseException) -> str:
-    """Return the type of an error and what it says, on one line."""
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+        message = " ".join(str(error).split())
+        cause = f"{type(error).__name__}: {message}" if message else type(error).__name__
+        raise ModelError(f"Model '{entry.name}' cannot be built with {given} ({cause}).") from error

@@ -1,28 +1,22 @@
-"""The templates of SG-DSCNet: snakes of several views, and a plain kernel, computed together.
-
-Source: DSCNet (Qi et al., ICCV 2023, arXiv 2307.08388) and SG-DSCNet (Li and Ye, arXiv 2504.04463); which
-part is whose stands in `hsi.models.sgdscnet`.
-
-SG-DSCNet: dynamic snake convolution in the mixer slot of the 3D-DenseNet.
+"""SG-DSCNet: dynamic snake convolution in the mixer slot of the 3D-DenseNet.
 
 Source: Li and Ye, "Spatial-Geometry Enhanced 3D Dynamic Snake Convolutional Neural Network for
 Hyperspectral Image Classification" (arXiv 2504.04463). No code is released; this is re-implemented from the
 description.
 
-The paper's: snake convolution with deformable offsets under a constraint, and several templates that look
-at the target from different sides and are fused. Its equations are for two dimensions: points at -c..c on
-one axis, steps in [-1, 1] summed outward from the fixed centre, bilinear interpolation.
+From the paper: snake convolution with constrained deformable offsets, and several fused templates (views).
+Its equations are two-dimensional: points at -c..c on one axis, steps in [-1, 1] summed outward from the fixed
+centre, bilinear interpolation.
 
-DSCNet's three-dimensional code (Qi et al., ICCV 2023, arXiv 2307.08388), on which it builds: three views,
-each moving in the two other axes; offsets from a 3x3x3 convolution, batch normalisation and tanh; positions
-clamped to the volume; a convolution over the K points; group normalisation (groups of 4 channels) and ReLU;
-K = 3; a plain template beside them.
+From DSCNet's three-dimensional code (Qi et al., ICCV 2023, arXiv 2307.08388): three views, each moving in the
+two other axes; offsets from a 3x3x3 convolution, batch normalisation and tanh; positions clamped to the
+volume; a convolution over the K points; group normalisation (groups of 4 channels) and ReLU; K = 3; a plain
+template beside them. Its offset head also has channels for the fixed centre, which nothing uses: they are
+parameters here too, but not computed.
 
-Our decision: the place in the network (the slot where the authors' released networks have their blocks); BN
-- ReLU in front; a 1x1x1 plain template; k channels for each template, so that the width is that of the
-plain network and its grouped convolution does the fusion; random dropping of views as an option; a start
-without displacement as an option. As in DSCNet the offset head also has channels for the fixed centre. They
-reach nothing, so they count as parameters but are never computed.
+Not from either: the block is in the mixer slot; BN - ReLU before it; a 1x1x1 plain template; k channels per
+template, so that the width is that of the plain network and its grouped convolution does the fusion; the
+options `view_drop` and `zero_start`.
 """
 
 from __future__ import annotations
@@ -47,16 +41,8 @@ VIEWS = "whd"
 class OffsetHead(nn.Module):
     """3x3x3 convolution, batch normalisation, tanh: a step in [-1, 1] for each point, axis and voxel.
 
-    Channels are ordered view, point, axis; those of the fixed centres stand last and are not computed.
-
-    Parameters
-    ----------
-    in_channels
-        Channels of the input.
-    moving, fixed
-        Channels that are computed, and channels of the fixed centres.
-    zero_start
-        Begin without displacement: the scale of the batch normalisation starts at 0.
+    Channels are ordered view, point, axis; the last `fixed` ones, of the fixed centres, are not computed.
+    With `zero_start` the scale of the batch norm, and so all displacement, starts at 0.
     """
 
     def __init__(self, in_channels: int, moving: int, fixed: int, *, zero_start: bool) -> None:
@@ -67,10 +53,10 @@ class OffsetHead(nn.Module):
             nn.init.zeros_(self.norm.weight)
 
     def forward(self, x: Tensor, first: int, last: int) -> Tensor:
-        """``(N, C, D, H, W)`` to the steps ``(N, D, H, W, last - first)`` of some of the channels."""
+        """``(N, C, D, H, W)`` to the steps ``(N, D, H, W, last - first)`` of channels first to last - 1."""
         part = slice(first, last)
         norm, bias = self.norm, cast(Tensor, self.conv.bias)
-        weight, padding = _fitted(self.conv.weight[part], x.shape[2:])
+        weight, padding = _crop_taps(self.conv.weight[part], x.shape[2:])
         y = F.conv3d(x, weight, bias[part], padding=padding)
         momentum = count_batch(norm) if self.training else 0.0
         mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
@@ -79,7 +65,7 @@ class OffsetHead(nn.Module):
         return torch.tanh(y).permute(0, 2, 3, 4, 1)
 
 
-def _fitted(weight: Tensor, sizes: Sequence[int]) -> tuple[Tensor, list[int]]:
+def _crop_taps(weight: Tensor, sizes: Sequence[int]) -> tuple[Tensor, list[int]]:
     """Leave out the taps of a 3x3x3 kernel that only see padding; return kernel and padding."""
     for dim, size in enumerate(sizes, start=2):
         if size == 1:
@@ -104,21 +90,21 @@ class SnakeTemplates(nn.Module):
         Whether the views "w" and "h" also move along the spectral axis. If not, they move in the image
         plane only: the paper's two-dimensional equations, band by band.
     view_drop
-        Probability of leaving out a view of a sample in training, never all of them. What stays is scaled
-        so that the mean is kept.
+        Probability of dropping a view of a sample in training, never all of them; the others are scaled to
+        keep the mean.
     zero_start
-        Begin without displacement, as straight kernels.
+        Start without displacement, as straight kernels.
 
     Raises
     ------
     ModelError
-        For views, points, widths or probabilities that make no sense.
+        For views, points, widths or probabilities out of range.
 
     Notes
     -----
-    ``(N, C, D, H, W)`` to ``(N, plain + width * views, D, H, W)``. Each template ends with
-    group normalisation (groups of 4 channels) and ReLU. Where a view's two other axes have one voxel each,
-    it has nowhere to move: its offset head is then not computed, and its statistics rest.
+    ``(N, C, D, H, W)`` to ``(N, plain + width * views, D, H, W)``. Each template ends with group
+    normalisation (groups of 4 channels) and ReLU. Where both other axes of a view have one voxel, its offsets
+    are not computed and their statistics not updated.
     """
 
     def __init__(
@@ -152,7 +138,7 @@ class SnakeTemplates(nn.Module):
             raise ModelError(
                 f"The channels of a snake must be a multiple of 4, or fewer than 8; got {width}."
             )
-        # The axes that a view moves in, the later one first, as grid samplers have it.
+        # The axes that a view moves in, the later one first, as in F.grid_sample.
         self.moves = ["".join(a for a in VIEWS if a != view) for view in views]
         if not spectral_offsets:
             self.moves = [axes.replace("d", "") for axes in self.moves]
@@ -168,7 +154,7 @@ class SnakeTemplates(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialise the snakes as torch does convolutions: uniform within 1 / sqrt(inputs of a sum)."""
+        """Initialise the snakes as torch does convolutions: uniform within 1 / sqrt(fan-in)."""
         for weight, bias in zip(self.weights, self.bias.chunk(len(self.views)), strict=True):
             bound = (weight.shape[1] * weight.shape[2]) ** -0.5
             nn.init.uniform_(weight, -bound, bound)
@@ -198,41 +184,40 @@ class SnakeTemplates(nn.Module):
         return self._drop_views(y) if self.training and self.view_drop else y
 
     def positions(self, x: Tensor) -> Iterator[Tensor]:
-        """Yield for each view in turn where `forward` samples the input for the points of every snake.
+        """Yield for each view the positions ``(N, K, 3, D, H, W)`` that `forward` samples.
 
-        ``(N, K, 3, D, H, W)``: positions in voxels, in the order D, H, W, of the K points of the snake that
-        is centred on each voxel, clamped to the volume. In training mode this also moves the running
-        statistics of the offset head's batch norm, as any forward pass.
+        In voxels, order D, H, W, for the K points of the snake centred on each voxel, clamped to the volume.
+        In training mode this updates the running statistics of the offset head.
         """
         offsets, views = self._displacements(x)
         ticks = [torch.arange(n, dtype=torch.float32, device=x.device) for n in x.shape[2:]]
         straight = torch.stack(torch.meshgrid(*ticks, indexing="ij"))  # (3, D, H, W)
         for view in views:
             own, middle = "dhw".index(view.axis), view.points // 2
-            place = straight.repeat(x.shape[0], view.points, 1, 1, 1, 1)
-            place[:, :, own] += torch.arange(-middle, middle + 1, device=x.device).view(-1, 1, 1, 1)
+            position = straight.repeat(x.shape[0], view.points, 1, 1, 1, 1)
+            position[:, :, own] += torch.arange(-middle, middle + 1, device=x.device).view(-1, 1, 1, 1)
             if offsets is not None and view.slot is not None:
                 shift = offsets.narrow(-2, view.slot, view.points - 1).permute(0, 4, 5, 1, 2, 3)
                 for i, axis in enumerate(axis for axis in (2, 1, 0) if axis != own):
-                    place[:, :middle, axis] += shift[:, :middle, i]
-                    place[:, middle + 1 :, axis] += shift[:, middle:, i]
+                    position[:, :middle, axis] += shift[:, :middle, i]
+                    position[:, middle + 1 :, axis] += shift[:, middle:, i]
             for axis, size in enumerate(x.shape[2:]):
-                place[:, :, axis].clamp_(0, size - 1)
-            yield place
+                position[:, :, axis].clamp_(0, size - 1)
+            yield position
 
     def _displacements(self, x: Tensor) -> tuple[Tensor | None, tuple[View, ...]]:
         """Return the offsets ``(N, D, H, W, slots, 2)`` of the points, and the views that use them."""
-        sizes = dict(zip("dhw", map(int, x.shape[2:]), strict=True))  # a tracer has tensors in shapes
-        room = [max(sizes[axis] for axis in axes) > 1 for axes in self.moves]
-        if not any(room):
+        sizes = dict(zip("dhw", map(int, x.shape[2:]), strict=True))
+        movable = [max(sizes[axis] for axis in axes) > 1 for axes in self.moves]
+        if not any(movable):
             return None, tuple(View(axis, k, None) for axis, k in zip(self.views, self.points, strict=True))
-        # Compute the channels from the first view with room to the last.
-        begin, end = room.index(True), len(room) - room[::-1].index(True)
+        # Compute the channels from the first movable view to the last.
+        begin, end = movable.index(True), len(movable) - movable[::-1].index(True)
         steps = self.offsets(x, sum(self.channels[:begin]), sum(self.channels[:end]))
         views, pieces, slot = [], [], 0
         parts = iter(torch.split(steps, self.channels[begin:end], -1))
         for i, (axis, k) in enumerate(zip(self.views, self.points, strict=True)):
-            views.append(View(axis, k, slot if room[i] else None))
+            views.append(View(axis, k, slot if movable[i] else None))
             if begin <= i < end:
                 piece = outward_sum(next(parts).view(*steps.shape[:-1], k - 1, -1), -2)
                 pieces.append(F.pad(piece, (0, 2 - piece.shape[-1])))  # the spectral axis comes last
@@ -240,18 +225,18 @@ class SnakeTemplates(nn.Module):
         return torch.cat(pieces, -2), tuple(views)
 
     def _drop_views(self, y: Tensor) -> Tensor:
-        """Leave out views at random, sample by sample, but keep the one with the highest draw."""
+        """Drop views at random per sample, but keep the one with the highest draw."""
         count, drop = len(self.views), self.view_drop
         draw = torch.rand(y.shape[0], count, device=y.device)
         keep = (draw >= drop) | (draw == draw.amax(1, keepdim=True))
-        factor = keep / (1 - drop + drop**count / count)  # over the chance to be kept
+        factor = keep / (1 - drop + drop**count / count)  # over the probability to be kept
         plain = y.shape[1] - self.bias.shape[0]
         factor = F.pad(factor.repeat_interleave(self.bias.shape[0] // count, 1), (plain, 0), value=1.0)
         return y * factor.to(y.dtype)[:, :, None, None, None]
 
 
 def check_views(views: str) -> str:
-    """Return `views` if it names one or more of the axes, each once, else raise ModelError."""
+    """Return `views`; raise ModelError unless it names one or more of the axes, each once."""
     for axis in views:
         check_axis(axis)
     if not views or len(set(views)) < len(views):
@@ -278,13 +263,13 @@ class SnakeConv3d(SnakeTemplates):
     in_channels, out_channels
         Channels in and out; the latter a multiple of 4, or fewer than 8.
     axis
-        The axis that the points lie on: "w", "h" or "d" (spectral). They move in the two others.
+        Axis of the points: "w", "h" or "d" (spectral). They move in the two others.
     points
         Points K, odd, at least 3.
     spectral_offsets
         Whether a snake on "w" or "h" may also move along the spectral axis.
     zero_start
-        Begin without displacement.
+        Start without displacement.
 
     Raises
     ------
@@ -293,9 +278,9 @@ class SnakeConv3d(SnakeTemplates):
 
     Notes
     -----
-    ``(N, in, D, H, W)`` to ``(N, out, D, H, W)``. Source: DSCNet (arXiv 2307.08388). Several
-    views of the same input are much faster together: see `SnakeTemplates`. The bare operator is
-    `hsi.models.kernels.snake.snake_conv3d`.
+    ``(N, in, D, H, W)`` to ``(N, out, D, H, W)``. Source: DSCNet (arXiv 2307.08388). `SnakeTemplates`
+    computes several views of one input together, much faster; `hsi.models.kernels.snake.snake_conv3d` is the
+    bare operator.
     """
 
     def __init__(
@@ -320,19 +305,10 @@ class SnakeConv3d(SnakeTemplates):
 
 
 class SnakeMixer(nn.Module):
-    """BN - ReLU, then a plain 1x1x1 template and the snakes, concatenated: the block of SG-DSCNet.
+    """BN - ReLU, then a plain 1x1x1 template and the snakes, concatenated: SG-DSCNet's mixer.
 
-    Parameters
-    ----------
-    in_channels, out_channels
-        Channels in and out. Each view gives a quarter of the output; the plain template gives the rest.
-    points, views, spectral_offsets, view_drop, zero_start
-        As in `SnakeTemplates`.
-
-    Raises
-    ------
-    ModelError
-        When `out_channels` is not a multiple of 4, or an option is out of range.
+    Each view gives a quarter of `out_channels`, a multiple of 4, and the plain template the rest; the options
+    are those of `SnakeTemplates`.
     """
 
     def __init__(

@@ -18,8 +18,8 @@ is the sum over all tokens s of ``w1[t, s] z(l)[s] + w2[t, s] z(l-2)[s]``, plus 
 also says what the paper does not: heads of 16 numbers, no bias for queries, keys and values, and neighbours
 of the first and last band taken from the other end of the spectrum.
 
-Our decision: "tokens" is the default, as what others compare with; the weights of "pair" start at one half
-each; z(0) is the embedded input.
+"tokens" is the default, since others compare with it; the weights of "pair" start at one half; z(0) is the
+embedded input.
 """
 
 from __future__ import annotations
@@ -48,17 +48,8 @@ DROPOUT = 0.1
 class GroupwiseEmbedding(nn.Module):
     """Group-wise spectral embedding: a token for each band from its patch and those of its neighbours.
 
-    ``(N, bands, P, P)`` to ``(N, bands, width)``. Token q is W [x(q - n//2); ...; x(q + n//2)] + b, where
-    x(q) holds the P * P values of band q and bands are counted round: the last is the neighbour of the first.
-
-    Parameters
-    ----------
-    patch
-        Patch width P, pixels.
-    neighbours
-        Bands n that a token is made from, itself included; odd.
-    width
-        Numbers that a token holds.
+    Token q is W [x(q - n//2); ...; x(q + n//2)] + b, where x(q) holds the P * P values of band q, n is the
+    odd number of `neighbours` including q, and bands are cyclic.
     """
 
     def __init__(self, patch: int, neighbours: int, width: int) -> None:
@@ -69,17 +60,17 @@ class GroupwiseEmbedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to ``(N, bands, width)``."""
         pixels = x.flatten(2)
-        # One product for all offsets, then shifts of its narrow result: spares n copies of the patches.
+        # One product for all offsets, then shifts of its narrow result: no n copies of the patches.
         weights = self.linear.weight.unflatten(1, (self.neighbours, -1)).transpose(0, 1)
         parts = F.linear(pixels, weights.flatten(0, 1)).unflatten(2, (self.neighbours, -1)).unbind(2)
         tokens: Tensor = self.linear.bias
-        for place, part in enumerate(parts):
-            tokens = tokens + part.roll(self.neighbours // 2 - place, dims=1)
+        for i, part in enumerate(parts):
+            tokens = tokens + part.roll(self.neighbours // 2 - i, dims=1)
         return tokens
 
 
 class Encoder(nn.Module):
-    """Attention over all tokens, then a feed-forward part; layer norm before and a shortcut round each."""
+    """Attention over all tokens, then a feed-forward part, each with pre-layer-norm and a shortcut."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +106,7 @@ class CrossLayerFusion(nn.Module):
             self.weights = nn.Parameter(torch.full((2,), 0.5))
 
     def forward(self, z: Tensor, skip: Tensor) -> Tensor:
-        """Fuse; the same shape as each of the two."""
+        """Return the fused tokens, of the same shape."""
         if self.mix is None:
             return self.weights[0] * z + self.weights[1] * skip
         fused: Tensor = self.mix(torch.cat([z, skip], dim=1))
@@ -123,26 +114,16 @@ class CrossLayerFusion(nn.Module):
 
 
 class SpectralFormer(nn.Module):
-    """Group-wise embedded bands through a transformer with fusion across layers.
+    """Group-wise embedded bands through a transformer with cross-layer fusion.
 
     Parameters
     ----------
-    bands, classes, patch
-        Spectral bands (>= `neighbours`), classes (>= 2), odd patch width in pixels (>= 1; 1 is the paper's
-        pixel-wise network).
+    patch
+        Odd patch width in pixels; 1 is the paper's pixel-wise network.
     neighbours
-        Bands n that a token is made from; odd. The paper's best at Indian Pines: 3 with patches, 7 without.
+        Bands n per token; odd. The paper's best at Indian Pines: 3 with patches, 7 without.
     fusion
         "tokens" as in the released code, or "pair" as the paper writes it.
-
-    Notes
-    -----
-    Input ``(N, bands, P, P)``, output logits ``(N, classes)``.
-
-    Raises
-    ------
-    ModelError
-        For sizes that it cannot take, `neighbours` that is not odd, or an unknown fusion.
     """
 
     def __init__(
@@ -156,7 +137,7 @@ class SpectralFormer(nn.Module):
         if fusion not in FUSIONS:
             raise ModelError(f"fusion must be one of {', '.join(FUSIONS)}, not '{fusion}'.")
         check_sizes(
-            bands, classes, patch, least_bands=neighbours, bands_why="as many as a group has neighbours"
+            bands, classes, patch, min_bands=neighbours, bands_reason="as many as a group has neighbours"
         )
         self.embedding = GroupwiseEmbedding(patch, neighbours, WIDTH)
         self.class_token = nn.Parameter(torch.randn(1, 1, WIDTH))
@@ -171,10 +152,10 @@ class SpectralFormer(nn.Module):
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
         tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), self.embedding(x)], dim=1)
         outputs = [self.dropout(tokens + self.positions)]
-        for place, encoder in enumerate(self.encoders):
+        for i, encoder in enumerate(self.encoders):
             z = outputs[-1]
-            if place >= 2:
-                z = self.fusions[place - 2](z, outputs[place - 2])
+            if i >= 2:
+                z = self.fusions[i - 2](z, outputs[i - 2])
             outputs.append(encoder(z))
         logits: Tensor = self.head(self.norm(outputs[-1][:, 0]))
         return logits

@@ -12,10 +12,10 @@ layer. Each convolution but the first takes the ReLU of its batch-normalised inp
 plus the output of its second convolution. Convolutions have biases. Dropout is the second regulariser beside
 batch normalisation.
 
-Our decision: the kernel over the remaining bands is (bands - 7) // 2 + 1 deep and the mean runs over
-(P - 2)^2 pixels, which are the paper's sizes at its setting; dropout of 0.5 stands before the linear layer;
-weights are He-normal and biases zero; one batch normalisation stands before the mean too. A 3 x 3 x 128
-kernel over 128 features of one channel is written as a 2D convolution of 128 channels, the same numbers.
+Not from the paper: for other sizes the kernel over the remaining bands is (bands - 7) // 2 + 1 deep and the
+mean is over (P - 2)^2 pixels; dropout of 0.5 before the linear layer; He-normal weights, zero biases; a batch
+normalisation before the mean. A 3 x 3 x 128 kernel over 128 features of one channel is written as a 2D
+convolution of 128 channels, the same numbers.
 """
 
 from __future__ import annotations
@@ -27,57 +27,35 @@ from hsi.models.registry import check_sizes, init_weights, register_model
 
 KERNELS = 24
 FEATURES = 128
-BANDS_A_KERNEL = 7
+KERNEL_BANDS = 7
 DROPOUT = 0.5
-UNPADDED = 3  # spatial layers before the first padded one
+PREFIX_LAYERS = 3  # spatial layers before the first padded one
 
 
 class ResidualBlock(nn.Sequential):
-    """``x + conv(relu(bn(conv(relu(bn(x))))))``; same shape out as in.
+    """``x + conv(relu(bn(conv(relu(bn(x))))))``.
 
-    Parameters
-    ----------
-    channels
-        Channels in and out of both convolutions.
-    spectral
-        True: kernels of 7 bands on ``(N, C, D, H, W)``; False: of 3 x 3 pixels on ``(N, C, H, W)``.
+    `spectral`: kernels of 7 bands on ``(N, C, D, H, W)``; else of 3 x 3 pixels on ``(N, C, H, W)``.
     """
 
     def __init__(self, channels: int, *, spectral: bool) -> None:
         super().__init__()
         for _ in range(2):
+            self.append(nn.BatchNorm3d(channels) if spectral else nn.BatchNorm2d(channels))
+            self.append(nn.ReLU(inplace=True))
             if spectral:
-                size = (BANDS_A_KERNEL, 1, 1)
-                self.append(nn.BatchNorm3d(channels))
-                self.append(nn.ReLU(inplace=True))
-                self.append(nn.Conv3d(channels, channels, size, padding=(BANDS_A_KERNEL // 2, 0, 0)))
+                padding = (KERNEL_BANDS // 2, 0, 0)
+                self.append(nn.Conv3d(channels, channels, (KERNEL_BANDS, 1, 1), padding=padding))
             else:
-                self.append(nn.BatchNorm2d(channels))
-                self.append(nn.ReLU(inplace=True))
                 self.append(nn.Conv2d(channels, channels, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the input plus what the two convolutions make of it."""
+        """Return a map of the same shape."""
         return x + super().forward(x)
 
 
 class SSRN(nn.Module):
-    """Spectral residual learning, then spatial residual learning.
-
-    Parameters
-    ----------
-    bands, classes, patch
-        Spectral bands (>= 7), classes (>= 2), odd patch width in pixels (>= 3).
-
-    Notes
-    -----
-    Input ``(N, bands, P, P)``, output logits ``(N, classes)``.
-
-    Raises
-    ------
-    ModelError
-        For sizes that it cannot take.
-    """
+    """Spectral, then spatial residual blocks, for 7 bands and 3 pixels of patch width or more."""
 
     def __init__(self, bands: int, classes: int, patch: int) -> None:
         super().__init__()
@@ -85,14 +63,14 @@ class SSRN(nn.Module):
             bands,
             classes,
             patch,
-            least_bands=BANDS_A_KERNEL,
-            least_patch=3,
-            bands_why="as many as its first kernels are deep",
-            patch_why="as wide as its spatial kernels",
+            min_bands=KERNEL_BANDS,
+            min_patch=3,
+            bands_reason="as many as its first kernels are deep",
+            patch_reason="as wide as its spatial kernels",
         )
-        depth = (bands - BANDS_A_KERNEL) // 2 + 1
+        depth = (bands - KERNEL_BANDS) // 2 + 1
         self.spectral = nn.Sequential(
-            nn.Conv3d(1, KERNELS, kernel_size=(BANDS_A_KERNEL, 1, 1), stride=(2, 1, 1)),
+            nn.Conv3d(1, KERNELS, kernel_size=(KERNEL_BANDS, 1, 1), stride=(2, 1, 1)),
             ResidualBlock(KERNELS, spectral=True),
             ResidualBlock(KERNELS, spectral=True),
             nn.BatchNorm3d(KERNELS),
@@ -118,14 +96,14 @@ class SSRN(nn.Module):
         return self.after_prefix(self.prefix(x))
 
     def prefix(self, image: Tensor) -> Tensor:
-        """Run all spectral layers and the first spatial convolution; see `hsi.inference.classify`."""
+        """Run all spectral layers and the first spatial convolution; see `DensePrefix`."""
         features = self.spectral(image.unsqueeze(1)).squeeze(2)  # (N, 128, H, W)
-        maps: Tensor = self.spatial[:UNPADDED](features)  # (N, 24, H - 2, W - 2)
+        maps: Tensor = self.spatial[:PREFIX_LAYERS](features)  # (N, 24, H - 2, W - 2)
         return maps
 
     def after_prefix(self, features: Tensor) -> Tensor:
         """``(N, 24, P - 2, P - 2)`` to logits ``(N, classes)``."""
-        maps = self.spatial[UNPADDED:](features)
+        maps = self.spatial[PREFIX_LAYERS:](features)
         logits: Tensor = self.head(self.dropout(torch.mean(maps, dim=(2, 3))))
         return logits
 

@@ -9,7 +9,7 @@ outputs; the feed-forward network is gated (GFFN); no depth or width is added to
 of it: the spatial branch attends over the H * W positions of one band with N * D as its batch; the fusion
 adapts per token.
 
-Our decision is everything else. For tokens t of d channels on the grid (D, H, W):
+The rest is not from the paper. For tokens t of d channels on the grid (D, H, W):
 
     u    = LN(t)
     A_s  = attention of u over the H * W positions within each band
@@ -19,10 +19,9 @@ Our decision is everything else. For tokens t of d channels on the grid (D, H, W
     v    = LN(t1)
     out  = t1 + W_o (GELU(W_1 v) * (W_2 v))
 
-Four heads, own projections with bias for each branch, no positional encoding (the 3x3x3 convolution that
-follows supplies position), no dropout, Xavier-uniform weights, zero biases (so both branches start with
-equal shares). The paper calls its module "spatio-temporal"; the axis is spectral, so ours is called
-spatial-spectral.
+Four heads, separate projections with bias for each branch, no positional encoding (the 3x3x3 convolution that
+follows supplies position), no dropout, Xavier-uniform weights, zero biases (so both branches start with equal
+shares). The paper calls its module "spatio-temporal"; the axis is spectral.
 """
 
 from __future__ import annotations
@@ -64,16 +63,15 @@ class SpatialSpectralTransformer(nn.Module):
     ratio
         Hidden width of the feed-forward network, in multiples of `dim`.
     gate
-        What the fusion gate depends on: "token_channel" (one value for each token and channel), "token" (one
-        for each token), "scalar" (one trained value for the layer).
+        "token_channel": one gate value per token and channel; "token": one per token; "scalar": one trained
+        value for the layer.
     gffn
         "geglu": ``GELU(W_1 v) * (W_2 v)``; "sigmoid": ``(W_1 v) * sigmoid(W_2 v)``.
 
     Notes
     -----
-    ``(N, d, D, H, W)`` in and out, D = spectral; the result is channels-last. Attention over a single token
-    (H = W = 1 or D = 1) returns that token's value: queries and keys are not computed then and get zero
-    gradients.
+    ``(N, d, D, H, W)`` in and out, D = spectral; the result is channels-last. For a single token (H = W = 1
+    or D = 1) queries and keys are not computed and get zero gradients.
 
     Raises
     ------
@@ -123,7 +121,7 @@ class SpatialSpectralTransformer(nn.Module):
         return _grid(t + self.gffn_out(hidden), x)
 
     def gate_map(self, x: Tensor) -> Tensor:
-        """Share g of the spatial branch for the input `x`; the spectral branch has 1 - g.
+        """Weight g of the spatial branch for the input `x`; the spectral branch has 1 - g.
 
         ``(N, d, D, H, W)`` for "token_channel", ``(N, 1, D, H, W)`` for "token", no axis for "scalar".
         """
@@ -151,16 +149,12 @@ class SpatialSpectralTransformer(nn.Module):
     def _gate(self, spatial: Tensor, spectral: Tensor) -> Tensor:
         if self.gate_kind == "scalar":
             return torch.sigmoid(self.gate_logit)
-        for_spatial, for_spectral = self.gate.weight.split(self.dim, dim=1)  # spares joining the two branches
+        for_spatial, for_spectral = self.gate.weight.split(self.dim, dim=1)  # no concatenation of branches
         return torch.sigmoid(linear(spatial, for_spatial, self.gate.bias) + linear(spectral, for_spectral))
 
 
 class AxisAttention(nn.Module):
-    """Multi-head self-attention along one axis of ``(N, A, B, dim)``, with its projections: 4 dim^2 + 4 dim
-    numbers.
-
-    `axis` 2 mixes the positions of B for each of A; `axis` 1 the positions of A for each of B.
-    """
+    """Multi-head self-attention along `axis` 1 or 2 of ``(N, A, B, dim)``: 4 dim^2 + 4 dim parameters."""
 
     def __init__(self, dim: int, heads: int, axis: int) -> None:
         super().__init__()
@@ -173,11 +167,11 @@ class AxisAttention(nn.Module):
         """``(N, A, B, dim)`` to the same shape."""
         if u.shape[self.axis] > 1:
             return cast(Tensor, self.out(attend(self.qkv(u), self.heads, self.axis)))
-        dim = u.shape[-1]  # one token attends to itself alone and returns its value
+        dim = u.shape[-1]  # the attention of a single token is its value
         weight, bias = self.qkv.weight[2 * dim :], self.qkv.bias[2 * dim :]
         if not runs_eagerly() or u.numel() <= dim * dim:
             return cast(Tensor, self.out(F.linear(u, weight, bias)))
-        # Two linear maps in a row are one; for more tokens than channels that is less work.
+        # Two linear maps in sequence are one; for more tokens than channels that is less work.
         return F.linear(u, self.out.weight @ weight, torch.addmv(self.out.bias, self.out.weight, bias))
 
     def weights(self, u: Tensor) -> Tensor:
@@ -186,11 +180,11 @@ class AxisAttention(nn.Module):
 
 
 class TransformerMixer(nn.Sequential):
-    """What a dense layer of STNet starts with: BN - ReLU - 1x1x1 convolution and the transformer.
+    """STNet's mixer: BN - ReLU - 1x1x1 convolution and the transformer.
 
-    `placement` "after_expand" runs the transformer on the 4k channels after the convolution, "before_expand"
-    on the C channels before it, which costs about three times the parameters. The paper does not say which;
-    "no extra width" fits the first, our default.
+    `placement` "after_expand" runs the transformer on the 4k channels after the convolution; "before_expand"
+    on the C channels before it, at about three times the parameters. The paper does not say which; its "no
+    extra width" fits the first.
     """
 
     def __init__(
@@ -217,7 +211,7 @@ class TransformerMixer(nn.Sequential):
 
 
 class _GEGLU(torch.autograd.Function):
-    """``GELU(a) * b`` of the halves of the last axis; keeps its input alone, one array for both gradients."""
+    """``GELU(a) * b`` of the halves of the last axis; saves only its input."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -245,12 +239,12 @@ def _geglu(x: Tensor) -> Tensor:
 
 
 def _linear(inputs: int, outputs: int, stacked: int = 1) -> nn.Linear:
-    """`stacked` linear maps that are computed as one; each is Xavier-uniform on its own, biases are zero."""
-    made = Linear(inputs, stacked * outputs)
-    for weight in made.weight.chunk(stacked):
+    """`stacked` linear maps computed as one; each is Xavier-uniform on its own, biases are zero."""
+    layer = Linear(inputs, stacked * outputs)
+    for weight in layer.weight.chunk(stacked):
         nn.init.xavier_uniform_(weight)
-    nn.init.zeros_(made.bias)
-    return made
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _grid(tokens: Tensor, like: Tensor) -> Tensor:
@@ -283,10 +277,7 @@ def stnet(
     growth: Sequence[int] = GROWTH,
     init: str = "released",
 ) -> DenseNet3D:
-    """Build STNet: 3,168,736 parameters on Indian Pines (200 bands, 16 classes).
-
-    Options as SpatialSpectralTransformer, TransformerMixer and DenseNet3D.
-    """
+    """Build STNet: 3,168,736 parameters on Indian Pines (200 bands, 16 classes)."""
     mixer = functools.partial(
         TransformerMixer, placement=placement, heads=heads, ratio=ratio, gate=gate, gffn=gffn
     )

@@ -1,13 +1,11 @@
-"""Discrete wavelet transform of the three feature axes, in plain differentiable torch.
+"""Discrete wavelet transform of the last three axes, in differentiable torch operations.
 
-`dwt3d` and `idwt3d` give the numbers of ``pywt.dwtn`` and ``pywt.idwtn`` (one level, the last three axes)
-for every discrete wavelet of PyWavelets and for the boundary rules in `MODES`. Source of the definitions:
-Mallat, A Wavelet Tour of Signal Processing, and PyWavelets (Lee et al., JOSS 2019) for alignment and
-boundaries.
+`dwt3d` and `idwt3d` equal ``pywt.dwtn`` and ``pywt.idwtn`` (one level) for every discrete wavelet of
+PyWavelets and the boundary modes in `MODES`. Definitions: Mallat, A Wavelet Tour of Signal Processing;
+alignment and boundaries: PyWavelets (Lee et al., JOSS 2019).
 
-Sub-bands are ordered as PyWavelets' keys are sorted: one letter for each transformed axis in the order D,
-H, W, ``a`` low-pass and ``d`` high-pass: aaa, aad, ada, add, daa, dad, dda, ddd (LLL, LLH, ... HHH), see
-`SUBBANDS`.
+Sub-bands are in the order of PyWavelets' sorted keys, one letter per transformed axis in the order D, H, W,
+``a`` low-pass and ``d`` high-pass: aaa, aad, ada, add, daa, dad, dda, ddd (LLL, LLH, ... HHH).
 """
 
 from __future__ import annotations
@@ -24,10 +22,10 @@ from torch import Tensor
 from hsi.errors import ModelError, near_miss, unknown
 
 MODES = ("zero", "constant", "symmetric", "reflect", "periodic", "periodization")
-"""How a signal goes on beyond its ends; names and meaning as in PyWavelets."""
+"""Boundary modes, as in PyWavelets."""
 
 AXES = {"dhw": (-3, -2, -1), "hw": (-2, -1)}
-"""Which axes of ``(..., D, H, W)`` are transformed."""
+"""Transformed axes of ``(..., D, H, W)``."""
 
 SUBBANDS = {
     name: tuple("".join(key) for key in product("ad", repeat=len(axes))) for name, axes in AXES.items()
@@ -46,7 +44,7 @@ def dwt3d(x: Tensor, wavelet: Any = "haar", mode: str = "symmetric", axes: str =
         Name of a discrete wavelet of PyWavelets, such as "haar", "db2", "bior2.2", a ``pywt.Wavelet``, or a
         `FilterBank`.
     mode
-        Boundary rule, one of `MODES`. An axis of n samples and a filter of L taps give ``(n + L - 1) // 2``
+        Boundary mode, one of `MODES`. An axis of n samples and a filter of L taps give ``(n + L - 1) // 2``
         coefficients; "periodization" gives ``ceil(n / 2)``.
     axes
         "dhw" transforms all three axes (8 sub-bands), "hw" only the last two (4 sub-bands).
@@ -60,7 +58,7 @@ def dwt3d(x: Tensor, wavelet: Any = "haar", mode: str = "symmetric", axes: str =
     ------
     ModelError
         For an unknown wavelet, mode or axes, an integer tensor, one with fewer than three axes, or
-        "reflect" on an axis of one sample (PyWavelets refuses it too: there is nothing to reflect).
+        "reflect" on an axis of one sample.
     """
     _check(x, mode, axes, least=3)
     if mode == "reflect" and any(x.shape[axis] == 1 for axis in AXES[axes]):
@@ -89,8 +87,8 @@ def idwt3d(
     wavelet, mode, axes
         As given to `dwt3d`.
     size
-        The (D, H, W) to return. The transform itself cannot tell n from n + 1 samples, and gives the even
-        one; with `size` the surplus at the end is cut off. Default: keep it, as PyWavelets does.
+        The (D, H, W) to return. n and n + 1 samples have the same number of coefficients; with `size` the
+        surplus sample at the end is cropped. Default: keep it, as PyWavelets does.
 
     Returns
     -------
@@ -122,7 +120,7 @@ def idwt3d(
 
 
 class FilterBank(NamedTuple):
-    """The four filters of a wavelet, of one even length, in PyWavelets' order of taps."""
+    """The four filters of a wavelet, all of the same even length, taps as in PyWavelets."""
 
     dec_lo: tuple[float, ...]
     dec_hi: tuple[float, ...]
@@ -135,16 +133,10 @@ HAAR = FilterBank((_S, _S), (-_S, _S), (_S, _S), (_S, -_S))
 
 
 def wavelet_filters(wavelet: Any) -> FilterBank:
-    """Return the filters of a discrete wavelet: a name, a ``pywt.Wavelet``, or the filters themselves.
-
-    Raises
-    ------
-    ModelError
-        When PyWavelets knows no discrete wavelet of that name.
-    """
+    """Return the filters of a discrete wavelet: a name, a ``pywt.Wavelet``, or the filters themselves."""
     if isinstance(wavelet, FilterBank):
         return wavelet
-    if isinstance(wavelet, str) and wavelet in ("haar", "db1"):  # the default needs no import of PyWavelets
+    if isinstance(wavelet, str) and wavelet in ("haar", "db1"):  # without importing PyWavelets
         return HAAR
     import pywt
 
@@ -163,7 +155,7 @@ def wavelet_filters(wavelet: Any) -> FilterBank:
 
 
 def is_haar(bank: FilterBank) -> bool:
-    """Tell whether a wavelet has the Haar wavelet's filters, whatever it is called."""
+    """Tell whether the filters are those of the Haar wavelet."""
     return all(
         len(ours) == 2 and all(math.isclose(s, t, abs_tol=1e-12) for s, t in zip(ours, haar, strict=True))
         for ours, haar in zip(bank, HAAR, strict=True)
@@ -188,16 +180,16 @@ def check_axes(axes: str) -> None:
 
 
 def _analyse(x: Tensor, axis: int, bank: FilterBank, mode: str) -> tuple[Tensor, Tensor]:
-    """One axis: coefficient k is sum_j filter[j] * x[2k + 1 - j], with x continued by the rule."""
+    """One axis: coefficient k is sum_j filter[j] * x[2k + 1 - j], with x extended by `mode`."""
     n, taps = x.shape[axis], len(bank.dec_lo)
     count = (n + 1) // 2 if mode == "periodization" else (n + taps - 1) // 2
     if mode == "zero":
         x = F.pad(x, [0] * (-2 * axis - 2) + [taps - 2, 2 * count - n])
     elif mode == "periodization":
-        reach = taps // 2 - 1
-        x = _take(x, axis, [min(i % (2 * count), n - 1) for i in range(-reach, 2 * count + reach)])
+        extra = taps // 2 - 1
+        x = _take(x, axis, [min(i % (2 * count), n - 1) for i in range(-extra, 2 * count + extra)])
     else:
-        x = _take(x, axis, [_continued(i, n, mode) for i in range(2 - taps, 2 * count)])
+        x = _take(x, axis, [_extended_index(i, n, mode) for i in range(2 - taps, 2 * count)])
     parts = [_every_second(x, axis, taps - 1 - j, count) for j in range(taps)]
     return _weighted_sum(parts, bank.dec_lo), _weighted_sum(parts, bank.dec_hi)
 
@@ -206,7 +198,7 @@ def _synthesise(a: Tensor, d: Tensor, axis: int, bank: FilterBank, mode: str) ->
     """One axis: the even samples use the filters' even taps, the odd samples the odd taps."""
     half, count = len(bank.rec_lo) // 2, a.shape[axis]
     start, length = 0, 2 * (count - half + 1)
-    if mode == "periodization":  # one period and what the filter reaches beyond it
+    if mode == "periodization":  # one period plus the filter's support
         left = half // 2
         start, length = 2 * left - half + 1, 2 * count
         index = [i % count for i in range(-left, count + half - 1 + start - left)]
@@ -222,8 +214,8 @@ def _synthesise(a: Tensor, d: Tensor, axis: int, bank: FilterBank, mode: str) ->
     return torch.stack(phases, dim=dim + 1).flatten(dim, dim + 1).narrow(dim, start, length)
 
 
-def _continued(i: int, n: int, mode: str) -> int:
-    """Index of the sample that stands at position `i` of a signal of `n` samples."""
+def _extended_index(i: int, n: int, mode: str) -> int:
+    """Index of the sample at position `i` of the extension of a signal of `n` samples."""
     if mode == "constant":
         return min(max(i, 0), n - 1)
     if mode == "periodic":
@@ -238,7 +230,7 @@ def _take(x: Tensor, axis: int, index: list[int]) -> Tensor:
 
 
 def _every_second(x: Tensor, axis: int, start: int, count: int) -> Tensor:
-    """`count` samples from `start` on, in steps of two."""
+    """``x[start::2]`` along `axis`, `count` samples."""
     return x.movedim(axis, 0)[start : start + 2 * count - 1 : 2].movedim(0, axis)
 
 

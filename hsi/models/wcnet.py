@@ -3,21 +3,20 @@
 Guandong Li, Mengxia Ye: "3D Wavelet Convolutions with Extended Receptive Fields for Hyperspectral Image
 Classification", arXiv:2504.10795. Re-implemented from the description: no code was released.
 
-The paper's: a cascade of 3D wavelet transforms with small convolutions on every level and sub-band, in the
-dense layers of the 3D-DenseNet; Haar filters.
-From the operator it builds on, WTConv (Finder et al., "Wavelet Convolutions for Large Receptive Fields",
-arXiv:2407.05848, and its released code), per level i, with s a factor per channel:
+From the paper: a cascade of 3D wavelet transforms with small convolutions on every level and sub-band, in the
+dense layers of the 3D-DenseNet; Haar filters. From the operator it builds on, WTConv (Finder et al., "Wavelet
+Convolutions for Large Receptive Fields", arXiv:2407.05848, and its released code), per level i, with s a
+factor per channel:
 
-    X_LLL(i), X_H(i) = WT(X_LLL(i-1))                          odd axes get one zero at the end first
+    X_LLL(i), X_H(i) = WT(X_LLL(i-1))                          odd axes padded with one zero at the end
     Y(i) = s_i * Conv(W_i, [X_LLL(i), X_H(i)])                 depthwise, "same", no bias, s_i starts at 0.1
-    Z(i) = IWT(Y_LLL(i) + Z(i+1), Y_H(i)), Z(L+1) = 0          cropped to the size before the zero
+    Z(i) = IWT(Y_LLL(i) + Z(i+1), Y_H(i)), Z(L+1) = 0          cropped to the size before padding
     out  = s_0 * (Conv(W_0, X) + b_0) + Z(1)                   s_0 starts at 1, b_0 at 0
 
-Our decisions: 8 sub-bands of the orthonormal separable 3D transform; the block stands where the sibling
-networks put theirs, as BN - ReLU - WaveletConv3d - 1x1x1 convolution, since a depthwise operator cannot
-change the width; kernel 3; one level; ``axes="hw"`` for a transform of the image axes only; other wavelets,
-with zeros beyond the borders (PyWavelets' mode "zero", which keeps the coefficients that overlap the
-border, so that IWT undoes WT).
+Not from either: 8 sub-bands of the orthonormal separable 3D transform; the block is BN - ReLU - WaveletConv3d
+- 1x1x1 convolution in the mixer slot, since a depthwise operator cannot change the width; kernel 3; one
+level; ``axes="hw"`` transforms the image axes only; other wavelets use the boundary mode "zero", for which
+IWT undoes WT.
 """
 
 from __future__ import annotations
@@ -52,23 +51,22 @@ class WaveletConv3d(nn.Module):
     kernel_size
         Odd width of all kernels, in voxels of their level.
     levels
-        Length L of the cascade, at least 1; the receptive field grows to about ``kernel_size * 2 ** L``.
+        Length L of the cascade, 1 or more; the receptive field grows to about ``kernel_size * 2 ** L``.
     wavelet
         As for `hsi.models.wavelet.dwt3d`; Haar has a fast path.
     axes
-        "dhw", or "hw" to leave the spectral axis as it is (4 sub-bands; the kernels stay three-dimensional).
+        "dhw", or "hw" for no transform of the spectral axis (4 sub-bands; the kernels stay 3D).
 
     Notes
     -----
-    Input and output ``(N, C, D, H, W)``, any size from 1 on; fastest in channels-last memory. Channel ``c *
-    B + b`` of a level's convolution is sub-band b of channel c, in the order of
-    `hsi.models.wavelet.SUBBANDS`. With ``axes="dhw"`` there are ``C k^3 + 2 C + L (8 C k^3 + 8 C)``
-    parameters.
+    ``(N, C, D, H, W)`` to the same shape; fastest in channels-last memory. Channel ``c * B + b`` of a level's
+    convolution is sub-band b of channel c, in the order of `hsi.models.wavelet.SUBBANDS`. With ``axes="dhw"``
+    there are ``C k^3 + 2 C + L (8 C k^3 + 8 C)`` parameters.
 
     Raises
     ------
     ModelError
-        For an even kernel, no level, an unknown wavelet or axes, an input with other axes or channels.
+        For an even kernel, no level, an unknown wavelet or axes, or an input of another shape.
     """
 
     def __init__(
@@ -106,7 +104,7 @@ class WaveletConv3d(nn.Module):
         nn.init.zeros_(cast(Tensor, self.base.bias))
 
     def extra_repr(self) -> str:
-        """Show the options."""
+        """Return the options, for ``print(model)``."""
         return f"{self.channels}, levels={self.levels}, wavelet={self.wavelet!r}, axes={self.axes!r}"
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,7 +126,7 @@ class WaveletConv3d(nn.Module):
             cast(nn.Conv3d, conv).weight * scale.view(-1, 1, 1, 1, 1)
             for conv, scale in zip(self.band_convs, self.band_scales, strict=True)
         ]
-        # Graphs get plain operations; in float16 the cascade's unnormalised sums could overflow.
+        # In float16 the cascade's unnormalised sums could overflow.
         if self.haar and runs_eagerly() and x.dtype != torch.float16 and x.numel():
             return haar_cascade(x, base, bias, kernels, self.axes)
         return self._compose(
@@ -136,7 +134,7 @@ class WaveletConv3d(nn.Module):
         )
 
     def sub_bands(self, x: Tensor) -> list[Tensor]:
-        """Return what the convolution of each level gets: ``(N, C, B, d, h, w)``, B as in `SUBBANDS`."""
+        """Return the input of each level's convolution: ``(N, C, B, d, h, w)``, B as in `SUBBANDS`."""
         low, levels = x, []
         for _ in range(self.levels):
             levels.append(dwt3d(_pad_to_even(low, AXES[self.axes]), self.filters, "zero", self.axes))
@@ -144,7 +142,7 @@ class WaveletConv3d(nn.Module):
         return levels
 
     def _compose(self, x: Tensor, base: Tensor, bias: Tensor, kernels: Sequence[Tensor]) -> Tensor:
-        """The operator as its formulas read, for any wavelet."""
+        """The operator by its formulas, for any wavelet."""
         levels = self.sub_bands(x)
         sizes = [x.shape[-3:], *(parts.shape[-3:] for parts in levels[:-1])]
         bands = [
@@ -162,7 +160,7 @@ class WaveletConv3d(nn.Module):
 
 
 def _pad_to_even(x: Tensor, axes: Sequence[int]) -> Tensor:
-    """Put one zero at the end of each odd axis among `axes`, which count from the end."""
+    """Pad each odd axis among `axes` (negative) with one zero at its end."""
     size, even = x.shape[-3:], _even(x.shape[-3:], axes)
     return F.pad(x, [end for axis in (-1, -2, -3) for end in (0, even[axis] - size[axis])])
 
@@ -214,8 +212,7 @@ def wcnet(
 ) -> DenseNet3D:
     """Build WCNet: 1,265,248 parameters on Indian Pines (200 bands, 16 classes), 1,867,360 with two levels.
 
-    `levels` is one number or one for each dense block, such as ``(2, 2, 1)``; `kernel_size`, `wavelet` and
-    `axes` are those of `WaveletConv3d`, the rest those of `DenseNet3D`.
+    `levels` is one number or one per dense block, such as ``(2, 2, 1)``; see `WaveletConv3d`, `DenseNet3D`.
     """
     per_block = [levels] * len(layers) if isinstance(levels, int) else list(levels)
     if len(per_block) != len(layers):

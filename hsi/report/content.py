@@ -1,7 +1,4 @@
-"""What the page says in sentences.
-
-The tables of the page, from what runs hold.
-"""
+"""Texts and tables of the page."""
 
 from __future__ import annotations
 
@@ -19,24 +16,24 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from hsi.datasets.scene import Scene
+from hsi.datasets.splits.indices import SUBSETS
 from hsi.figures.style import STYLE
 from hsi.inference.run import Run
 from hsi.report.pictures import Classified, curves_of, kept_epoch
-from hsi.runs.folder import PARTS
 from hsi.scoring.scores import spread_of
 
 WITHOUT_PROBABILITIES = ("svm",)
-"""Models whose scores are no logarithms of probabilities; see `hsi.models.classical_tuning`."""
+"""Models whose scores are not log probabilities; see `hsi.models.classical_tuning`."""
 
 
 def percent(fraction: float | None, decimals: int = 2) -> str:
-    """Return a fraction x100, "-" where it has no meaning."""
+    """Return a fraction x100, "-" for None and NaN."""
     if fraction is None or math.isnan(fraction):
         return "-"
     return f"{100 * fraction:.{decimals}f}"
 
 
-def leakage_words(leakage: Mapping[str, float]) -> str:
+def leakage_text(leakage: Mapping[str, float]) -> str:
     """Say how much of the test part the network saw in training, and what that means for the scores."""
     centre, overlap = leakage["centre"], leakage["overlap"]
     if overlap == 0 and centre == 0:
@@ -56,7 +53,7 @@ def leakage_words(leakage: Mapping[str, float]) -> str:
     )
 
 
-def confidence_words(confidence: float, oa: float, model: str) -> str:
+def confidence_text(confidence: float, oa: float, model: str) -> str:
     """Compare the mean confidence on the test pixels with how often they are right; both fractions."""
     what = "Confidence is the largest share of the softmax over the model's scores."
     if model in WITHOUT_PROBABILITIES:
@@ -67,14 +64,14 @@ def confidence_words(confidence: float, oa: float, model: str) -> str:
     )
 
 
-def command_words(environment: Mapping[str, Any]) -> str:
-    """Return the command line that made a run, without the folder of the program."""
+def command_line(environment: Mapping[str, Any]) -> str:
+    """Return the command line of a run, without the folder of the program."""
     line: Sequence[str] = environment.get("command_line") or []
-    return shlex.join([Path(word).name if place == 0 else word for place, word in enumerate(line)])
+    return shlex.join([Path(word).name if index == 0 else word for index, word in enumerate(line)])
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Return the last parts of each path, as few for all as tell them apart; a path may stand there twice."""
+    """Return the shortest ends of the paths, equally long, that tell different paths apart."""
     parts = [path.resolve().parts for path in paths]
     different = len(set(parts))
     for length in range(1, max(map(len, parts)) + 1):
@@ -85,7 +82,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Return a count with thin spaces between thousands, or a few digits of a fraction."""
+    """Format a count with thin spaces between thousands, or a fraction with three digits."""
     if value is None:
         return "-"
     return f"{value:,.0f}".replace(",", "\u202f") if value >= 100 or value == int(value) else f"{value:.3g}"
@@ -96,10 +93,9 @@ SHADES = 10
 
 
 def score_rows(groups: Sequence[Sequence[Run]], names: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return the rows of the table of scores: a run each, and below a group its mean and spread.
+    """Return the rows of the table of scores: each run, and below each group its mean and deviation.
 
-    A group has a mean where all its runs are of one network, scene and split scheme. `names` are of the runs,
-    by their ``id``.
+    Groups of different networks, scenes or schemes have no mean. `names` are keyed by the ``id`` of the run.
     """
     rows: list[dict[str, Any]] = []
     for group in groups:
@@ -130,7 +126,7 @@ def score_rows(groups: Sequence[Sequence[Run]], names: Mapping[int, str]) -> lis
 
 
 def run_content(run: Run, scene: Scene, classified: Classified, name: str) -> dict[str, Any]:
-    """Return what the page says of one run; all scores are of its test pixels."""
+    """Return the template variables of one run; all scores are of its test pixels."""
     metrics = run.metrics
     scores = run.scores["test"]
     curves = curves_of(run)
@@ -138,8 +134,8 @@ def run_content(run: Run, scene: Scene, classified: Classified, name: str) -> di
     return {
         "name": name,
         "title": f"{metrics['model']} on {metrics['dataset']}, {metrics['scheme']} split",
-        "leakage": leakage_words(metrics["leakage"]),
-        "confidence": confidence_words(confidence, scores.oa, metrics["model"]),
+        "leakage": leakage_text(metrics["leakage"]),
+        "confidence": confidence_text(confidence, scores.oa, metrics["model"]),
         "facts": _facts(run),
         "options": [
             (key, _shown(value))
@@ -156,7 +152,7 @@ def run_content(run: Run, scene: Scene, classified: Classified, name: str) -> di
 
 
 def recall_table(runs: Sequence[Run], scene: Scene) -> list[dict[str, Any]]:
-    """Return the recall of each class on the test pixels, a value a run."""
+    """Return the recall of each class on the test pixels of each run."""
     return [
         {
             "name": name,
@@ -171,7 +167,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     metrics = run.metrics
     counts, seconds = metrics["counts"], metrics["seconds"]
     facts = [
-        ("Pixels", ", ".join(f"{part} {number(counts[part])}" for part in PARTS)),
+        ("Pixels", ", ".join(f"{subset} {number(counts[subset])}" for subset in SUBSETS)),
         ("Patch", f"{metrics['patch']} x {metrics['patch']} pixels"),
         ("Bands", number(metrics["bands"])),
         ("Parameters", number(metrics["params"])),
@@ -192,11 +188,11 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 
 def _made(run: Run) -> list[tuple[str, str]]:
-    """Return what the run was made with, from its environment.json."""
+    """Return software, machine and data of the run, from its environment.json."""
     environment = run.environment
     packages = ", ".join(f"{name} {of}" for name, of in environment["packages"].items() if of)
     made = [
-        ("Command", command_words(environment)),
+        ("Command", command_line(environment)),
         ("hsi", f"{environment['hsi']}, revision {environment.get('git_revision') or 'unknown'}"),
         ("Python", environment["python"]),
         ("Packages", packages),
@@ -234,7 +230,7 @@ def _class_rows(run: Run, scene: Scene) -> list[dict[str, Any]]:
 
 
 def _confusion(confusion: Any) -> list[list[tuple[int, str]]]:
-    """Return each cell as its shade, 0..SHADES, and its share of the row in percent; "" where empty."""
+    """Return shade (0..SHADES) and percentage of the row of each cell; "" for empty cells."""
     rows = []
     for counts in confusion:
         total = counts.sum()
@@ -264,7 +260,7 @@ def _shown(value: Any) -> str:
 
 
 def _svg(figure: Figure) -> str:
-    """Return a figure as the address of an embedded SVG; the same bytes each time."""
+    """Return a figure as a reproducible data URL of an SVG."""
     file = io.BytesIO()
     with rc_context({**STYLE, "svg.hashsalt": "hsi"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})

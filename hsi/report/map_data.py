@@ -1,10 +1,6 @@
-"""Arrays as text that a page can hold: zlib, then base64.
+"""The data of the page's maps: arrays as base64 text, spectra as principal components of one byte each.
 
-The spectra of all shown pixels, small enough for a page: principal components, a byte each.
-
-What is lost is measured and said on the page. All of this is our decision.
-
-What the page's map is drawn from: arrays of a scene and of what each run says of it.
+The page shows the error of the compressed spectra.
 """
 
 from __future__ import annotations
@@ -21,32 +17,32 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from hsi.datasets.scene import Scene
+from hsi.datasets.splits.indices import SUBSETS
 from hsi.figures.maps import CONFIDENCE_COLORS, choose_bands, describe_bands, error_codes, false_color
 from hsi.figures.spectra import band_axis, class_spectra, gaps
 from hsi.inference.run import Run
 from hsi.io.text import plain
 from hsi.report.pictures import Classified
-from hsi.runs.folder import PARTS
 
 
 def pack(array: NDArray[Any]) -> str:
-    """Return an array's bytes, little-endian and in row-major order, compressed and as base64 text."""
+    """Return an array, little-endian and row-major, compressed by zlib and encoded as base64."""
     little = array.astype(array.dtype.newbyteorder("<"))
     return base64.b64encode(zlib.compress(little.tobytes(), 9)).decode("ascii")
 
 
 def unpack(text: str) -> bytes:
-    """Return the bytes that `pack` was given."""
+    """Return the bytes of a packed array."""
     return zlib.decompress(base64.b64decode(text))
 
 
-MOST_COMPONENTS = 64
-MOST_BYTES = 4_000_000
-"""Bytes of all components of all pixels at most, before compression."""
-FITTED_ON = 20_000
-"""Pixels, spread evenly, that the components are fitted on."""
+MAX_COMPONENTS = 64
+MAX_BYTES = 4_000_000
+"""Limit for all components of all pixels, before compression."""
+PCA_SAMPLES = 20_000
+"""Pixels, evenly spread, that the components are fitted to."""
 _LEVELS = 255
-_AT_ONCE = 16_384
+_CHUNK = 16_384  # pixels
 
 
 @dataclass(frozen=True)
@@ -58,12 +54,12 @@ class PixelSpectra:
     mean, basis
         ``(bands,)`` and ``(components, bands)``, in the values of the cube.
     low, step
-        ``(components,)`` what code 0 stands for, and the distance from code to code.
+        ``(components,)``: offset and scale of the codes.
     codes
         ``(components, n)`` uint8.
     relative_error
-        Root mean square error over all pixels and bands, as a fraction of the values' standard deviation
-        round the mean spectrum; 0 where all spectra are the same.
+        Root mean square error over all pixels and bands, divided by the standard deviation around the mean
+        spectrum; 0 if all spectra are equal.
     """
 
     mean: NDArray[np.float32]
@@ -80,46 +76,43 @@ class PixelSpectra:
 
 
 def pack_spectra(spectra: NDArray[Any]) -> PixelSpectra:
-    """Describe spectra ``(n, bands)`` by principal components; as many as `MOST_BYTES` leaves room for."""
+    """Compress spectra ``(n, bands)`` to as many principal components as `MAX_BYTES` allows."""
     pixels, bands = spectra.shape
-    components = max(1, min(MOST_COMPONENTS, bands, pixels, MOST_BYTES // pixels))
-    sample = np.asarray(spectra[:: max(1, pixels // FITTED_ON)], np.float64)
+    components = max(1, min(MAX_COMPONENTS, bands, pixels, MAX_BYTES // pixels))
+    sample = np.asarray(spectra[:: max(1, pixels // PCA_SAMPLES)], np.float64)
     components = min(components, len(sample))
-    with np.errstate(invalid="ignore"):  # it divides by the spread, which one pixel alone has not
+    with np.errstate(invalid="ignore"):  # a single pixel has no variance
         fitted = PCA(components, svd_solver="full").fit(sample)
     mean, basis = fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32)
-    pieces = [slice(start, start + _AT_ONCE) for start in range(0, pixels, _AT_ONCE)]
+    pieces = [slice(start, start + _CHUNK) for start in range(0, pixels, _CHUNK)]
     scores = np.concatenate([(np.asarray(spectra[piece], np.float32) - mean) @ basis.T for piece in pieces])
     low = scores.min(axis=0)
     step = (scores.max(axis=0) - low) / _LEVELS
     safe = np.where(step > 0, step, 1)
     codes = np.clip(np.round((scores - low) / safe), 0, _LEVELS).astype(np.uint8).T.copy()
-    wrong = spread = 0.0
+    error = variation = 0.0
     for piece in pieces:
         true = np.asarray(spectra[piece], np.float64)
         shown = mean + (low + step * codes[:, piece].T) @ basis
-        wrong += float(((true - shown) ** 2).sum())
-        spread += float(((true - mean) ** 2).sum())
-    return PixelSpectra(mean, basis, low, step, codes, (wrong / spread) ** 0.5 if spread > 0 else 0.0)
+        error += float(((true - shown) ** 2).sum())
+        variation += float(((true - mean) ** 2).sum())
+    return PixelSpectra(mean, basis, low, step, codes, (error / variation) ** 0.5 if variation > 0 else 0.0)
 
 
-MOST_PIXELS = 400_000
-"""Pixels that the page's map shows at most; of a larger scene every n-th row and column. Our decision."""
-
-THOUSAND = 1000
+MAX_PIXELS = 400_000
+"""Pixels of a map; of larger scenes every n-th row and column is shown."""
 
 
 def step_of(scene: Scene) -> int:
-    """Return which every n-th row and column of a scene the page shows."""
-    return max(1, math.ceil(math.sqrt(scene.rows * scene.cols / MOST_PIXELS)))
+    """Return n where the page shows every n-th row and column of a scene."""
+    return max(1, math.ceil(math.sqrt(scene.rows * scene.cols / MAX_PIXELS)))
 
 
 def scene_data(scene: Scene) -> dict[str, Any]:
-    """Return what all runs on a scene share, ready for JSON.
+    """Return the data shared by all runs on a scene, for JSON.
 
-    Maps are of every `step_of`-th row and column. ``spectra`` is a `PixelSpectra`, ``classes`` the mean and
-    the standard deviation over the labelled pixels of each class (null without any), ``range`` the values
-    that the axis of a spectrum starts from.
+    Maps have every `step_of`-th row and column. ``classes`` are mean and standard deviation of each class
+    (null without labelled pixels), ``range`` the smallest value axis of a spectrum.
     """
     step = step_of(scene)
     cube = scene.cube[::step, ::step]
@@ -156,27 +149,27 @@ def scene_data(scene: Scene) -> dict[str, Any]:
 
 
 def run_data(run: Run, scene: Scene, classified: Classified, name: str) -> dict[str, Any]:
-    """Return what one run says of each pixel: class, confidence in thousandths, part, right or wrong.
+    """Return the maps of a run: class, confidence in thousandths, subset, `error_codes`.
 
-    Parts are 1 train, 2 val, 3 test, 0 none; right and wrong as `hsi.figures.maps.error_codes`.
+    Subsets are 1 train, 2 val, 3 test, 0 none.
     """
     step = step_of(scene)
-    part = np.zeros(scene.labels.shape, np.int64)
-    for number, kind in enumerate(PARTS, start=1):
-        part.ravel()[getattr(run.split, kind)] = number
+    subsets = np.zeros(scene.labels.shape, np.int64)
+    for number, subset in enumerate(SUBSETS, start=1):
+        subsets.ravel()[getattr(run.split, subset)] = number
     errors = error_codes(scene, classified.labels, run.split.test)
-    thousandths = np.round(THOUSAND * classified.confidence).astype(np.int64)
+    thousandths = np.round(1000 * classified.confidence).astype(np.int64)
     return {
         "name": plain(name),
         "predicted": pack(_sampled(classified.labels, step)),
         "confidence": pack(_sampled(thousandths, step)),
-        "part": pack(_sampled(part, step)),
+        "part": pack(_sampled(subsets, step)),
         "errors": pack(_sampled(errors, step)),
     }
 
 
 def confidence_colors() -> str:
-    """Return 256 colours from confidence 0 to 1, packed as bytes, three each."""
+    """Return the packed RGB bytes of 256 confidences from 0 to 1."""
     table = colormaps[CONFIDENCE_COLORS](np.linspace(0, 1, 256))[:, :3]
     return pack(np.round(255 * table).astype(np.uint8))
 
@@ -186,5 +179,5 @@ def _sampled(values: NDArray[Any], step: int) -> NDArray[np.uint16]:
 
 
 def _rounded(values: NDArray[Any]) -> list[float]:
-    """Return numbers with six digits, which is more than a line on a screen shows."""
+    """Round to six significant digits."""
     return [float(f"{value:.6g}") for value in values]

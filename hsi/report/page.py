@@ -1,7 +1,4 @@
-"""The page from its template: styles and scripts inside, nothing fetched, nothing else allowed to run.
-
-From finished runs to the page and the pictures.
-"""
+"""Writing the page from finished runs: one HTML file with its styles, scripts and data."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ STYLES, SCRIPTS = ("page.css",), ("spectrum.js", "map.js")
 
 
 def render(content: Mapping[str, Any]) -> str:
-    """Fill the template; every text is escaped, and the browser is told to run our script alone."""
+    """Fill the template with escaped text; the content security policy allows the page's script alone."""
     style, script = (
         "\n".join((files("hsi.report") / name).read_text(encoding="utf-8") for name in names)
         for names in (STYLES, SCRIPTS)
@@ -55,24 +52,24 @@ def render(content: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return text without characters that steer how a page is shown; see `hsi.io.text`."""
+    """Escape control characters of text; see `hsi.io.text`."""
     return plain(value) if type(value) is str else value
 
 
 def _hash(text: str) -> str:
-    """Return the name under which a content security policy allows exactly this text."""
+    """Return the source expression of a content security policy that allows this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
 
 
-PART_NAMES = ("No part", "Train", "Validation", "Test")
-PART_COLORS = ("#000000", COLORS[4], COLORS[3], COLORS[5])
+SUBSET_NAMES = ("No part", "Train", "Validation", "Test")
+SUBSET_COLORS = ("#000000", COLORS[4], COLORS[3], COLORS[5])
 
 Progress = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True)
-class Written:
-    """What `write_report` wrote: the page, and the pictures of each run."""
+class ReportFiles:
+    """The files that `write_report` wrote: the page and the figures of all runs."""
 
     page: Path
     figures: tuple[Path, ...]
@@ -85,24 +82,22 @@ def write_report(
     data_root: str | Path | None = None,
     device: str = "auto",
     progress: Progress = lambda name, done, total: None,
-) -> Written:
-    """Classify every pixel with each run, write its pictures into its folder, and one page for all.
+) -> ReportFiles:
+    """Classify every pixel with each run, write its figures into its folder, and one page for all runs.
 
-    The page needs no network and no other file. It shows at most `hsi.report.map_data.MOST_PIXELS` pixels of
-    a scene; the pictures show all.
+    The page needs no network and no other file. Its maps have at most `hsi.report.map_data.MAX_PIXELS`
+    pixels; the figures have all.
 
     Parameters
     ----------
     groups
-        Finished runs; those of one group, such as the seeds of one network, get a mean in the scores.
+        Finished runs; those of one group, such as the seeds of a network, have their mean in the scores.
     page
         The HTML file to write.
     data_root
-        Where scene files lie, if not under ``HSI_DATA``.
-    device
-        Where pixels are classified.
+        Folder of scene files, by default ``HSI_DATA``.
     progress
-        Told a run's name, and how many of how many pixels are classified.
+        Called with the name of a run, and the number of classified and of all pixels.
 
     Raises
     ------
@@ -111,7 +106,7 @@ def write_report(
     """
     path = Path(page)
     if path.is_dir() or not path.parent.is_dir():
-        raise RunError(f"The page cannot be written to '{path}'; --out wants a file in a folder that exists.")
+        raise RunError(f"The page cannot be written to '{path}'; --out needs a file in a folder that exists.")
     runs = [run for group in groups for run in group]
     if not runs:
         raise RunError("There is nothing to report: no run was given.")
@@ -125,15 +120,15 @@ def write_report(
         if key not in scenes:
             scenes[key] = (run.load_scene(data_root), [])
         scene, classified = scenes[key]
-        told = partial(progress, names[id(run)])
-        told(0, scene.labels.size)
-        classified.append((run, classify(run, scene, device=device, progress=told)))
+        run_progress = partial(progress, names[id(run)])
+        run_progress(0, scene.labels.size)
+        classified.append((run, classify(run, scene, device=device, progress=run_progress)))
     figures: list[Path] = []
     for scene, classified in scenes.values():
         for run, one in classified:
             figures += save_run_figures(run, scene, one)
     write_text(path, render(_content(groups, names, list(scenes.values()))))
-    return Written(path, tuple(figures))
+    return ReportFiles(path, tuple(figures))
 
 
 def _content(
@@ -141,7 +136,7 @@ def _content(
     names: dict[int, str],
     scenes: Sequence[tuple[Scene, list[tuple[Run, Classified]]]],
 ) -> dict[str, Any]:
-    """Return everything that the template shows."""
+    """Return the variables of the template."""
     sections, data = [], []
     for scene, classified in scenes:
         runs = [run for run, _ in classified]
@@ -171,13 +166,13 @@ def _content(
         "scores": score_rows(groups, names),
         "sections": sections,
         "error_key": list(zip(ERROR_NAMES, ERROR_COLORS, strict=True)),
-        "part_key": list(zip(PART_NAMES, PART_COLORS, strict=True)),
+        "part_key": list(zip(SUBSET_NAMES, SUBSET_COLORS, strict=True)),
         "data": {
             "scenes": data,
             "confidenceColors": confidence_colors(),
             "errorColors": ERROR_COLORS,
             "errorNames": ERROR_NAMES,
-            "partColors": PART_COLORS,
-            "partNames": PART_NAMES,
+            "partColors": SUBSET_COLORS,
+            "partNames": SUBSET_NAMES,
         },
     }

@@ -1,7 +1,4 @@
-"""The class and the confidence of every pixel, as pages and pictures show them.
-
-All pictures of one run, into its folder ``figures``.
-"""
+"""Class and confidence of every pixel of a run, and its figures."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class Classified:
-    """What a run says of a scene.
+    """Predictions of a run for a scene.
 
     Attributes
     ----------
@@ -46,7 +43,7 @@ class Classified:
 def classify(
     run: Run, scene: Scene, *, device: str = "auto", progress: Progress = lambda done, pixels: None
 ) -> Classified:
-    """Classify the scene that a run was trained on; `progress` is told of pixels done and of all pixels.
+    """Classify the scene that a run was trained on; `progress` gets the number of finished and all pixels.
 
     Raises
     ------
@@ -70,13 +67,13 @@ def classify(
 
 
 def save_run_figures(run: Run, scene: Scene, classified: Classified) -> list[Path]:
-    """Write every picture of a run as PNG and PDF into its folder; `classified` holds every pixel."""
+    """Write all figures of a run as PNG and PDF into its folder ``figures``."""
     figures = _figures(run, scene, classified)
     return [path for name, one in figures for path in save_figure(one, run.path / "figures", name)]
 
 
 def curves_of(run: Run) -> Figure | None:
-    """Draw the curves of a run; None for a classifier that was fitted at once, which has none."""
+    """Draw the training curves of a run; None for a classifier without epochs."""
     if not any(math.isfinite(row["train_loss"]) for row in run.history):
         return None
     return draw_curves(run.history, kept=kept_epoch(run))

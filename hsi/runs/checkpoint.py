@@ -1,7 +1,7 @@
-"""Checkpoints as safetensors: the best weights, and all that is needed to go on from the last epoch.
+"""Checkpoints as safetensors: the best weights, and all that resuming from the last epoch needs.
 
-One file each, so that a checkpoint is there whole or not at all; tensors hold weights, optimiser and random
-generators, and the file's metadata holds the small values as JSON. Nothing is pickled.
+Each is one file, written whole or not at all: tensors of weights, optimiser and random generators, and small
+values as JSON in the file's metadata. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LAST, BEST = "last.safetensors", "best.safetensors"
 
 def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
     """Write a network's parameters and buffers, with a few JSON values beside them."""
-    _save(path, _rows("", model.state_dict()), facts)
+    _save(path, _prefixed("", model.state_dict()), facts)
 
 
 def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
@@ -42,12 +42,12 @@ def save_state(
     facts: Mapping[str, Any],
     average: nn.Module | None = None,
 ) -> None:
-    """Write everything that training needs to go on exactly as if it had not stopped."""
-    tensors = _rows("model.", model.state_dict())
+    """Write everything needed to resume exactly as if training had not stopped."""
+    tensors = _prefixed("model.", model.state_dict())
     if average is not None:
-        tensors |= _rows("average.", average.state_dict())
+        tensors |= _prefixed("average.", average.state_dict())
     for index, state in optimiser.state_dict()["state"].items():
-        tensors |= _rows(f"optimiser.{index}.", state)
+        tensors |= _prefixed(f"optimiser.{index}.", state)
     tensors["random.torch"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -63,7 +63,7 @@ def load_state(
     generators: Mapping[str, torch.Generator],
     average: nn.Module | None = None,
 ) -> dict[str, Any]:
-    """Bring everything back to where `save_state` left it; return the values beside it.
+    """Restore everything that `save_state` wrote; return the values beside it.
 
     Raises
     ------
@@ -71,16 +71,16 @@ def load_state(
         When the file is missing, damaged, or of another network.
     """
     tensors, facts = _load(path)
-    parts: dict[str, dict[str, Tensor]] = {}
+    groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        parts.setdefault(part, {})[rest] = tensor
-    _fill(model, parts.get("model", {}), path)
+        group, _, rest = name.partition(".")
+        groups.setdefault(group, {})[rest] = tensor
+    _fill(model, groups.get("model", {}), path)
     if average is not None:
-        _fill(average, parts.get("average", {}), path)
+        _fill(average, groups.get("average", {}), path)
     try:
-        _fill_optimiser(optimiser, parts.get("optimiser", {}))
-        random = parts["random"]
+        _fill_optimiser(optimiser, groups.get("optimiser", {}))
+        random = groups["random"]
         torch.set_rng_state(random["torch"])
         if torch.cuda.is_available() and "cuda" in random:
             torch.cuda.set_rng_state(random["cuda"])
@@ -98,17 +98,14 @@ def _fill_optimiser(optimiser: optim.Optimizer, tensors: Mapping[str, Tensor]) -
         index, _, key = name.partition(".")
         parameter = parameters[int(index)]
         if tensor.numel() not in (1, parameter.numel()):
-            raise ValueError(f"'{name}' has another size than its parameter")
-        state.setdefault(int(index), {})[key] = _laid_out_as(parameter, tensor)
+            raise ValueError(f"'{name}' has not the size of its parameter")
+        if tensor.shape == parameter.shape:  # a fused optimiser reads both in memory order
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        state.setdefault(int(index), {})[key] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
-def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """Return `tensor` with the strides of its parameter: a fused optimiser reads both in memory order."""
-    return tensor if tensor.shape != parameter.shape else torch.empty_like(parameter).copy_(tensor)
-
-
-def _rows(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {prefix + name: tensor.detach().contiguous() for name, tensor in tensors.items()}
 
 
@@ -116,14 +113,12 @@ def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     try:
         model.load_state_dict(tensors)
     except RuntimeError:
-        raise RunError(
-            f"The checkpoint '{path}' belongs to a network of other sizes or another kind."
-        ) from None
+        raise RunError(f"The checkpoint '{path}' belongs to a network of another kind or size.") from None
 
 
 def _save(path: Path, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:
     with written_whole(path) as temporary:
-        # Not save_file, which hides why a disk refuses; the file's length in memory for a moment.
+        # Not save_file, which hides why a disk refuses; it costs the file's length in memory.
         temporary.write_bytes(save(tensors, metadata={"facts": json.dumps(facts)}))
 
 
@@ -133,11 +128,11 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
             facts = json.loads(file.metadata()["facts"])
         if not isinstance(facts, dict):
-            raise ValueError("its facts are no table")
+            raise ValueError("its facts are not a table")
         return tensors, facts
     except FileNotFoundError:
         raise RunError(
-            f"The run has no checkpoint '{path}'; it ended before its first epoch was over."
+            f"The run has no checkpoint '{path}'; it ended before its first epoch was complete."
         ) from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RunError(f"The checkpoint '{path}' is damaged: {error}.") from None

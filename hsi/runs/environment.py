@@ -1,7 +1,7 @@
 r"""What a run was made with: versions, machine, code, command line.
 
-``requirements`` in environment.json pins all packages that took part, so that the environment can be built
-again from that file alone (``python`` says of which Python, ``git_revision`` from which checkout of hsi)::
+``requirements`` in environment.json pins all packages, to rebuild the environment from that file alone
+(``python`` is its Python, ``git_revision`` the checkout of hsi)::
 
     cd RUN
     python -c "import json; print(*json.load(open('environment.json'))['requirements'], sep='\n')" > pins.txt
@@ -54,31 +54,31 @@ def describe_environment(device: torch.device, scene: Scene) -> dict[str, Any]:
 def requirements() -> list[str]:
     """Return ``name==version`` for every installed package that hsi needs, directly or not.
 
-    The packages of its extras count where they are installed, but for those of development; so do packages
-    that bring models or scenes (entry points), and what they need. Which build a package is of (the ``+cpu``
-    of PyTorch, which is in ``packages``) is left out, since a package index offers builds by other means.
+    This includes installed packages of its extras (except "dev") and plugins that bring models or scenes,
+    with what they need. The build (the ``+cpu`` of PyTorch) is left out, as package indexes do not resolve
+    it.
     """
     plugins = {
         point.dist.name for group in PLUGINS for point in entry_points(group=group) if point.dist is not None
     }
-    waiting = [("hsi", extra) for extra in ("", *_extras("hsi") - {"dev"})]
-    waiting += [(name, "") for name in (*PACKAGES, *plugins)]
+    pending = [("hsi", extra) for extra in ("", *_extras("hsi") - {"dev"})]
+    pending += [(name, "") for name in (*PACKAGES, *plugins)]
     found: dict[str, str] = {}
     seen = set()
-    while waiting:
-        name, extra = waiting.pop()
+    while pending:
+        name, extra = pending.pop()
         if (name, extra) in seen:
             continue
         seen.add((name, extra))
         try:
             package = distribution(name)
-        except PackageNotFoundError:  # of an extra that is not in use
+        except PackageNotFoundError:  # of an extra that is not installed
             continue
         found[canonicalize_name(name)] = Version(package.version).public
         for line in package.requires or ():
             needed = Requirement(line)
             if needed.marker is None or needed.marker.evaluate({"extra": extra}):
-                waiting += [(needed.name, wanted) for wanted in ("", *needed.extras)]
+                pending += [(needed.name, one) for one in ("", *needed.extras)]
     found.pop("hsi", None)
     return [f"{name}=={number}" for name, number in sorted(found.items())]
 

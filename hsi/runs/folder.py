@@ -1,7 +1,4 @@
-"""Files that a run's options name by a relative path, found again from another folder.
-
-A run folder: what is in it, and what can be done with a finished run.
-"""
+"""A run folder: what is in it, read when it is first asked for."""
 
 from __future__ import annotations
 
@@ -18,56 +15,45 @@ from hsi.datasets import load_scene
 from hsi.datasets.catalogue.entries import find_entry
 from hsi.datasets.preprocess import Preprocess
 from hsi.datasets.scene import Scene
-from hsi.datasets.splits.indices import Split, hash_labels
+from hsi.datasets.splits.indices import SUBSETS, Split, hash_labels
 from hsi.errors import RunError
-from hsi.runs.run_files import check_format, load_predictions, read_environment, read_history, read_metrics
+from hsi.runs.run_files import (
+    check_format,
+    load_predictions,
+    read_environment,
+    read_history,
+    read_metrics,
+)
 from hsi.scoring import Scores, scores_of
 
 
-def find_again(said: str, run: Path) -> str:
-    """Return the path of a scene or label file as it is reached now.
+def resolve_path(path: str, run: Path) -> str:
+    """Return the path of a scene or label file, as in config.toml, as it is reached now.
 
-    A relative path holds from the folder that one is in; where there is no such file, from the folder that
-    the run was trained from; else from those that the run lies in, the nearest first, as where a whole
-    project was moved. A path that leads nowhere, an absolute one, and the name of a scene come back as they
-    are.
-
-    Parameters
-    ----------
-    said
-        A scene's name, or a path, as in config.toml.
-    run
-        The run folder.
+    A relative path is looked for in the current folder, in the folder that the run was trained from, then in
+    the folders above the run, the nearest first, as where a whole project was moved. A path that leads
+    nowhere, an absolute one, and the name of a scene are returned as they are.
     """
-    path = Path(said).expanduser()
-    if find_entry(said) is not None or path.is_absolute() or path.exists():
-        return said
-    folders = [*_trained_from(run), *run.resolve().parents]
-    return next((str(folder / path) for folder in folders if (folder / path).exists()), said)
+    file = Path(path).expanduser()
+    if find_entry(path) is not None or file.is_absolute() or file.exists():
+        return path
+    folders = [*_training_folder(run), *run.resolve().parents]
+    return next((str(folder / file) for folder in folders if (folder / file).exists()), path)
 
 
-def _trained_from(run: Path) -> list[Path]:
+def _training_folder(run: Path) -> list[Path]:
     try:
         environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
         return [Path(environment["working_folder"])]
-    except (OSError, ValueError, KeyError, TypeError):  # of an older run, or damaged: then it does not help
+    except (OSError, ValueError, KeyError, TypeError):  # of an older run, or damaged
         return []
-
-
-PARTS = ("train", "val", "test")
 
 
 class RunFolder:
     """One training, opened from its folder; everything is read when it is first asked for.
 
-    Attributes
-    ----------
-    path
-        The folder.
-    config, split, metrics, history
-        What config.toml, split.npz, metrics.json and history.csv hold.
-    scores
-        ``scores["test"].oa`` and so on, for "train", "val" and "test" where the part has pixels.
+    A missing or damaged file raises RunError. ``scores["test"].oa`` and so on exist for "train", "val" and
+    "test" if they have pixels.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -86,61 +72,39 @@ class RunFolder:
 
     @cached_property
     def split(self) -> Split:
-        """The pixels that were trained, validated and tested on."""
+        """Training, validation and test pixels."""
         return Split.load(self.path / "split.npz")
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """Scores and facts of the finished run.
-
-        Raises
-        ------
-        RunError
-            When the training has not come to its end, or its metrics.json is damaged.
-        """
+        """Scores and facts of the finished run."""
         try:
             return read_metrics(self.path / "metrics.json")
         except FileNotFoundError:
             raise RunError(
-                f"The run '{self.path}' is not finished; go on with: hsi train --resume {self.path}"
+                f"The run '{self.path}' is not finished; resume it with: hsi train --resume {self.path}"
             ) from None
 
     @cached_property
     def scores(self) -> dict[str, Scores]:
-        """Scores of each part that has pixels, recomputed from the confusion matrices."""
-        return {part: scores_of(self.metrics[part]["confusion"]) for part in PARTS if self.metrics.get(part)}
+        """Scores of each subset that has pixels, recomputed from the confusion matrices."""
+        return {
+            name: scores_of(self.metrics[name]["confusion"]) for name in SUBSETS if self.metrics.get(name)
+        }
 
     @cached_property
     def predictions(self) -> dict[str, NDArray[np.int64]]:
-        """Predicted class 1..C of each pixel of ``split.train``, ``.val`` and ``.test``, in their order.
-
-        Raises
-        ------
-        RunError
-            When the training has not come to its end, or its predictions.npz is damaged or of another split.
-        """
+        """Predicted class 1..C of each pixel of ``split.train``, ``.val`` and ``.test``, in their order."""
         return load_predictions(self.path, self.split.counts)
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """One row for each epoch.
-
-        Raises
-        ------
-        RunError
-            When the run's history.csv is missing or damaged.
-        """
+        """One row for each epoch."""
         return read_history(self.path / "history.csv")
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        """What the run was made with; see `hsi.runs.environment`.
-
-        Raises
-        ------
-        RunError
-            When the run's environment.json is missing or damaged.
-        """
+        """What the run was made with; see `hsi.runs.environment`."""
         return read_environment(self.path / "environment.json")
 
     @cached_property
@@ -154,12 +118,12 @@ class RunFolder:
         Raises
         ------
         RunError
-            When its labels are no longer those that the run was split by.
+            When its labels are no longer those of the run.
         """
         config = self.config
         scene = load_scene(
-            find_again(config.dataset, self.path),
-            labels=None if config.labels is None else find_again(config.labels, self.path),
+            resolve_path(config.dataset, self.path),
+            labels=None if config.labels is None else resolve_path(config.labels, self.path),
             cube_key=config.cube_key,
             labels_key=config.labels_key,
             data_root=data_root,

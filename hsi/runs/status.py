@@ -1,4 +1,4 @@
-"""How far a run folder has come, told from its files."""
+"""The state of a run, from the files of its folder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hsi.config import OPTIONS, Config, load_config
 from hsi.errors import RunError
 from hsi.io.locks import LOCK
 
-# What a training writes before config.toml, the file that makes the folder a run.
-_BEFORE = (LOCK, "split.npz", "preprocess.npz", "environment.json", "checkpoint")
+# Written before config.toml, which makes the folder a run.
+_INPUTS = (LOCK, "split.npz", "preprocess.npz", "environment.json", "checkpoint")
 
 
 class RunState(Enum):
-    """Whether a run is still to be made, to be gone on with, or finished."""
+    """Whether a run is missing, can be resumed, or is finished."""
 
     MISSING = "missing"
     INTERRUPTED = "interrupted"
@@ -23,26 +23,26 @@ class RunState(Enum):
 
 
 def run_state(folder: Path) -> RunState:
-    """Return how far the run in `folder` has come; a folder that is not a run yet counts as missing."""
+    """Return the state of the run in `folder`; a folder that is not a run yet counts as missing."""
     if not (folder / "config.toml").is_file():
         return RunState.MISSING
     return RunState.DONE if (folder / "metrics.json").is_file() else RunState.INTERRUPTED
 
 
 def is_unstarted(folder: Path) -> bool:
-    """Whether a folder holds nothing but what a training leaves that was stopped before it was a run."""
+    """Whether a folder holds nothing but what a training killed before its start leaves."""
     if not folder.is_dir() or run_state(folder) is not RunState.MISSING:
         return False
     if any((folder / "checkpoint").glob("[!.]*")):
         return False
     return all(
-        path.name in _BEFORE or (path.name.startswith(".") and path.name.endswith(".tmp"))
+        path.name in _INPUTS or (path.name.startswith(".") and path.name.endswith(".tmp"))
         for path in folder.iterdir()
     )
 
 
 def clear_unstarted(folder: Path) -> None:
-    """Remove what a training that was stopped before its first epoch left, so that it can start anew.
+    """Remove what a training killed before its start left.
 
     Raises
     ------
@@ -56,21 +56,21 @@ def clear_unstarted(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def first_difference(folder: Path, wanted: Config) -> str | None:
-    """Return in words where the options of the run in `folder` differ from the wanted ones, or None.
+def first_difference(folder: Path, config: Config) -> str | None:
+    """Describe the first option of the run in `folder` that differs from `config`; None if all agree.
 
     Raises
     ------
     ConfigError
         When its config.toml cannot be read.
     """
-    there = load_config(folder / "config.toml")
+    existing = load_config(folder / "config.toml")
     for name in OPTIONS:
-        old, new = getattr(there, name), getattr(wanted, name)
+        old, new = getattr(existing, name), getattr(config, name)
         if old != new:
-            return f"{name} = {_said(old)} instead of {_said(new)}"
+            return f"{name} = {_shown(old)} instead of {_shown(new)}"
     return None
 
 
-def _said(value: object) -> str:
+def _shown(value: object) -> str:
     return "nothing" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)

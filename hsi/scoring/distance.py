@@ -1,8 +1,7 @@
-"""Accuracy against the distance to the nearest training pixel: what nearness is worth to a classifier.
+"""Accuracy by the distance to the nearest training pixel.
 
-Distances are Chebyshev distances in pixels, the larger of the row and the column difference, since patches
-are squares: a test pixel lies in a training patch of width P if its distance is at most (P - 1) / 2, and
-their patches share a pixel if it is at most P - 1. The bins are our decision.
+Distances are Chebyshev distances in pixels, since patches are squares: a test pixel lies in a training patch
+of width P if its distance is at most (P - 1) / 2, and their patches share a pixel if it is at most P - 1.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from hsi.errors import InputError
 Pixels = NDArray[np.int64]
 
 DISTANCE_BINS = (1, 2, 3, 5, 9, 17, 33, 65)
-"""First distance of each bin; a bin ends before the next, the last has no end. Widths double."""
+"""First distance of each bin, in pixels; the last has no end. Widths double."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,9 @@ class DistanceBin:
     Attributes
     ----------
     nearest, farthest
-        Range of distances in pixels, both ends included; `farthest` is None for the last bin, which has no
-        end.
+        Range of distances in pixels, both ends included; `farthest` is None for the last bin.
     pixels, right
-        Test pixels in the range, and how many of them are classified right.
+        Test pixels in the range, and how many of them are classified correctly.
     """
 
     nearest: int
@@ -50,7 +48,7 @@ class DistanceBin:
     def interval(self) -> tuple[float, float] | None:
         """Wilson 95 % interval of the accuracy (Wilson 1927, JASA 22), as fractions; None without pixels.
 
-        It takes pixels as independent. Neighbours are not, so the true uncertainty is larger.
+        It assumes independent pixels. Neighbours are not, so the true uncertainty is larger.
         """
         if not self.pixels:
             return None
@@ -58,7 +56,7 @@ class DistanceBin:
         return float(bounds.low), float(bounds.high)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the bin as numbers for JSON; accuracies are fractions, None without pixels."""
+        """Return the bin as values for JSON."""
         return {
             "nearest": self.nearest,
             "farthest": self.farthest,
@@ -70,14 +68,7 @@ class DistanceBin:
 
 
 def distance_to_nearest(train: Pixels, pixels: Pixels, shape: tuple[int, int]) -> Pixels:
-    """Return the Chebyshev distance in pixels from each of `pixels` to the nearest of `train`.
-
-    Parameters
-    ----------
-    train, pixels
-        Flat row-major pixel indices; `train` must not be empty.
-    shape
-        ``(rows, cols)`` of the scene.
+    """Return the Chebyshev distance, in pixels, of flat indices `pixels` to the nearest of `train`.
 
     Raises
     ------
@@ -86,30 +77,18 @@ def distance_to_nearest(train: Pixels, pixels: Pixels, shape: tuple[int, int]) -
     """
     if len(train) == 0:
         raise InputError("Distances need training pixels; this split has none.")
-    away = np.ones(shape, bool)
-    away.ravel()[train] = False
-    distance = ndimage.distance_transform_cdt(away, metric="chessboard")
+    untrained = np.ones(shape, bool)
+    untrained.ravel()[train] = False
+    distance = ndimage.distance_transform_cdt(untrained, metric="chessboard")
     return np.asarray(distance, np.int64).ravel()[pixels]
 
 
 def bin_by_distance(
     distance: Pixels, right: NDArray[np.bool_], bins: Sequence[int] = DISTANCE_BINS
 ) -> tuple[DistanceBin, ...]:
-    """Count pixels and right ones in each bin of distances.
+    """Count pixels, and correctly classified ones, in each bin of distances, nearest first.
 
-    Parameters
-    ----------
-    distance
-        ``(n,)`` distance of each test pixel, `bins[0]` or more.
-    right
-        ``(n,)`` whether each is classified right.
-    bins
-        First distance of each bin, rising.
-
-    Returns
-    -------
-    tuple of DistanceBin
-        One for each bin, nearest first; bins behind the last pixel are left out, empty ones between are not.
+    `distance` and `right` are ``(n,)``; bins beyond the last pixel are left out.
 
     Raises
     ------

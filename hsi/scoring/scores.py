@@ -1,11 +1,7 @@
-"""The confusion matrix: the one thing that every score is computed from.
-
-OA, AA, kappa and the per-class scores, from a confusion matrix with true classes as rows.
+"""OA, AA, kappa and per-class scores from a confusion matrix with true classes as rows; their mean over runs.
 
 All are fractions. A score that has no meaning is NaN (recall of a class without pixels, kappa when chance
 alone agrees everywhere), and is left out of means.
-
-Scores of repeated runs: their mean, and how far the runs lie apart.
 """
 
 from __future__ import annotations
@@ -34,7 +30,7 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int) -> NDAr
 
     Returns
     -------
-    ``(C, C)`` int64; row i, column j counts pixels of class i + 1 that were called class j + 1.
+    ``(C, C)`` int64; row i, column j counts pixels of class i + 1 predicted as class j + 1.
 
     Raises
     ------
@@ -61,6 +57,10 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int) -> NDAr
             )
     pairs = (truth - 1) * classes + (pred - 1)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+
+
+SCORES = ("oa", "aa", "kappa", "mean_precision", "f1_macro")
+"""The scores of a run that are one number."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,7 @@ class Scores:
     def as_dict(self) -> dict[str, Any]:
         """Return the scores as numbers and lists for JSON; NaN becomes None."""
         return {
-            "oa": _number(self.oa),
-            "aa": _number(self.aa),
-            "kappa": _number(self.kappa),
-            "mean_precision": _number(self.mean_precision),
-            "f1_macro": _number(self.f1_macro),
+            **{name: _number(getattr(self, name)) for name in SCORES},
             "recall": [_number(v) for v in self.recall],
             "precision": [_number(v) for v in self.precision],
             "support": self.support.tolist(),
@@ -148,11 +144,11 @@ def scores_of(confusion: ArrayLike) -> Scores:
     f1 = _ratio(2 * right, support + predicted, where=seen, fill=0.0)
     precision[~seen] = f1[~seen] = math.nan
     oa = float(right.sum() / total)
-    by_chance = float((support.astype(np.float64) * predicted).sum() / total**2)
+    chance = float((support.astype(np.float64) * predicted).sum() / total**2)
     return Scores(
         oa=oa,
         aa=float(np.nanmean(recall)),
-        kappa=(oa - by_chance) / (1 - by_chance) if by_chance < 1 else math.nan,
+        kappa=(oa - chance) / (1 - chance) if chance < 1 else math.nan,
         mean_precision=float(np.nanmean(precision)),
         f1_macro=float(np.nanmean(f1)),
         recall=recall,
@@ -175,10 +171,6 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-# What is told of a run as single numbers, here and by trackers; a fraction each.
-SCORES = ("oa", "aa", "kappa", "mean_precision", "f1_macro")
-
-
 def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     """Return the mean and the sample standard deviation (n - 1), None for a single value.
 
@@ -192,15 +184,17 @@ def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
-def spread_of(metrics: Iterable[Mapping[str, Any]], part: str = "test") -> dict[str, dict[str, float | None]]:
+def spread_of(
+    metrics: Iterable[Mapping[str, Any]], subset: str = "test"
+) -> dict[str, dict[str, float | None]]:
     """Return ``{"oa": {"mean": ..., "std": ...}, ...}`` over the metrics of several runs; fractions.
 
-    A score that has no meaning in some run (kappa, where a fold has one class) has no mean: None.
+    A score that has no meaning in some run (kappa, where a fold has one class) is None.
     """
-    scores = [one[part] for one in metrics]
-    made: dict[str, dict[str, float | None]] = {}
+    scores = [one[subset] for one in metrics]
+    spread: dict[str, dict[str, float | None]] = {}
     for name in SCORES:
         values = [score[name] for score in scores]
         mean, std = (None, None) if None in values else mean_and_std(values)
-        made[name] = {"mean": mean, "std": std}
-    return made
+        spread[name] = {"mean": mean, "std": std}
+    return spread

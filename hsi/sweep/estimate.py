@@ -1,19 +1,16 @@
-"""What a run will have to go through, without training: bands, classes, pixels, work.
+"""Estimated run times of a sweep, in core-seconds: seconds times the cores that work on a run.
 
-How long the runs of a sweep will take, in core-seconds: seconds times the cores that work on a run.
+The first source that exists counts:
 
-The best source at hand counts, in this order:
+1. finished runs of the same cell (model, scene and protocol): their mean;
+2. a result of `hsi bench`: epochs x (training patches / training rate + validation patches / inference rate)
+   + labelled patches / inference rate, with the network's rates (patches/s) scaled by the
+   multiply-accumulates (MACs) of a patch; a network that was not measured gets the median of the measured
+   MACs per second;
+3. finished runs of the same model on other scenes or protocols: their mean;
+4. none: such runs are left out of sums, and the forecast says so.
 
-1. finished runs of the same cell (model, scene and protocol), by their mean;
-2. a result of `hsi bench`: epochs x (training patches / patches per second in training + validation patches /
-   patches per second in inference) + all labelled patches / patches per second in inference, where the rates
-   of the same network are scaled by multiply-accumulates of a patch (so by bands and patch width). A network
-   that was not measured counts with the median of the measured multiply-accumulates per second;
-3. finished runs of the same model on other scenes or protocols, by their mean;
-4. nothing: such runs are left out of sums, which is said.
-
-Runs that are finished while a sweep goes on correct the estimates of source 2 by the median of what they took
-over what was estimated.
+Runs that finish during a sweep correct source 2 by the median ratio of measured to estimated time.
 """
 
 from __future__ import annotations
@@ -37,7 +34,7 @@ from hsi.models.registry import build_with
 from hsi.runs.status import RunState
 from hsi.sweep.plan import PlannedRun
 from hsi.sweep.results import Facts, read_facts
-from hsi.training.inputs import split_of
+from hsi.training.context import resolve_split
 
 
 @dataclass(frozen=True)
@@ -56,10 +53,7 @@ class SceneSize:
 
 @dataclass(frozen=True)
 class RunSize:
-    """What one run goes through: features and patch width, pixels by part, multiply-accumulates of a patch.
-
-    ``macs`` is None for a model whose work PyTorch cannot count, such as an SVM.
-    """
+    """Features a network gets, pixels by subset, and MACs of a patch (None if the model is no network)."""
 
     scene: SceneSize
     features: int
@@ -69,13 +63,7 @@ class RunSize:
 
 
 class Sizes:
-    """Sizes of the runs of a plan; each scene is loaded, and each network built, once at most.
-
-    Parameters
-    ----------
-    data_root
-        Where scene files lie, if not under ``HSI_DATA``.
-    """
+    """Sizes of runs; each scene is loaded, and each network built, at most once."""
 
     def __init__(self, data_root: str | Path | None = None) -> None:
         self.data_root = data_root
@@ -99,7 +87,7 @@ class Sizes:
         return RunSize(scene, features, train, val, self._macs(config, features, len(scene.counts)))
 
     def _features(self, config: Config, scene: SceneSize) -> int:
-        """Return how many bands or components a network gets."""
+        """Return the number of bands or components that a network gets."""
         bands = scene.bands
         if config.bands is not None:
             whole = self._load(config)
@@ -131,7 +119,7 @@ class Sizes:
         return self.loaded[key]
 
     def _parts(self, config: Config, scene: SceneSize) -> tuple[int, int]:
-        """Return the training and validation pixels; those of areas and draws as their shares say."""
+        """Return the numbers of training and validation pixels, by their shares where options give shares."""
         folds = getattr(config, "folds", None)
         if folds:
             return round(scene.labelled * max(folds - 2, 1) / folds), round(scene.labelled / folds)
@@ -143,7 +131,7 @@ class Sizes:
         names = ("scheme", "split", "split_mask", "train_mask", "test_mask", "val")
         key = (*_files(config), *(getattr(config, name, None) for name in names))
         if key not in self.parts:
-            split = split_of(config, self._load(config), self.data_root)
+            split = resolve_split(config, self._load(config), self.data_root)
             self.parts[key] = (len(split.train), len(split.val))
         return self.parts[key]
 
@@ -157,12 +145,12 @@ class Sizes:
 
 
 def _files(config: Config) -> tuple[object, ...]:
-    """Return what tells scenes apart: one cube may have several label maps."""
+    """Return what identifies a scene: one cube may have several label maps."""
     return config.dataset, config.labels, config.cube_key, config.labels_key
 
 
 def cube_megabytes(scene: SceneSize) -> float:
-    """Return what the cube takes as float32."""
+    """Return the size of the cube as float32, MB."""
     return scene.pixels * scene.bands * np.dtype(np.float32).itemsize / 2**20
 
 
@@ -172,11 +160,10 @@ SYMMETRIES = 8  # patches that test-time augmentation makes of one
 
 @dataclass(frozen=True)
 class Rates:
-    """What networks reached in `hsi bench`, by their names.
+    """Rates of `hsi bench` by network.
 
-    ``training`` and ``inference`` are multiply-accumulates (of the forward pass) a second and core, so that a
-    rate over a network's own is patches a second; ``step_mb`` is the memory of a training step in MB for each
-    value of its input (batch x bands x P x P).
+    ``training`` and ``inference``: forward MACs per second and core (divided by the MACs of a patch: patches
+    per second); ``step_mb``: MB of a training step for each value of its input (batch x bands x P x P).
     """
 
     training: Mapping[str, float] = field(default_factory=dict)
@@ -184,7 +171,7 @@ class Rates:
     step_mb: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, model: str, kind: str) -> float | None:
-        """Return the figure of a network, such as "training", else the median; None without any."""
+        """Return the rate `kind` of a network, else the median of all; None if nothing was measured."""
         rates: Mapping[str, float] = getattr(self, kind)
         return rates.get(model, statistics.median(rates.values()) if rates else None)
 
@@ -214,7 +201,7 @@ def newest_bench(folders: Iterable[Path], device: str) -> Path | None:
         for path in sorted(folder.glob("bench-*.json")):
             try:
                 machine = json.loads(path.read_text(encoding="utf-8"))["machine"]
-                read_rates(path)  # one that lacks them is as good as none
+                read_rates(path)  # a file without rates is skipped
                 if str(machine["device"]).split()[0] == device:
                     found.append((machine["date"], path))
             except (OSError, ValueError, KeyError, TypeError):
@@ -223,31 +210,28 @@ def newest_bench(folders: Iterable[Path], device: str) -> Path | None:
 
 
 def core_seconds(run: PlannedRun, size: RunSize, rates: Rates) -> float | None:
-    """Return the estimate of source 2; None for a model whose work is not counted, or without any rate."""
+    """Return the estimate from `hsi bench`; None without MACs or rates."""
     training, inference = (rates.of(run.config.model, kind) for kind in ("training", "inference"))
     if size.macs is None or not training or not inference:
         return None
     config = run.config
-    an_epoch = size.train * size.macs / training + size.val * size.macs / inference
-    times = SYMMETRIES if getattr(config, "tta", False) else 1
-    at_the_end = times * size.scene.labelled * size.macs / inference
-    return START_CORE_SECONDS + config.epochs * an_epoch + at_the_end
+    epoch = size.train * size.macs / training + size.val * size.macs / inference
+    views = SYMMETRIES if getattr(config, "tta", False) else 1
+    final = views * size.scene.labelled * size.macs / inference
+    return START_CORE_SECONDS + config.epochs * epoch + final
 
 
 def measured_core_seconds(facts: Facts) -> float:
-    """Return what a finished run took, as its folder says."""
+    """Return what a finished run took, by its folder."""
     threads = facts["environment"].get("threads") or 1
     cores = threads if facts["device"] == "cpu" else 1
     return START_CORE_SECONDS + cores * sum(facts["seconds"].values())
 
 
 class RuntimeEstimator:
-    """Knows what the runs of a plan will take, and learns from those that finish.
+    """Estimates the runs of a plan, and learns from those that finish.
 
-    Parameters
-    ----------
-    guesses
-        Estimates of source 2 by the runs' keys; None where there is none.
+    `guesses` are the estimates from `hsi bench` by run key, None where there is none.
     """
 
     def __init__(self, guesses: Mapping[str, float | None]) -> None:
@@ -256,20 +240,20 @@ class RuntimeEstimator:
         self.ratios: list[float] = []
 
     def learn(self, run: PlannedRun, taken: float) -> None:
-        """Take note that a run took so many core-seconds from its beginning to its end."""
+        """Record the core-seconds of a whole run."""
         self.taken[run.cell].append(taken)
         guess = self.guesses.get(run.key)
         if guess:
             self.ratios.append(taken / guess)
 
     def learn_finished(self, plan: Iterable[PlannedRun]) -> None:
-        """Take note of the runs of a plan that are finished already."""
+        """Record the runs of a plan that are finished already."""
         for run in plan:
             if run.state is RunState.DONE:
                 self.learn(run, measured_core_seconds(read_facts(run)))
 
     def core_seconds(self, run: PlannedRun) -> float | None:
-        """Return what a run will take from its beginning, or None where nothing is known."""
+        """Return the estimate for a whole run, or None."""
         if self.taken[run.cell]:
             return statistics.mean(self.taken[run.cell])
         guess = self.guesses.get(run.key)
@@ -284,6 +268,6 @@ class RuntimeEstimator:
         return statistics.mean(alike) if alike else None
 
     def total(self, runs: Sequence[PlannedRun]) -> float | None:
-        """Return the core-seconds of those runs of several that have an estimate; None where none has."""
+        """Return the sum over the runs that have an estimate; None if none has."""
         known = [seconds for run in runs if (seconds := self.core_seconds(run)) is not None]
         return sum(known) if known or not runs else None

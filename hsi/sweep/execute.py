@@ -1,11 +1,4 @@
-"""A run of a sweep that was started, wherever it goes on: watched, stopped.
-
-Where the runs of a sweep go on.
-
-One run of a sweep as a process of its own: started, watched, stopped.
-
-Running the runs of a sweep, some at a time; a failed one stops none of the others.
-"""
+"""Executing the runs of a sweep, several at a time, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -31,15 +24,7 @@ from hsi.sweep.workers import Workers, choose_workers
 
 
 class RunHandle(ABC):
-    """What a sweep knows of a run that it started.
-
-    Attributes
-    ----------
-    run
-        The run.
-    resumed
-        Whether it goes on from where it was interrupted.
-    """
+    """A run that was started; `resumed` says whether an interrupted one is continued."""
 
     def __init__(self, run: PlannedRun) -> None:
         self.run = run
@@ -52,7 +37,7 @@ class RunHandle(ABC):
         return time.monotonic() - self._started
 
     def epochs(self) -> int:
-        """Return how many epochs are over, as its history says."""
+        """Return the number of epochs in its history.csv."""
         try:
             return (self.run.folder / "history.csv").read_bytes().count(b"\n") - 1
         except OSError:
@@ -61,12 +46,12 @@ class RunHandle(ABC):
     @property
     @abstractmethod
     def running(self) -> bool:
-        """Whether it goes on."""
+        """Whether it has not ended yet."""
 
     @property
     @abstractmethod
     def failure(self) -> str | None:
-        """Why one that has ended is not done, in one line; None where it is."""
+        """Why an ended run is not done, in one line; None if it is."""
 
     @abstractmethod
     def interrupt(self) -> None:
@@ -74,29 +59,29 @@ class RunHandle(ABC):
 
     @abstractmethod
     def wait_or_kill(self) -> None:
-        """Wait for an interrupted one; end it by force when it does not stop in time."""
+        """Wait for an interrupted run to stop; kill it if it does not in time."""
 
 
 class Engine:
-    """Runs as processes of this machine; engines for other places derive from it."""
+    """Runs as processes of this machine; the base class of other engines."""
 
     def device(self, runs: Sequence[PlannedRun]) -> str:
-        """Return what the runs work on: "cpu", "cuda" or "mps"; a GPU if any of them does.
+        """Return "cuda" or "mps" if any of the runs needs it, else "cpu".
 
         Raises
         ------
         ConfigError
-            When one wants a device that is not there.
+            For a device that this machine does not have.
         """
         devices = {choose_device(name).type for name in {run.config.device for run in runs}}
         return next((kind for kind in ("cuda", "mps") if kind in devices), "cpu")
 
-    def places(self, wanted: int | None, runs: int, need_mb: float, device: str) -> Workers:
+    def places(self, requested: int | None, runs: int, need_mb: float, device: str) -> Workers:
         """Choose the number of runs at a time; see `hsi.sweep.workers.choose_workers`."""
-        return choose_workers(wanted, runs, need_mb, device=device)
+        return choose_workers(requested, runs, need_mb, device=device)
 
     def sharing(self, folder: Path) -> AbstractContextManager[None]:
-        """Return the context in which runs are started that write into the sweep's folder."""
+        """Return the context within which `start` is called for runs in the sweep's folder."""
         return nullcontext()
 
     def start(self, run: PlannedRun, *, threads: int, data_root: Path | None, lock: int | None) -> RunHandle:
@@ -104,27 +89,17 @@ class Engine:
         return LocalRun(run, threads=threads, data_root=data_root, lock=lock)
 
 
-GRACE_SECONDS = 10.0  # a stopped run may finish the step that it is in; its checkpoints are whole at any time
-FULL = 2**16  # bytes: a disk with less left is taken to be why a run failed (our decision)
+GRACE_SECONDS = 10.0  # for an interrupted run to finish its step; its checkpoints are complete at any time
+FULL = 2**16  # bytes: a disk with less space left counts as the reason of a failure
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class LocalRun(RunHandle):
-    """``python -m hsi train`` for one planned run, from its beginning or from where it was interrupted.
+    """``python -m hsi train`` for one planned run, started or resumed.
 
-    Its options go into ``SEED.toml`` and its words into ``SEED.log``, both beside the run folder. It has a
-    process group of its own, so that Ctrl-C reaches the sweep alone, which then stops it.
-
-    Parameters
-    ----------
-    run
-        What to train; its folder must not be in use.
-    threads
-        Of this process.
-    data_root
-        Passed on to `hsi train`.
-    lock
-        Descriptor of a locked file that the process keeps open while it lives, or None.
+    Options are written to ``SEED.toml`` and output to ``SEED.log``, both beside the run folder. The process
+    has its own session, so that Ctrl-C reaches only the sweep, which then interrupts it. It inherits `lock`,
+    the descriptor of a locked file, which it thus keeps locked while it lives.
 
     Raises
     ------
@@ -174,25 +149,25 @@ class LocalRun(RunHandle):
             return None
         if status < 0:
             return f"killed by signal {-status}" + (
-                ", perhaps for want of memory" if -status == signal.SIGKILL else ""
+                ", perhaps out of memory" if -status == signal.SIGKILL else ""
             )
-        if shutil.disk_usage(self.log.parent).free < FULL:  # it had no room for its last words either
+        if shutil.disk_usage(self.log.parent).free < FULL:  # then its log has no last message either
             return f"'{self.run.folder}' cannot be written ({os.strerror(errno.ENOSPC)})"
-        return self._last_words() or f"ended with status {status}"
+        return self._last_message() or f"ended with status {status}"
 
-    def _last_words(self) -> str:
+    def _last_message(self) -> str:
         lines = [line.strip() for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines()]
         return next((line.removeprefix("hsi: ") for line in reversed(lines) if line), "")
 
     def interrupt(self) -> None:
         """Ask the process to stop, as Ctrl-C does."""
         if self.running:
-            # A job that a shell started with & ignores Ctrl-C, and so do its children.
-            deaf = os.name == "nt" or signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-            self.process.send_signal(signal.SIGTERM if deaf else signal.SIGINT)
+            # A background job of a shell ignores SIGINT, and so do its subprocesses.
+            ignored = os.name == "nt" or signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            self.process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
 
     def wait_or_kill(self, seconds: float = GRACE_SECONDS) -> None:
-        """Wait for an interrupted process; end it by force when it does not stop in time."""
+        """Wait for an interrupted process; kill it if it does not end in time."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -208,24 +183,24 @@ POLL_SECONDS = 0.2
 
 
 class SweepCallback:
-    """Told of what happens in a sweep; this one stays silent, displays derive from it."""
+    """Hooks of `execute`; they do nothing here."""
 
-    def started(self, child: RunHandle) -> None:
+    def started(self, handle: RunHandle) -> None:
         """A run was started."""
 
-    def finished(self, child: RunHandle) -> None:
+    def finished(self, handle: RunHandle) -> None:
         """A run is done; its folder is complete."""
 
     def failed(self, run: PlannedRun, reason: str) -> None:
         """A run ended without being done."""
 
     def tick(self, running: Sequence[RunHandle], waiting: Sequence[PlannedRun]) -> None:
-        """Some time has passed."""
+        """Called several times a second."""
 
 
 @dataclass
-class Outcome:
-    """What became of the runs: done, failed (with the reason), and left for another time."""
+class SweepResult:
+    """Runs by how they ended: done, failed with the reason, or left (not started, or interrupted)."""
 
     done: list[PlannedRun] = field(default_factory=list)
     failed: list[tuple[PlannedRun, str]] = field(default_factory=list)
@@ -242,71 +217,68 @@ def execute(
     max_seconds: float | None = None,
     lock: int | None = None,
     engine: Engine | None = None,
-) -> Outcome:
-    """Train runs, `workers` at a time, each on `threads` threads.
+) -> SweepResult:
+    """Train or resume runs in the given order, `workers` at a time, each on `threads` threads.
 
     Parameters
     ----------
-    runs
-        What is missing or interrupted, in the order in which to start.
     max_seconds
-        After so long no run is started any more, and those that are going are interrupted; they can be
-        gone on with.
+        After this time no run is started, and running ones are interrupted; they can be resumed.
     lock
         See `hsi.io.locks.locked`.
     engine
-        Where the runs go on; default: on this machine.
+        Where to run; default: this machine.
 
     Raises
     ------
     KeyboardInterrupt
-        When the user stopped it; the running ones have been interrupted then, and can be gone on with.
+        From the user; running runs have been interrupted then, and can be resumed.
     """
     callback, engine = callback or SweepCallback(), engine or Engine()
-    waiting, running, outcome = list(runs), list[RunHandle](), Outcome()
+    waiting, running, result = list(runs), list[RunHandle](), SweepResult()
     started = time.monotonic()
     try:
         while waiting or running:
             late = max_seconds is not None and time.monotonic() - started >= max_seconds
             if late:
-                _stop(running)
-            for child in [child for child in running if not child.running]:
-                running.remove(child)
-                _settle(child, late, outcome, callback)
+                _interrupt_all(running)
+            for handle in [handle for handle in running if not handle.running]:
+                running.remove(handle)
+                _record(handle, late, result, callback)
             while waiting and not late and len(running) < workers:
                 run = waiting.pop(0)
                 try:
-                    child = engine.start(run, threads=threads, data_root=data_root, lock=lock)
+                    handle = engine.start(run, threads=threads, data_root=data_root, lock=lock)
                 except (HsiError, OSError) as error:
-                    outcome.failed.append((run, str(error)))
+                    result.failed.append((run, str(error)))
                     callback.failed(run, str(error))
                     continue
-                running.append(child)
-                callback.started(child)
+                running.append(handle)
+                callback.started(handle)
             if late and not running:
-                outcome.left += waiting
+                result.left += waiting
                 break
             callback.tick(running, waiting)
             time.sleep(POLL_SECONDS)
     finally:
-        _stop(running)
-    return outcome
+        _interrupt_all(running)
+    return result
 
 
-def _settle(child: RunHandle, late: bool, outcome: Outcome, callback: SweepCallback) -> None:
-    reason = child.failure
+def _record(handle: RunHandle, late: bool, result: SweepResult, callback: SweepCallback) -> None:
+    reason = handle.failure
     if reason is None:
-        outcome.done.append(child.run)
-        callback.finished(child)
+        result.done.append(handle.run)
+        callback.finished(handle)
     elif late:
-        outcome.left.append(child.run)
+        result.left.append(handle.run)
     else:
-        outcome.failed.append((child.run, reason))
-        callback.failed(child.run, reason)
+        result.failed.append((handle.run, reason))
+        callback.failed(handle.run, reason)
 
 
-def _stop(children: Sequence[RunHandle]) -> None:
-    for child in children:
-        child.interrupt()
-    for child in children:
-        child.wait_or_kill()
+def _interrupt_all(handles: Sequence[RunHandle]) -> None:
+    for handle in handles:
+        handle.interrupt()
+    for handle in handles:
+        handle.wait_or_kill()

@@ -10,7 +10,7 @@
 
     [scenes.indian-mnf]                  # a label of your own
     dataset = "scenes/indian-mnf.toml"   # a path from this file; default: the label, as in [scenes.IN]
-    scale = "scene"                      # options for this scene
+    scale = "scene"                      # options of this scene
 
     [protocols.random]
     scheme = "random"
@@ -33,8 +33,8 @@
     protocols = ["random"]
     seeds = [0]
 
-An option of a model wins over one of its protocol, that over one of its scene, that over the defaults.
-Labels become names of folders.
+Options of a model override those of its protocol, these those of its scene, and these the defaults. Labels
+become names of folders.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from hsi.io.text import read_toml, refuse_unknown_keys
 
 KEYS = ("title", "seeds", "defaults", "scenes", "protocols", "models", "grid")
 AXES = ("models", "scenes", "protocols")
-# What a section may not set, since another section does.
+# Options that belong to another section.
 _FOREIGN = {
     "defaults": ("model", "dataset", "seed"),
     "scenes": ("model", "seed"),
@@ -64,7 +64,7 @@ _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 @dataclass(frozen=True)
 class Grid:
-    """One block of runs: each of its models on each of its scenes under each of its protocols, by seed."""
+    """A ``[[grid]]``: every combination of models, scenes, protocols and seeds."""
 
     models: tuple[str, ...]
     scenes: tuple[str, ...]
@@ -74,21 +74,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment file says; paths in it are settled.
-
-    Attributes
-    ----------
-    name
-        The file's name without its ending.
-    path, title
-        The file, and its own words.
-    defaults
-        Options of every run.
-    scenes, protocols, models
-        Options by label.
-    grids
-        Blocks of runs.
-    """
+    """An experiment file, with paths resolved; `name` is its stem, `scenes`... hold options by label."""
 
     name: str
     path: Path
@@ -110,7 +96,7 @@ class Experiment:
 
 
 def read_experiment(path: str | Path) -> Experiment:
-    """Read an experiment file (the format stands at the top of this module).
+    """Read an experiment file, in the format that this module describes.
 
     Raises
     ------
@@ -186,7 +172,7 @@ _HOME = {
 
 
 def _dataset(value: Any, file: Path) -> Any:
-    """Return a short name as it is, and a path as one from the current folder."""
+    """Return a short name unchanged, and a path relative to the current folder."""
     from hsi.datasets.catalogue.entries import find_entry
     from hsi.datasets.catalogue.locate import user_path
 
@@ -197,7 +183,7 @@ def _dataset(value: Any, file: Path) -> Any:
 
 
 def shown(path: Path) -> str:
-    """Return a path from the current folder where it lies below it, else the whole one."""
+    """Return a path relative to the current folder if it lies in it, else the absolute path."""
     whole = Path(path).absolute()
     whole = Path(*_without_dots(whole))
     try:
@@ -207,7 +193,7 @@ def shown(path: Path) -> str:
 
 
 def _without_dots(path: Path) -> list[str]:
-    """Resolve ``..`` by name, so that links stay links."""
+    """Resolve ``..`` without following links."""
     parts: list[str] = []
     for part in path.parts:
         if part == ".." and len(parts) > 1:

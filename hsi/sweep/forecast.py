@@ -1,7 +1,4 @@
-"""How long a sweep will still take.
-
-What a sweep needs, before it starts: time for each run, memory, how many at a time.
-"""
+"""Forecast of a sweep: time of each run, runs at a time, and the time left while it runs."""
 
 from __future__ import annotations
 
@@ -25,45 +22,35 @@ def time_left(
     cores: int,
     threads: int,
 ) -> float | None:
-    """Return the seconds until all is done that has an estimate, or None where nothing has.
+    """Return the seconds until all runs with an estimate are done, or None if none has one.
 
-    The core-seconds that are left are shared by all cores; but no run ends before its own are over.
-
-    Parameters
-    ----------
-    running, waiting
-        What goes on now; what comes after it.
-    cores
-        How many work on the sweep together: those of all running runs.
-    threads
-        Of one run.
+    The core-seconds left are shared by all `cores`, but no run ends before its own are over. `threads` is the
+    number of threads of one run.
     """
-    if estimator.total([*(child.run for child in running), *waiting]) is None:
+    if estimator.total([*(handle.run for handle in running), *waiting]) is None:
         return None
-    rest = [max(0.0, _whole(estimator, child.run) - child.seconds * threads) for child in running]
+    rest = [
+        max(0.0, (estimator.core_seconds(handle.run) or 0.0) - handle.seconds * threads) for handle in running
+    ]
     later = estimator.total(waiting) or 0.0
     return max([(sum(rest) + later) / cores, *(seconds / threads for seconds in rest)])
 
 
-def _whole(estimator: RuntimeEstimator, run: PlannedRun) -> float:
-    return estimator.core_seconds(run) or 0.0
-
-
 @dataclass(frozen=True)
 class Forecast:
-    """How a sweep will go: what is known of times, how many runs at a time, and what that rests on."""
+    """Estimated times, workers, and in words what the estimates are based on."""
 
     estimator: RuntimeEstimator
     workers: Workers
     basis: str
 
     def seconds(self, run: PlannedRun) -> float | None:
-        """Return about how many seconds a run takes; None where nothing is known."""
+        """Return the estimated seconds of a run, or None."""
         known = self.estimator.core_seconds(run)
         return None if known is None else known / self.workers.threads
 
     def seconds_of(self, runs: Sequence[PlannedRun]) -> float | None:
-        """Return about how many seconds several runs take together; None where nothing is known."""
+        """Return the estimated seconds of several runs together, or None."""
         total = self.estimator.total(runs)
         return None if total is None else total / (self.workers.count * self.workers.threads)
 
@@ -77,20 +64,16 @@ def forecast(
     bench_folders: Iterable[Path] = (),
     engine: Engine | None = None,
 ) -> Forecast:
-    """Look at the runs that are to be made, at those that are finished, and at what `hsi bench` measured.
+    """Forecast the `chosen` runs of a plan from finished runs and results of `hsi bench`.
 
     Parameters
     ----------
-    plan
-        All runs of the experiment.
-    chosen
-        Those that are asked for; the finished ones among them need nothing.
     workers
-        Runs at a time, or None.
+        Runs at a time, or None to choose.
     bench_folders
         Where results of `hsi bench` may lie.
     engine
-        Where the runs will go on; default: on this machine.
+        Where the runs are executed; default: this machine.
 
     Raises
     ------
@@ -108,7 +91,7 @@ def forecast(
     for run in todo:
         try:
             size = sizes.of(run)
-        except SceneNotFoundError:  # a scene that is still to be downloaded
+        except SceneNotFoundError:  # not downloaded yet
             guesses[run.key] = None
             continue
         except InputError as error:
@@ -117,8 +100,8 @@ def forecast(
         needs.append(need_mb(run, size, rates))
     estimator = RuntimeEstimator(guesses)
     estimator.learn_finished(plan)
-    chosen_workers = engine.places(workers, len(todo), max(needs), device)
-    return Forecast(estimator, chosen_workers, _basis(estimator, todo, bench))
+    workers_chosen = engine.places(workers, len(todo), max(needs), device)
+    return Forecast(estimator, workers_chosen, _basis(estimator, todo, bench))
 
 
 def _basis(estimator: RuntimeEstimator, runs: Sequence[PlannedRun], bench: Path | None) -> str:

@@ -1,13 +1,9 @@
-"""From an experiment to its runs: each with its options resolved and a folder of its own.
-
-In a word, how far a run of a sweep has come, as listings say it.
-"""
+"""The runs of an experiment, each with its options resolved and a run folder, and their status."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -35,13 +31,13 @@ class PlannedRun:
     Attributes
     ----------
     scene, protocol, model
-        Its labels in the experiment file.
+        Labels in the experiment file.
     name
-        What sets it apart from its repetitions: ``seed0``, or ``seed0-fold0``.
+        ``seed0``, or ``seed0-fold0``.
     config
         Every option, resolved.
     folder
-        Its run folder: ``runs/sweeps/EXPERIMENT/SCENE/PROTOCOL/MODEL/NAME``.
+        ``runs/sweeps/EXPERIMENT/SCENE/PROTOCOL/MODEL/NAME``.
     """
 
     scene: str
@@ -61,25 +57,25 @@ class PlannedRun:
         """``SCENE/PROTOCOL/MODEL``: equal for repetitions."""
         return f"{self.scene}/{self.protocol}/{self.model}"
 
-    @cached_property  # the table of results asks for it after each run
+    @cached_property  # used after each run
     def fingerprint(self) -> str:
-        """Hash of the options that are not at their defaults, wherever the scene's file and the device are.
+        """Hash of the options that differ from their defaults, but for the device and the scene's folder.
 
-        An option that a later version adds changes no fingerprint until it is used.
+        An option added later changes no fingerprint until it is used.
         """
         options = self.config.as_dict()
-        told = {name: value for name, value in options.items() if value != OPTIONS[name].default}
-        told |= {"dataset": Path(self.config.dataset).name, "device": None}
-        text = json.dumps(told, sort_keys=True)
+        changed = {name: value for name, value in options.items() if value != OPTIONS[name].default}
+        changed |= {"dataset": Path(self.config.dataset).name, "device": None}
+        text = json.dumps(changed, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def state(self) -> RunState:
-        """How far its folder has come."""
+        """State of its folder."""
         return run_state(self.folder)
 
     def changed_option(self) -> str | None:
-        """Return in words where the options in its folder differ from its own, or None.
+        """Return the first option in which its folder differs from the plan, in words, or None.
 
         Raises
         ------
@@ -90,9 +86,9 @@ class PlannedRun:
 
 
 def make_plan(experiment: Experiment, root: Path = RUNS) -> list[PlannedRun]:
-    """Return the runs of an experiment: everything with the first seed first, so that a table comes early.
+    """Return the runs of an experiment, ordered by seed, so that a complete table comes early.
 
-    A run that several blocks ask for is planned once.
+    A run that several grids ask for is planned once.
 
     Raises
     ------
@@ -132,23 +128,23 @@ def _runs(
 
 
 def select(plan: list[PlannedRun], patterns: Iterable[str]) -> list[PlannedRun]:
-    """Return the runs whose key fits one of the patterns (``*`` fits anything); all without a pattern.
+    """Return the runs whose key matches one of the patterns (``*`` matches anything); all without a pattern.
 
-    A pattern may fit a whole key or its beginning up to a slash: ``indian-mnf``, ``*/disjoint/kanet``.
+    A pattern matches a whole key or its beginning up to a slash: ``indian-mnf``, ``*/disjoint/kanet``.
 
     Raises
     ------
     ConfigError
-        For a pattern that fits no run.
+        For a pattern that matches no run.
     """
-    wanted = list(patterns)
-    for pattern in wanted:
+    patterns = list(patterns)
+    for pattern in patterns:
         if not any(_fits(run, pattern) for run in plan):
             raise ConfigError(
                 f"No run fits --only '{pattern}'; runs are called SCENE/PROTOCOL/MODEL/seedN, such as "
                 f"{plan[0].key}."
             )
-    return [run for run in plan if not wanted or any(_fits(run, pattern) for pattern in wanted)]
+    return [run for run in plan if not patterns or any(_fits(run, pattern) for pattern in patterns)]
 
 
 def _fits(run: PlannedRun, pattern: str) -> bool:
@@ -157,12 +153,12 @@ def _fits(run: PlannedRun, pattern: str) -> bool:
 
 
 def check_scenes(plan: Iterable[PlannedRun], data_root: str | Path | None = None) -> None:
-    """Make sure that the files of every scene are there, before anything is trained.
+    """Check that the files of every scene exist.
 
     Raises
     ------
     InputError
-        For the first scene that is not; the message says what to download or which file to put where.
+        For the first scene without files; the message says what to download or which file to put where.
     """
     for dataset in dict.fromkeys(run.config.dataset for run in plan):
         if find_entry(dataset) is not None:
@@ -176,49 +172,50 @@ def check_scenes(plan: Iterable[PlannedRun], data_root: str | Path | None = None
 
 
 def check_options(
-    plan: Iterable[PlannedRun], *, replace: bool = False, chosen: Iterable[PlannedRun] | None = None
-) -> None:
-    """Make sure that the runs that are there have the options that the experiment asks for now.
+    plan: Iterable[PlannedRun], *, rerun: bool = False, chosen: Iterable[PlannedRun] | None = None
+) -> list[PlannedRun]:
+    """Check that existing run folders have the options that the experiment asks for now.
 
-    With `replace` those that have others are removed, so that they are trained anew; but none is where one
-    of them is not among the `chosen` (default: all), since nothing would be trained in its place.
+    Returns
+    -------
+    list
+        With `rerun`, the runs whose folders have other options, to be removed and trained again.
 
     Raises
     ------
     RunError
-        When one has others, and `replace` is False or it is not among the `chosen`.
+        When a folder has other options, and `rerun` is False or the run is not among the `chosen`.
     """
     changed = [(run, difference) for run in plan if (difference := run.changed_option()) is not None]
-    if changed and not replace:
+    if changed and not rerun:
         run, difference = changed[0]
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise RunError(
             f"'{run.folder}'{more} was trained with other options than the experiment asks for now "
-            f"({difference}); --replace trains such runs anew."
+            f"({difference}); --rerun trains such runs again."
         )
-    anew = None if chosen is None else {run.key for run in chosen}
-    kept = [run for run, _ in changed if anew is not None and run.key not in anew]
+    trained = None if chosen is None else {run.key for run in chosen}
+    kept = [run for run, _ in changed if trained is not None and run.key not in trained]
     if kept:
         more = f" and {len(kept) - 1} more" if len(kept) > 1 else ""
         raise RunError(
             f"'{kept[0].folder}'{more} was trained with other options than the experiment asks for now, and "
-            "is not among the runs of --only, so --replace would remove it without training it anew; widen "
+            "is not among the runs of --only, so --rerun would remove it without training it again; widen "
             "--only, or move it away."
         )
-    for run, _ in changed:
-        shutil.rmtree(run.folder)
+    return [run for run, _ in changed]
 
 
 CHANGED = "changed"
 ELSEWHERE = "elsewhere"
 
 
-def standing(run: PlannedRun, recorded: Container[str] = ()) -> str:
-    """Return a word for a run; `recorded` holds the keys of the runs whose rows the table has.
+def run_status(run: PlannedRun, recorded: Container[str] = ()) -> str:
+    """Return the status of a run; `recorded` holds the keys of the runs that the table of results has.
 
-    "missing", "interrupted" and "done" are the states of its folder; "changed" is one whose folder was made
-    with other options than the experiment asks for now; "elsewhere" is one that only the table knows, made on
-    another machine or with its folder removed since.
+    "missing", "interrupted" and "done" are states of its folder; "changed": the folder has other options than
+    the experiment asks for now; "elsewhere": only the table has it, from another machine or a folder removed
+    since.
 
     Raises
     ------

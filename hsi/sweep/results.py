@@ -1,11 +1,8 @@
-"""The results of an experiment as one CSV file: a row for each finished run, read from the run folders.
+"""The results of an experiment as one CSV file: a row for each finished run, read from its folder.
 
-Rows of runs whose folders are elsewhere, such as on another machine, stay in the file as long as the
-experiment still asks for the same options.
-
-Scores and shares are fractions with six decimals; seconds and megabytes say so in their names. A value that
-a run does not have is empty. Rows are sorted by scene, protocol, model, seed and fold, so that the file
-changes only where runs did.
+Rows of runs whose folders are elsewhere, such as on another machine, are kept while the experiment asks for
+the same options. Scores and shares are fractions with six decimals; a value that a run does not have is
+empty. Rows are sorted by scene, protocol, model, seed and fold, so that the file changes only where runs did.
 """
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,7 @@ Facts = dict[str, Any]  # metrics.json, with "run", "config" and "environment" b
 
 
 def _from(*path: str, form: Callable[[Any], str] = str) -> Callable[[Facts], str]:
-    """Return a function that takes a value out of nested tables; nothing there is an empty cell."""
+    """Return a function that formats the value at a path in nested tables; a missing value is empty."""
 
     def take(facts: Facts) -> str:
         value: Any = facts
@@ -102,11 +99,11 @@ def results_csv(
     Parameters
     ----------
     plan
-        The runs; those with a finished folder are read from it.
+        Runs; the finished ones are read from their folders.
     recorded
-        Rows of runs that have none here, by the run's key.
+        Rows of runs without a folder here, by run key.
     finished
-        Rows that were made of finished folders before, by the run's key; new ones are added.
+        Cache of rows read from folders, by run key; it is filled.
 
     Raises
     ------
@@ -130,40 +127,55 @@ def results_csv(
 
 
 def recorded_rows(plan: Iterable[PlannedRun], path: Path) -> dict[str, Row]:
-    """Return the rows that a table has of runs of the plan, with the options they have now, by their key.
+    """Return the rows of a table that belong to runs of the plan with their present options, by run key.
 
     Raises
     ------
     FileFormatError
-        When the file is there but is no such table.
+        When the file exists but is no such table.
     """
     known = _known_rows(path)
-    wanted = {run.key: _identity(run) for run in plan}
-    return {key: known[facts] for key, facts in wanted.items() if facts in known}
+    return {run.key: known[_identity(run)] for run in plan if _identity(run) in known}
 
 
-def check_table(plan: Iterable[PlannedRun], path: Path, *, replace: bool = False) -> None:
-    """Make sure that writing the table anew takes no row away, unless `replace` says that it may.
+def check_table(
+    plan: Sequence[PlannedRun],
+    path: Path,
+    *,
+    rerun: bool = False,
+    chosen: Iterable[PlannedRun] | None = None,
+) -> None:
+    """Check that rewriting the table loses no row.
+
+    With `rerun`, rows that the experiment does not ask for now, or not with these options, may go, except
+    those of runs of the plan that are not among the `chosen` (default: all), which alone are trained.
 
     Raises
     ------
     RunError
-        When the table has a run that the plan has not, or has with other options.
+        When a row would be lost.
     FileFormatError
-        When the file is there but is no such table.
+        When the file exists but is no such table.
     """
-    left_out = _known_rows(path).keys() - {_identity(run) for run in plan}
-    if left_out and not replace:
-        first = "/".join(min(facts[1:] for facts in left_out))
-        more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+    known = _known_rows(path)
+    lost = known.keys() - {_identity(run) for run in plan}
+    why = "does not ask for now, or not with these options; --rerun drops such rows"
+    if rerun:
+        trained = {run.key for run in plan if chosen is None} | {run.key for run in chosen or ()}
+        skipped = {_place(run) for run in plan if run.key not in trained}
+        lost = {key for key in lost if tuple(known[key].get(name) or "" for name in _PLACE) in skipped}
+        why = "asks for with other options now, and --only leaves it out; widen --only"
+    if lost:
+        first = "/".join(min(key[1:] for key in lost))
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise RunError(
-            f"'{path}' has a run of '{first}'{more} that the experiment does not ask for now, or not with "
-            "these options; --replace takes such rows away, --results names another table."
+            f"'{path}' has a run of '{first}'{more} that the experiment {why}, or name another table with "
+            "--results."
         )
 
 
 def _known_rows(path: Path) -> dict[tuple[str, ...], Row]:
-    """Return the rows of a table by what tells runs apart; none where there is no file."""
+    """Return the rows of a table by `_identity`; none if there is no file."""
     if not path.exists():
         return {}
     try:
@@ -182,16 +194,23 @@ def _identity(run: PlannedRun) -> tuple[str, ...]:
     return run.fingerprint, run.scene, run.protocol, run.model
 
 
-def write_results(plan: Iterable[PlannedRun], path: Path, finished: dict[str, Row] | None = None) -> None:
-    """Write `results_csv` into a file, whole or not at all; nothing where no run is finished.
+_PLACE = ("scene", "protocol", "label", "seed", "fold")  # columns that name a run whatever its options are
 
-    Rows that the file has of runs that were made elsewhere are kept. Whoever writes after each run passes the
-    same dictionary `finished` each time, so that each folder is read once, not once for every later run.
+
+def _place(run: PlannedRun) -> tuple[str, ...]:
+    fold = run.config.fold
+    return run.scene, run.protocol, run.model, str(run.config.seed), "" if fold is None else str(fold)
+
+
+def write_results(plan: Iterable[PlannedRun], path: Path, finished: dict[str, Row] | None = None) -> None:
+    """Write `results_csv` atomically, unless no run is finished; rows of runs made elsewhere are kept.
+
+    With the same dictionary `finished` in each call, each folder is read only once.
 
     Raises
     ------
     FileFormatError
-        When the file is there but is no such table; it is left as it is.
+        When the file exists but is no such table; it is left as it is.
     """
     runs = list(plan)
     table = results_csv(runs, recorded_rows(runs, path), finished)
@@ -201,7 +220,7 @@ def write_results(plan: Iterable[PlannedRun], path: Path, finished: dict[str, Ro
 
 
 def read_facts(run: PlannedRun) -> Facts:
-    """Return what the folder of a finished run says about it.
+    """Return metrics, options and environment of a finished run.
 
     Raises
     ------
@@ -222,7 +241,7 @@ def read_facts(run: PlannedRun) -> Facts:
     return facts
 
 
-_NEEDED = {"model": str, "device": str, "seconds": dict, "test": dict}  # what is used beside the table
+_NEEDED = {"model": str, "device": str, "seconds": dict, "test": dict}
 
 
 def kind_of(facts: Facts) -> str:

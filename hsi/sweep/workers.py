@@ -1,10 +1,10 @@
-"""How many runs go on at a time, so that cores are used and memory is enough.
+"""How many runs of a sweep are executed at a time, by cores and free memory.
 
-Each run has a process with as many threads as there are cores for it: ``cores // workers``. Threads share the
-work on small networks poorly, so by default there is one process for each core, but no more than fit into
-80 % of the memory that is free now. A run is taken to need 600 MB for Python and PyTorch, three times the
-cube as float32, and for a network the memory of a training step that `hsi bench` measured, in proportion to
-batch, bands and patch (1000 MB where there is no such result). On a GPU runs go one at a time. Our decisions.
+Threads scale poorly on small networks, so by default there is one run for each core, with ``cores //
+workers`` threads, but no more runs than fit into 80 % of the free memory. A run needs 600 MB for Python and
+PyTorch, three times the cube as float32, and for a network the memory of a training step that `hsi bench`
+measured, scaled by batch, bands and patch (1000 MB without a measurement). On a GPU runs are executed one at
+a time.
 """
 
 from __future__ import annotations
@@ -26,46 +26,49 @@ STEP_MB = 1000.0
 
 @dataclass(frozen=True)
 class Workers:
-    """How many runs go on at a time, with how many threads each, and why."""
+    """Number of runs at a time, threads of each, and the reason in words."""
 
     count: int
     threads: int
     why: str
 
+    def __str__(self) -> str:
+        return f"{self.why}, {self.threads} thread{'s' if self.threads > 1 else ''} each"
+
 
 def choose_workers(
-    wanted: int | None, runs: int, need_mb: float, *, device: str = "cpu", free_mb: float | None = None
+    requested: int | None, runs: int, need_mb: float, *, device: str = "cpu", free_mb: float | None = None
 ) -> Workers:
     """Choose the number of runs at a time.
 
     Parameters
     ----------
-    wanted
-        What the user asked for, or None.
+    requested
+        The user's choice, or None.
     runs
-        How many there are to make.
+        Number of runs to execute.
     need_mb
-        What the hungriest needs.
+        Memory of the largest one, MB.
     device
         "cpu", "cuda" or "mps".
     free_mb
-        Memory that is free; default: what the system tells.
+        Free memory, MB; default: as the system reports it.
 
     Raises
     ------
     ConfigError
-        When `wanted` is below one.
+        When `requested` is below one.
     """
     cores = available_cores()
-    if wanted is not None:
-        if wanted < 1:
-            raise ConfigError(f"workers must be at least 1, not {wanted}.")
-        return Workers(wanted, max(1, cores // wanted), f"{wanted} at a time, as asked for")
+    if requested is not None:
+        if requested < 1:
+            raise ConfigError(f"workers must be at least 1, not {requested}.")
+        return Workers(requested, max(1, cores // requested), f"{requested} at a time, as asked for")
     if device != "cpu":
         return Workers(1, cores, "one at a time, since they share a GPU")
     free = free_memory_mb() if free_mb is None else free_mb
     if free is None:
-        return Workers(1, cores, "one at a time, since this system does not tell its free memory")
+        return Workers(1, cores, "one at a time, since this system does not report its free memory")
     fitting = max(1, int(SHARE * free // need_mb))
     count = max(1, min(cores, fitting, runs))
     memory = f"{fitting} x {need_mb:.0f} MB fit into {100 * SHARE:.0f} % of {free:.0f} MB of free memory"
@@ -75,7 +78,7 @@ def choose_workers(
 
 
 def need_mb(run: PlannedRun, size: RunSize, rates: Rates) -> float:
-    """Return about what a run needs, in MB."""
+    """Return the estimated memory of a run, MB."""
     step = 0.0
     if size.macs is not None:
         each = rates.of(run.config.model, "step_mb")
@@ -85,7 +88,7 @@ def need_mb(run: PlannedRun, size: RunSize, rates: Rates) -> float:
 
 
 def free_memory_mb() -> float | None:
-    """Return the memory that new processes can have, or None where the system does not tell."""
+    """Return the memory available to new processes, MB, or None if the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         kilobytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable"))

@@ -1,5 +1,5 @@
-"""A training told to experiment trackers while it runs: TensorBoard and MLflow."""
+"""A training logged to experiment trackers while it runs: TensorBoard and MLflow."""
 
-from hsi.tracking.trackers import TRACKERS, tracked
+from hsi.tracking.trackers import TRACKERS, with_trackers
 
-__all__ = ["TRACKERS", "tracked"]
+__all__ = ["TRACKERS", "with_trackers"]

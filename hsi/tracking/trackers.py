@@ -1,16 +1,12 @@
-"""What every tracker keeps of a run, and in which words.
+"""A training logged to experiment trackers while it runs; needs the optional extra ``track``.
 
-A run as TensorBoard events in ``RUN/tensorboard``. Needs the optional extra ``track``.
+TensorBoard: events in ``RUN/tensorboard``, scalars in single precision.
 
-TensorBoard keeps scalars in single precision. The step is the epoch, 0-based as in history.csv.
+MLflow: on the server that MLFLOW_TRACKING_URI names, else in ``RUN/mlruns/mlflow.db`` (SQLite). Its client
+alone is needed, without server and pages. The experiment is MLFLOW_EXPERIMENT_NAME, else ``hsi``. MLflow's
+telemetry is off unless MLFLOW_DISABLE_TELEMETRY is set to false.
 
-A run in MLflow: on the server that MLFLOW_TRACKING_URI names, else in ``RUN/mlruns/mlflow.db`` (SQLite).
-
-Needs the optional extra ``track``: MLflow's client alone, without its server and pages. The experiment is the
-one that MLFLOW_EXPERIMENT_NAME names, else ``hsi``. MLflow sends statistics of its use to its makers; here it
-does so only where MLFLOW_DISABLE_TELEMETRY is set to false.
-
-A watcher with trackers behind it: they keep what it is told, and their failures stop no training.
+The step is the epoch, 0-based as in history.csv.
 """
 
 from __future__ import annotations
@@ -33,25 +29,27 @@ from hsi.io.files import write_text
 from hsi.scoring.scores import SCORES
 from hsi.training.callbacks import Callback, EpochRow
 
-PARTS = ("train", "val", "test")
+SUBSETS = ("train", "val", "test")
+EVERY_EPOCH = "train_oa"
+"""A column that every epoch has; its steps are the epochs that a record holds."""
 
 Values = Mapping[str, float]
 
 
 class Record(Protocol):
-    """One run in one tracker; every method may fail as the tracker does."""
+    """One run in one tracker; every method may raise what the tracker raises."""
 
     def epochs(self) -> set[int]:
-        """Return the epochs (0-based) that the record holds already."""
+        """Return the epochs (0-based) that earlier sessions logged."""
 
     def add(self, epoch: int, values: Values) -> None:
-        """Keep what history.csv says of an epoch."""
+        """Log the columns of history.csv for an epoch."""
 
     def pause(self) -> None:
-        """The training has stopped, finished or not: what is kept must be there to read."""
+        """Write everything out: the training has stopped, finished or not."""
 
     def finish(self, scores: Values) -> None:
-        """Keep the final scores, of the best epoch; nothing follows."""
+        """Log the final scores, of the best epoch; nothing follows."""
 
 
 def options_of(config: Config) -> dict[str, bool | int | float | str]:
@@ -69,42 +67,27 @@ def options_of(config: Config) -> dict[str, bool | int | float | str]:
 
 
 def scores_of(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the scores of each part and the leakage, as fractions: ``test/oa``, ``leakage/overlap``."""
-    scores = {f"{part}/{name}": metrics[part][name] for part in PARTS if metrics.get(part) for name in SCORES}
-    scores |= {f"leakage/{name}": value for name, value in metrics["leakage"].items()}
-    return {
-        name: float(value) for name, value in scores.items() if value is not None and not math.isnan(value)
-    }
-
-
-TENSORBOARD_FOLDER = "tensorboard"
-ALWAYS = "train_oa"
-"""A column that every epoch has; it tells which epochs are there."""
+    """Return the scores of each subset and the leakage, as fractions: ``test/oa``, ``leakage/overlap``."""
+    scores = {f"{name}/{key}": metrics[name][key] for name in SUBSETS if metrics.get(name) for key in SCORES}
+    scores |= {f"leakage/{key}": value for key, value in metrics["leakage"].items()}
+    return {key: float(value) for key, value in scores.items() if value is not None and not math.isnan(value)}
 
 
 class TensorBoardRecord:
-    """Scalars for each epoch, the config as text and, at the end, options and scores for the HPARAMS page.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    config
-        Its resolved options.
-    """
+    """Scalars for each epoch, the config as text and, at the end, options and scores for the HPARAMS page."""
 
     def __init__(self, run: Path, config: Config) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.folder, self.options = run / TENSORBOARD_FOLDER, options_of(config)
-        fresh = not self.folder.is_dir()
-        self._epochs = set() if fresh else _epochs_in(self.folder)
-        self._writer: Any = SummaryWriter(str(self.folder))
+        folder, self._options = run / "tensorboard", options_of(config)
+        fresh = not folder.is_dir()
+        self._epochs = set() if fresh else _epochs_in(folder)
+        self._writer: Any = SummaryWriter(str(folder))
         if fresh:
             self._writer.add_text("config", f"```toml\n{config.to_toml()}```", 0)
 
     def epochs(self) -> set[int]:
-        """Return the epochs in the event files that earlier sessions wrote."""
+        """Return the epochs in the event files of earlier sessions."""
         return self._epochs
 
     def add(self, epoch: int, values: Values) -> None:
@@ -119,7 +102,7 @@ class TensorBoardRecord:
 
     def finish(self, scores: Values) -> None:
         """Write options and scores into the same folder, as one entry of the HPARAMS page."""
-        self._writer.add_hparams(self.options, dict(scores), run_name=".")
+        self._writer.add_hparams(self._options, dict(scores), run_name=".")
         self._writer.close()
 
 
@@ -127,98 +110,82 @@ def _epochs_in(folder: Path) -> set[int]:
     from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
     events = EventAccumulator(str(folder), size_guidance={SCALARS: 0}).Reload()
-    return {event.step for event in events.Scalars(ALWAYS)} if ALWAYS in events.Tags()[SCALARS] else set()
-
-
-MLFLOW_FOLDER, DATABASE, RUN_ID = "mlruns", "mlflow.db", "run_id"
-ALWAYS = "train_oa"
-"""A column that every epoch has; it tells which epochs are there."""
+    known = EVERY_EPOCH in events.Tags()[SCALARS]
+    return {event.step for event in events.Scalars(EVERY_EPOCH)} if known else set()
 
 
 class MlflowRecord:
     """Metrics for each epoch, the resolved options as params and, at the end, the scores as metrics.
 
-    The id of MLflow's run is kept in ``RUN/mlruns/run_id``; where the store does not know it, a new one is
-    made. A run is RUNNING, KILLED after an interruption, and FINISHED once it is scored.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    config
-        Its resolved options.
+    The id of MLflow's run is kept in ``RUN/mlruns/run_id``; where the store does not know it, a new run is
+    made. Its status is RUNNING, KILLED after an interruption, and FINISHED once it is scored.
     """
 
     def __init__(self, run: Path, config: Config) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow.tracking import MlflowClient
 
-        for chatty in ("mlflow.store.db.utils", "alembic"):  # they tell of each table that is made
-            logging.getLogger(chatty).setLevel(logging.WARNING)
-        folder = (run / MLFLOW_FOLDER).resolve()
+        for verbose in ("mlflow.store.db.utils", "alembic"):  # they log each table that is made
+            logging.getLogger(verbose).setLevel(logging.WARNING)
+        folder = (run / "mlruns").resolve()
         folder.mkdir(exist_ok=True)
-        local = f"sqlite:///{(folder / DATABASE).as_posix()}"
+        local = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
         uri = os.environ.get("MLFLOW_TRACKING_URI") or local
         self._client: Any = MlflowClient(tracking_uri=uri)
-        self._run_id = self._known(folder) or self._new(run, folder, config, uri == local)
+        self._id_file = folder / "run_id"
+        self._run_id = self._known_id() or self._create_run(run, config, local=uri == local)
         self._client.update_run(self._run_id, status="RUNNING")
 
     def epochs(self) -> set[int]:
         """Return the epochs that the store has of this run."""
-        return {metric.step for metric in self._client.get_metric_history(self._run_id, ALWAYS)}
+        return {metric.step for metric in self._client.get_metric_history(self._run_id, EVERY_EPOCH)}
 
     def add(self, epoch: int, values: Values) -> None:
-        """Send one metric for each column; the step is the epoch, 0-based as in history.csv."""
-        self._log(values, epoch)
+        """Send one metric for each column."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, epoch) for name, value in values.items()]
+        self._client.log_batch(self._run_id, metrics=metrics)
 
     def pause(self) -> None:
-        """Mark the run as one that was stopped; `finish` knows better."""
+        """Mark the run as stopped, until `finish`."""
         self._client.update_run(self._run_id, status="KILLED")
 
     def finish(self, scores: Values) -> None:
         """Send the scores, as metrics of their own, and end the run."""
-        self._log(scores, 0)
+        self.add(0, scores)
         self._client.set_terminated(self._run_id, status="FINISHED")
 
-    def _known(self, folder: Path) -> str | None:
+    def _known_id(self) -> str | None:
         """Return the id of the run that an earlier session made in this store, if it is there."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return str(
-                self._client.get_run((folder / RUN_ID).read_text(encoding="utf-8").strip()).info.run_id
-            )
+            return str(self._client.get_run(self._id_file.read_text(encoding="utf-8").strip()).info.run_id)
         except (FileNotFoundError, MlflowException):
             return None
 
-    def _new(self, run: Path, folder: Path, config: Config, local: bool) -> str:
+    def _create_run(self, run: Path, config: Config, *, local: bool) -> str:
         from mlflow.entities import Param
 
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "hsi"
         experiment = self._client.get_experiment_by_name(name)
         if experiment is not None:
-            number = experiment.experiment_id
+            experiment_id = experiment.experiment_id
         else:
-            place = (folder / "artifacts").as_uri() if local else None
-            number = self._client.create_experiment(name, artifact_location=place)
-        made = self._client.create_run(number, run_name=run.name, tags={"hsi.run": str(run)})
+            artifacts = (self._id_file.parent / "artifacts").as_uri() if local else None
+            experiment_id = self._client.create_experiment(name, artifact_location=artifacts)
+        made = self._client.create_run(experiment_id, run_name=run.name, tags={"hsi.run": str(run)})
         options = [Param(name, str(value)) for name, value in options_of(config).items()]
         self._client.log_batch(made.info.run_id, params=options)
-        write_text(folder / RUN_ID, f"{made.info.run_id}\n")
+        write_text(self._id_file, f"{made.info.run_id}\n")
         return str(made.info.run_id)
-
-    def _log(self, values: Values, step: int) -> None:
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        self._client.log_batch(
-            self._run_id, metrics=[Metric(name, value, now, step) for name, value in values.items()]
-        )
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """How a run is opened in a tracker, and the packages that it takes."""
+    """How a run is opened in a tracker, and the packages that it needs."""
 
     open: Callable[[Path, Config], Record]
     packages: tuple[str, ...]
@@ -230,8 +197,8 @@ TRACKERS = {
 }
 
 
-def tracked(shown: Callback, names: Sequence[str]) -> Callback:
-    """Return a watcher that tells `shown` and the named trackers; with no names, `shown` itself.
+def with_trackers(callback: Callback, names: Sequence[str]) -> Callback:
+    """Return a callback that also logs to the named trackers; with no names, `callback` itself.
 
     Raises
     ------
@@ -246,77 +213,77 @@ def tracked(shown: Callback, names: Sequence[str]) -> Callback:
                 raise ConfigError(
                     f"Tracking with {name} needs {package}, which is not installed: pip install 'hsi[track]'."
                 )
-    return Tracked(shown, tuple(dict.fromkeys(names))) if names else shown
+    return TrackingCallback(callback, tuple(dict.fromkeys(names))) if names else callback
 
 
-class Tracked(Callback):
-    """Tells another watcher everything, and trackers of each epoch and of the final scores.
+class TrackingCallback(Callback):
+    """Passes all events to another callback, and logs each epoch and the final scores to trackers.
 
-    Trackers hold what history.csv holds: epochs of an interrupted run that they miss are added when it goes
-    on, those that they have are not. When one fails, the user is told, and the run goes on without it.
+    Trackers hold what history.csv holds: epochs of an interrupted run that they lack are added when it is
+    resumed. When a tracker fails, the user gets a message, and the training continues without it.
 
     Parameters
     ----------
-    shown
-        The other watcher.
+    callback
+        The other callback.
     names
         Keys of `TRACKERS`.
     """
 
-    def __init__(self, shown: Callback, names: tuple[str, ...]) -> None:
-        self.shown, self.names = shown, names
+    def __init__(self, callback: Callback, names: tuple[str, ...]) -> None:
+        self.callback, self.names = callback, names
         self.records: dict[str, Record] = {}
-        self.kept: dict[str, set[int]] = {}
+        self.logged: dict[str, set[int]] = {}
 
     def on_run_folder(self, folder: Path) -> None:
         """Pass on."""
-        self.shown.on_run_folder(folder)
+        self.callback.on_run_folder(folder)
 
     def on_train_start(self, folder: Path, epochs: int, done: int, steps: int) -> None:
-        """Open a record in each tracker, and bring it up to the epochs that are over."""
-        self.shown.on_train_start(folder, epochs, done, steps)
-        self.records, self.kept = {}, {}
+        """Open a record in each tracker, and add the epochs that it lacks."""
+        self.callback.on_train_start(folder, epochs, done, steps)
+        self.records, self.logged = {}, {}
         for name in self.names:
             self._try(name, partial(self._open, name, folder, done))
 
     def on_step(self, loss: float) -> None:
         """Pass on."""
-        self.shown.on_step(loss)
+        self.callback.on_step(loss)
 
     def on_epoch(self, row: EpochRow, best: bool) -> None:
-        """Keep the epoch."""
-        self.shown.on_epoch(row, best)
-        self._each(lambda name: self._add(name, row))
+        """Log the epoch."""
+        self.callback.on_epoch(row, best)
+        self._for_each(lambda name: self._add(name, row))
 
     def on_train_end(self) -> None:
-        """Have the records written out."""
-        self.shown.on_train_end()
-        self._each(lambda name: self.records[name].pause())
+        """Write the records out."""
+        self.callback.on_train_end()
+        self._for_each(lambda name: self.records[name].pause())
 
     def message(self, sentence: str) -> None:
         """Pass on."""
-        self.shown.message(sentence)
+        self.callback.message(sentence)
 
     def on_scored(self, metrics: Mapping[str, Any]) -> None:
-        """Keep the final scores."""
-        self.shown.on_scored(metrics)
-        self._each(lambda name: self.records[name].finish(scores_of(metrics)))
+        """Log the final scores."""
+        self.callback.on_scored(metrics)
+        self._for_each(lambda name: self.records[name].finish(scores_of(metrics)))
 
     def _open(self, name: str, folder: Path, done: int) -> None:
         run = Run(folder)
         record = TRACKERS[name].open(folder, run.config)
-        self.records[name], self.kept[name] = record, set(record.epochs())
+        self.records[name], self.logged[name] = record, set(record.epochs())
         for row in run.history[:done] if done else []:
             self._add(name, row)
 
     def _add(self, name: str, row: Mapping[str, Any]) -> None:
         epoch = int(row["epoch"])
-        if epoch not in self.kept[name]:
+        if epoch not in self.logged[name]:
             values = {column: float(value) for column, value in row.items() if column != "epoch"}
             self.records[name].add(epoch, values)
-            self.kept[name].add(epoch)
+            self.logged[name].add(epoch)
 
-    def _each(self, act: Callable[[str], None]) -> None:
+    def _for_each(self, act: Callable[[str], None]) -> None:
         for name in tuple(self.records):
             self._try(name, partial(act, name))
 
@@ -326,4 +293,4 @@ class Tracked(Callback):
         except Exception as error:  # whatever a tracker, its server or its disk may do
             self.records.pop(name, None)
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-            self.shown.message(f"{name} failed, and this run goes on without it: {reason}.")
+            self.callback.message(f"{name} failed, and this run continues without it: {reason}.")

@@ -1,4 +1,4 @@
-"""How the training pixels are cut into batches, and what batch norm asks of their sizes."""
+"""How the training pixels are cut into batches, and what batch norm demands of their sizes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hsi.errors import ConfigError
 
-SMALLEST = 2
-"""Patches in a piece of a batch at least, since batch norm needs two."""
+MIN_MICRO_BATCH = 2
+"""Patches that go through a network together in training at least, since batch norm needs two."""
 
 
 def cut_batches(pixels: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
@@ -21,27 +21,20 @@ def cut_batches(pixels: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]
     return np.split(pixels, cuts)
 
 
-def check_shares(batch: int, pixels: int, world: int) -> None:
-    """Refuse batches that are too small for several processes to share.
-
-    Parameters
-    ----------
-    batch, pixels
-        Patches in a batch, and pixels to train on.
-    ranks
-        Number of processes.
+def check_shares(batch: int, pixels: int, world_size: int) -> None:
+    """Refuse batches of `batch` patches, from `pixels` training pixels, that processes cannot share.
 
     Raises
     ------
     ConfigError
-        Where a process would have fewer than `SMALLEST` patches of a whole batch.
+        When a process would have fewer than `MIN_MICRO_BATCH` patches of a batch.
     """
-    least = SMALLEST * world
-    if world > 1 and min(batch, pixels) < least:
+    least = MIN_MICRO_BATCH * world_size
+    if world_size > 1 and min(batch, pixels) < least:
         what = f"a batch has {batch}" if batch < least else f"there are {pixels} training pixels"
         raise ConfigError(
-            f"Each of {world} processes needs {SMALLEST} patches of each batch, {least} together, but "
-            f"{what}; start fewer processes"
+            f"Each of {world_size} processes needs {MIN_MICRO_BATCH} patches of each batch, "
+            f"{least} together, but {what}; start fewer processes"
             + (f", or use --batch {least} or more." if batch < least else ".")
         )
 
@@ -52,7 +45,7 @@ def batch_norms(network: nn.Module) -> list[_BatchNorm]:
 
 
 def check_batch(network: nn.Module, name: str, batch: int) -> None:
-    """Refuse batches of one patch for a network that normalises over the batch.
+    """Refuse batches of one patch for a network with batch norm.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a training tells the outside while it runs."""
+"""The events of a training, for progress displays and trackers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 
 class EpochRow(TypedDict):
-    """One row of history.csv; OA as fractions, `overflows` as steps left out after one in float16."""
+    """One row of history.csv; OA are fractions, `overflows` the steps skipped since float16 overflowed."""
 
     epoch: int
     lr: float
@@ -21,25 +21,25 @@ class EpochRow(TypedDict):
 
 
 class Callback:
-    """Told of each step of a training; this one stays silent, progress displays derive from it."""
+    """Receives the events of a training; this one ignores them all."""
 
     def on_run_folder(self, folder: Path) -> None:
-        """The run folder holds its inputs: from now on it can be gone on with."""
+        """The run folder holds its inputs: from now on the run can be resumed."""
 
     def on_train_start(self, folder: Path, epochs: int, done: int, steps: int) -> None:
         """Training begins in `folder`: `done` of `epochs` epochs are over, each has `steps` steps."""
 
     def on_step(self, loss: float) -> None:
-        """One step was taken with this loss; on a GPU the calls come in bunches, see `hsi.training.epoch_metrics`."""
+        """One step is over; on a GPU the calls come in groups, see `hsi.training.epoch_metrics`."""
 
     def on_epoch(self, row: EpochRow, best: bool) -> None:
-        """One epoch is over; `best` says that it has the best validation OA so far."""
+        """One epoch is over; `best` if it has the best validation OA so far."""
 
     def on_train_end(self) -> None:
-        """Training is over, finished or not."""
+        """Training has ended, finished or not."""
 
     def on_scored(self, metrics: Mapping[str, Any]) -> None:
-        """The run is finished: `metrics` is what its metrics.json holds."""
+        """The run is finished; `metrics` is what metrics.json holds."""
 
     def message(self, sentence: str) -> None:
-        """Pass on something that the user should know."""
+        """Show a message to the user."""

@@ -1,14 +1,12 @@
-"""Separate pieces of ground among the training pixels, so that cross-validation can keep them apart.
-
-How far fields of one class lie apart in the training pixels' spectra: what another field may look like.
-
-What any training works on, whether step by step or at once.
-"""
+"""What a training starts from: options, scene, split, preprocessing, model; and what its trainer works on."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,148 +14,192 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hsi.config import Config
+from hsi.datasets import load_scene
+from hsi.datasets.bands import choose_bands, name_bands
+from hsi.datasets.catalogue.published_masks import load_masks
 from hsi.datasets.patches import PatchCutter
+from hsi.datasets.preprocess import Preprocess
+from hsi.datasets.scene import Scene
 from hsi.datasets.splits.indices import Split
+from hsi.datasets.splits.masks import MaskSource
+from hsi.datasets.splits.schemes import make_split
+from hsi.errors import ConfigError, SplitError
+from hsi.inference.predict import build_network, make_cutter
+from hsi.inference.run import Run
+from hsi.models import model_entry
+from hsi.models.device import choose_device, choose_precision
+from hsi.models.protocols import Estimator
+from hsi.training.batches import check_batch, check_shares
 from hsi.training.callbacks import Callback
 from hsi.training.distributed import World
+from hsi.training.fields import FieldGroups, field_differences, field_groups
 
-Ints = NDArray[np.int64]
+PAPER_SEED = 1331  # the released code seeds the split of its n-th run with 1331 + n
 
-PIECES = 3  # pieces that each class should have
-NEAR = 5  # pixels of a class this close, in rows and in columns, lie in one field
+
+def resolve_split(config: Config, scene: Scene, data_root: str | Path | None = None) -> Split:
+    """Make or load the split that the options ask for; `data_root` has published masks, if not ``HSI_DATA``.
+
+    Raises
+    ------
+    SplitError
+        For a split that cannot be made, or that a network could learn nothing from.
+    """
+    if config.split is not None:
+        split = Split.load(Path(config.split))
+        split.check(scene)
+    else:
+        options: Mapping[str, Any] = {
+            "train": config.train,
+            "val": config.val,
+            "guard": config.guard,
+            "folds": config.folds,
+            "fold": config.fold,
+            "per_class": config.per_class,
+            "masks": _masks(config, scene, data_root),
+        }
+        split = make_split(
+            scene,
+            scheme=config.scheme or "disjoint",
+            patch=config.patch,
+            seed=config.seed + (PAPER_SEED if config.scheme == "paper" else 0),
+            **{name: value for name, value in options.items() if value is not None},
+        )
+    trained = np.bincount(scene.labels.ravel()[split.train], minlength=scene.classes + 1)[1:]
+    untrained = [scene.class_names[i] for i in np.flatnonzero((trained == 0) & (np.array(scene.counts) > 0))]
+    if untrained and split.scheme != "disjoint":
+        raise SplitError(f"No training pixel of {', '.join(untrained)}; give the split more training pixels.")
+    if (trained > 0).sum() < 2:
+        raise SplitError("The training pixels are of fewer than 2 classes; give the split more of them.")
+    if not len(split.test):
+        raise SplitError("The split leaves no pixel to test on; lower --train or --val.")
+    return split
+
+
+def _masks(config: Config, scene: Scene, data_root: str | Path | None) -> Mapping[str, MaskSource] | None:
+    if config.split_mask is not None:
+        return load_masks(config.split_mask, scene, data_root=data_root)
+    files = {"train": config.train_mask, "test": config.test_mask}
+    return {subset: file for subset, file in files.items() if file is not None} or None
 
 
 @dataclass(frozen=True)
-class FieldGroups:
-    """The piece of ground that each training pixel lies on.
+class TrainingInputs:
+    """What a training starts from; `load_seconds` is the time it took to load and preprocess it."""
 
-    Attributes
-    ----------
-    group
-        ``(n,)`` number of the piece; the pixels of one piece are of one class.
-    cut
-        Classes, as numbered in the input, whose fields had to be cut: their pieces touch.
-    """
+    config: Config
+    scene: Scene
+    split: Split
+    preprocess: Preprocess
+    model: nn.Module
+    device: torch.device
+    load_seconds: float
 
-    group: Ints
-    cut: tuple[int, ...]
+    @classmethod
+    def from_config(
+        cls, config: Config, data_root: str | Path | None, callback: Callback, world: World
+    ) -> TrainingInputs:
+        """Load the scene, split it, fit the preprocessing, and build the model.
 
+        Raises
+        ------
+        InputError
+            For options, scenes or sizes that cannot work.
+        """
+        model_entry(config.model)
+        device = choose_device(config.device)
+        world.set_device(device)
+        choose_precision(config.precision, device)
+        started = time.perf_counter()
+        scene = load_scene(
+            config.dataset,
+            labels=config.labels,
+            cube_key=config.cube_key,
+            labels_key=config.labels_key,
+            data_root=data_root,
+        )
+        for note in scene.notes:
+            callback.message(note)
+        split = resolve_split(config, scene, data_root)
+        for note in split.notes:
+            callback.message(note)
+        keep = choose_bands(scene, split.train, bands=config.bands, select=config.select_bands)
+        if keep is not None:
+            callback.message(f"{len(keep)} of {scene.bands} bands are used: {name_bands(keep)}.")
+        preprocess = Preprocess(keep=keep, components=config.pca, common_scale=config.scale == "scene")
+        features = preprocess.fit(scene.cube, None if config.scale_on == "all" else split.train)
+        model = build_network(config, features.bands, scene.classes)
+        check_batch(model, config.model, config.batch)
+        seconds = time.perf_counter() - started
+        inputs = cls(config, scene, split, preprocess, model, training_device(model, device), seconds)
+        inputs.check_world(world)
+        return inputs
 
-def field_groups(pixels: Ints, targets: Ints, cols: int) -> FieldGroups:
-    """Tell the fields of the training pixels apart, and cut fields where a class has too few.
+    @classmethod
+    def from_run(cls, run: Run, data_root: str | Path | None, world: World) -> TrainingInputs:
+        """Load what an unfinished run was started with.
 
-    Pixels of a class belong to one field when a chain of them leads from one to the other with steps of at
-    most `NEAR` pixels (Chebyshev distance), or three times the median distance to the next pixel of the
-    class where they lie thinly. A class with fewer than `PIECES` fields, or with more than half of its
-    pixels in one, has its largest field halved across its longer axis until neither is so or every piece is
-    one pixel. Only training pixels are looked at. All of this is our decision.
+        Raises
+        ------
+        RunError
+            When the run is damaged, or the scene's labels have changed since.
+        """
+        started = time.perf_counter()
+        scene = run.load_scene(data_root)
+        model = build_network(run.config, run.preprocess.bands, scene.classes)
+        device = choose_device(run.config.device)
+        world.set_device(device)
+        device = training_device(model, device)
+        seconds = time.perf_counter() - started
+        inputs = cls(run.config, scene, run.split, run.preprocess, model, device, seconds)
+        inputs.check_world(world)
+        return inputs
 
-    Parameters
-    ----------
-    pixels
-        ``(n,)`` row-major flat indices.
-    targets
-        ``(n,)`` class of each pixel.
-    cols
-        Columns of the scene.
-    """
-    places = np.stack([pixels // cols, pixels % cols], axis=1)
-    group = np.full(len(pixels), -1, np.int64)
-    cut = []
-    for label in np.unique(targets):
-        own = np.flatnonzero(targets == label)
-        fields = _fields(places[own])
-        pieces = _cut(fields, places[own])
-        if len(pieces) > len(fields):
-            cut.append(int(label))
-        first = int(group.max()) + 1
-        for number, rows in enumerate(pieces):
-            group[own[rows]] = first + number
-    return FieldGroups(group, tuple(cut))
+    def check_world(self, world: World) -> None:
+        """Refuse a training that several processes cannot share.
 
+        Raises
+        ------
+        ConfigError
+            For an estimator, and for batches that are too small to be shared.
+        TrainingError
+            When the processes have different splits, as from different label files.
+        """
+        if world.world_size > 1 and isinstance(self.model, Estimator):
+            name = model_entry(self.config.model).name
+            raise ConfigError(f"{name} is trained by one process; train it without torchrun.")
+        split = self.split
+        check_shares(self.config.batch, len(split.train), world.world_size)
+        world.check_same("The split", map(torch.tensor, (split.train, split.val, split.test)))
 
-def _fields(places: Ints) -> list[Ints]:
-    """Return the rows of `places` that lie in each field."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-    from scipy.spatial import KDTree
-
-    if len(places) == 1:
-        return [np.zeros(1, np.int64)]
-    tree = KDTree(places)
-    next_one = tree.query(places, k=2, p=np.inf)[0][:, 1]
-    pairs = tree.query_pairs(max(NEAR, 3 * float(np.median(next_one))), p=np.inf, output_type="ndarray")
-    links = coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), (len(places), len(places)))
-    count, field = connected_components(links, directed=False)
-    return [np.flatnonzero(field == number) for number in range(count)]
-
-
-def _cut(fields: list[Ints], places: Ints) -> list[Ints]:
-    pieces = list(fields)
-    while True:
-        largest = max(range(len(pieces)), key=lambda number: len(pieces[number]))
-        rows = pieces[largest]
-        if len(rows) == 1 or (len(pieces) >= PIECES and 2 * len(rows) <= len(places)):
-            return pieces
-        pieces[largest : largest + 1] = _halves(rows, places[rows])
-
-
-def _halves(rows: Ints, places: Ints) -> list[Ints]:
-    """Cut across the longer side of the box round the pixels, with as many pixels on either side."""
-    axis = int(np.argmax(np.ptp(places, axis=0)))
-    order = np.lexsort((places[:, 1 - axis], places[:, axis]))
-    return [np.sort(rows[half]) for half in np.array_split(order, 2)]
-
-
-def field_differences(spectra: Tensor, targets: NDArray[np.int64], groups: NDArray[np.int64]) -> Tensor:
-    """Return the weighed differences of each field's mean spectrum from the mean of its class.
-
-    Row f is ``sqrt(n_f / n) (mean of field f - mean of its class)``, n_f of n pixels being of field f. The
-    rows' outer products add up to the covariance of field means round class means, each pixel counted once.
-    Within-class covariance normalisation (Hatch et al., Within-class covariance normalization for SVM-based
-    speaker recognition, 2006) measures the same of one speaker's recordings; to draw from it is our decision.
-
-    Parameters
-    ----------
-    spectra
-        ``(n, bands)`` of the training pixels, as the network gets them.
-    targets
-        ``(n,)`` class of each pixel.
-    groups
-        ``(n,)`` field of each pixel; a field has pixels of one class only.
-
-    Returns
-    -------
-    Tensor
-        ``(fields, bands)`` of the type and on the device of `spectra`; the rows of a class with one field are
-        zero.
-    """
-    _, field = np.unique(groups, return_inverse=True)
-    _, label = np.unique(targets, return_inverse=True)
-    of_field, of_class = torch.from_numpy(field), torch.from_numpy(label)
-    class_of_field = torch.zeros(int(field.max()) + 1, dtype=torch.int64)
-    class_of_field[of_field] = of_class
-    exact = spectra.cpu().double()  # the same sums on any device
-    means, counts = _means(exact, of_field)
-    class_means, _ = _means(exact, of_class)
-    rows = (means - class_means[class_of_field]) * (counts / len(spectra)).sqrt()[:, None]
-    return rows.to(spectra)
+    def context(self, folder: Path, callback: Callback, world: World) -> TrainingContext:
+        """Move the model to its device, the same on all ranks, and return what a trainer works on."""
+        self.model.to(self.device)
+        world.broadcast_(self.model.state_dict().values())
+        return TrainingContext(
+            self.model,
+            make_cutter(self.scene, self.preprocess, self.split, self.config, self.device),
+            torch.from_numpy(self.scene.labels.ravel() - 1).to(self.device),
+            self.split,
+            self.config,
+            folder,
+            {"bands": self.scene.bands, "class_names": list(self.scene.class_names)},
+            callback,
+            world,
+        )
 
 
-def _means(spectra: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean spectrum and the number of pixels of each group, 0, 1, ..."""
-    counts = torch.bincount(group).to(spectra.dtype)
-    sums = spectra.new_zeros(len(counts), spectra.shape[1]).index_add_(0, group, spectra)
-    return sums / counts[:, None], counts
+def training_device(model: nn.Module, device: torch.device) -> torch.device:
+    """Return where a model trains: `device`, or the CPU for an estimator."""
+    return torch.device("cpu") if isinstance(model, Estimator) else device
 
 
 @dataclass
 class TrainingContext:
-    """One model on one split of one scene, and the run folder that is written.
+    """What a trainer works on.
 
-    `targets` holds the class 0..C-1 of every pixel of the scene (row-major, -1 where unlabelled) on the
-    training device; `folder` is the run folder; `facts` is written beside the best weights; `world` are the
-    processes that share the work.
+    `targets` holds the class 0..C-1 of every pixel, -1 where unlabelled, on the training device, as the
+    model; `facts` are written beside the best weights.
     """
 
     model: nn.Module
@@ -175,12 +217,12 @@ class TrainingContext:
         return self.targets[torch.tensor(pixels).to(self.targets.device)]
 
     def fields(self) -> FieldGroups:
-        """Return the pieces of ground that the training pixels lie on, in their order."""
+        """Return the field of each training pixel."""
         pixels = self.split.train
         return field_groups(pixels, self.targets_of(pixels).cpu().numpy(), self.split.shape[1])
 
-    def differences(self) -> Tensor | None:
-        """Return the ``(fields, bands)`` that `field_shift` changes patches by; None where it is off."""
+    def field_shifts(self) -> Tensor | None:
+        """Return ``(fields, features)`` for `shift_spectra`, scaled by ``field_shift``; None if it is off."""
         if not self.config.field_shift:
             return None
         pixels = self.split.train

@@ -1,31 +1,29 @@
-"""The processes ("ranks") that share one training: what each of them does, and what all agree on.
+"""The processes ("ranks") that share one training: what each of them does, and how they stay in step.
 
 Every rank holds the whole scene and the whole network, and draws the same batches and the same random changes
-of their patches, so what a patch sees does not depend on the number of ranks. Each takes its share of a batch
-through its network; the gradients of the shares, weighed by what each has in the mean loss of the batch, are
-summed, so that all take the step of the whole batch. Prediction is shared out by pixels. The files of the run
-are written once, by the first rank; all read them, so several machines need one folder that they share.
+of their patches, so what a patch sees does not depend on the number of ranks. Each takes its share of a
+batch; the gradients of the shares, weighted by their part of the mean loss of the batch, are summed, so that
+all take the step of the whole batch. Prediction is shared by pixels. Rank 0 writes the files of the run; all
+read them, so several machines need one shared folder.
 
 *Batch norm* normalises with the statistics of a rank's share (`torch.nn.SyncBatchNorm` takes no CPU tensors,
-and the fused operators do not pass through it), just as it does where one process takes a batch in pieces
-(`hsi.training.gradient`). Running averages are averaged over the ranks after each epoch, so that all of them
-validate and keep one network. A network without batch norm comes out as in one process, but for rounding.
+and the fused operators bypass it), as it does in one process with micro-batches (`hsi.training.gradient`).
+Running averages are averaged over the ranks after each epoch, so that all of them validate and keep one
+network. A network without batch norm comes out as in one process, but for rounding.
 
 *Random draws inside a network* (dropout) differ from rank to rank on purpose, and so from those of one
-process. KANet takes its knots from the share of the first rank.
+process. KANet takes its knots from the share of rank 0.
 
-Why not `torch.nn.parallel.DistributedDataParallel`: it sends gradients from within the backward pass, so a
-rank that runs out of memory half-way and tries again in smaller pieces would send them twice. Ours are sent
-when the gradient of a share is complete; that costs the overlap of sending and computing, which is small here
-since the networks are (a few MB).
-
-How a process that torchrun started finds the others of its job, and what it says when one is lost.
+Why not `torch.nn.parallel.DistributedDataParallel`: it sends gradients during the backward pass, so a rank
+that runs out of memory half-way and tries again with smaller micro-batches would send them twice. Ours are
+sent when the gradient of a share is complete; that gives up the overlap of communication and computation,
+which is small as the networks are (a few MB).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -40,17 +38,16 @@ from hsi.errors import ClusterError, ConfigError, HsiError, TrainingError
 from hsi.training.batches import batch_norms
 
 Result = TypeVar("Result")
+PixelFunction = Callable[[NDArray[np.int64]], Tensor]
 
 
 class World:
-    """One process that trains alone: it takes everything, agrees with itself, and none of this costs time.
+    """One process that trains alone; the base of what several do.
 
     Attributes
     ----------
     rank, world_size
-        Which rank this is, from 0, and how many there are.
-    is_rank_zero
-        Whether it is rank 0, which writes and speaks.
+        Index of this process, and how many there are.
     """
 
     rank = 0
@@ -58,41 +55,41 @@ class World:
 
     @property
     def is_rank_zero(self) -> bool:
-        """Whether this is rank 0."""
+        """Whether this is rank 0, which writes files and shows messages."""
         return self.rank == 0
 
     def share(self, length: int, least: int = 1) -> slice:
-        """Return which rows of `length` are this rank's: an even part, in order, of `least` rows or more.
+        """Return which of `length` rows are this rank's: an even share, in order, of `least` rows or more.
 
-        Where the rows do not suffice for all, the last ranks get an empty part.
+        With too few rows for all, the last ranks get none.
         """
         return share_of(self.rank, self.world_size, length, least)
 
-    def place(self, device: torch.device) -> None:
-        """Take this rank's own GPU where `device` is "cuda".
+    def set_device(self, device: torch.device) -> None:
+        """Select this rank's own GPU if `device` is "cuda".
 
         Raises
         ------
         ConfigError
-            Where ranks cannot compute on such a device, or a machine has fewer GPUs than ranks.
+            When ranks cannot compute on such a device, or a machine has fewer GPUs than ranks.
         """
 
-    def on_rank_zero(self, act: Callable[[], Result]) -> Result:
-        """Have the first rank do something while all wait; return what it got, or raise what it raised."""
-        return act()
+    def on_rank_zero(self, function: Callable[[], Result]) -> Result:
+        """Call a function on rank 0 while all wait; return its result, or raise its error, on all ranks."""
+        return function()
 
-    def map_pixels(self, work: Callable[[NDArray[np.int64]], Tensor], pixels: NDArray[np.int64]) -> Tensor:
-        """Return ``work(pixels)``, a row on the CPU for each pixel, each computed by one rank."""
-        return work(pixels)
+    def map_pixels(self, function: PixelFunction, pixels: NDArray[np.int64]) -> Tensor:
+        """Return ``function(pixels)``, a row on the CPU for each pixel, each computed by one rank."""
+        return function(pixels)
 
-    def sum_gradients_(self, model: nn.Module, beside: Tensor) -> None:
-        """Sum the gradients of the ranks' shares, and the numbers in `beside`, in place."""
+    def sum_gradients_(self, model: nn.Module, sums: Tensor) -> None:
+        """Sum the gradients of the ranks' shares, and the numbers in `sums`, in place."""
 
     def average_batch_norms_(self, model: nn.Module) -> None:
         """Replace the running averages of batch norms by their mean over the ranks."""
 
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors with those of the first rank."""
+        """Overwrite tensors with those of rank 0."""
 
     def check_same(self, what: str, tensors: Iterable[Tensor]) -> None:
         """Compare tensors over the ranks, to the last bit.
@@ -104,25 +101,17 @@ class World:
         """
 
     def seed_rank(self, seed: int, epoch: int) -> None:
-        """Give each rank but the first random numbers of its own for dropout in this epoch."""
+        """Seed dropout differently on each rank but rank 0, which keeps its random state."""
 
 
 class MultiProcessWorld(World):
-    """One of several ranks, joined by `hsi.training.distributed.join`.
-
-    Parameters
-    ----------
-    rank, world_size
-        As in `World`.
-    local_rank
-        Which rank this is on its machine.
-    """
+    """One of several ranks; `local_rank` is its index on its machine."""
 
     def __init__(self, rank: int, world_size: int, local_rank: int) -> None:
         self.rank, self.world_size, self.local_rank = rank, world_size, local_rank
 
-    def place(self, device: torch.device) -> None:
-        """See `World.place`."""
+    def set_device(self, device: torch.device) -> None:
+        """See `World.set_device`."""
         if device.type == "cuda":
             gpus = torch.cuda.device_count()
             if self.local_rank >= gpus:
@@ -134,81 +123,81 @@ class MultiProcessWorld(World):
         elif device.type != "cpu":
             raise ConfigError(f"Several processes cannot share '{device.type}'; use --device cpu.")
 
-    def on_rank_zero(self, act: Callable[[], Result]) -> Result:
-        """See `World.on_rank_zero`; what comes back must be picklable and small."""
-        told: list[Any] = [None, None]
+    def on_rank_zero(self, function: Callable[[], Result]) -> Result:
+        """See `World.on_rank_zero`; the result must be picklable and small."""
+        answer: list[Any] = [None, None]  # result, error
         try:
             if self.is_rank_zero:
-                told[0] = act()
+                answer[0] = function()
         except HsiError as error:
-            told[1] = (type(error), error.args, vars(error))
-            _from_first(told)
+            answer[1] = (type(error), error.args, vars(error))
+            _broadcast_objects(answer)
             raise
-        _from_first(told)
-        if not self.is_rank_zero and told[1] is not None:
-            kind, arguments, facts = told[1]
-            failed = kind.__new__(kind, *arguments)  # not kind(...), which may want other arguments
-            vars(failed).update(facts)
-            raise failed
-        result: Result = told[0]
+        _broadcast_objects(answer)
+        if not self.is_rank_zero and answer[1] is not None:
+            kind, arguments, attributes = answer[1]
+            failure = kind.__new__(kind, *arguments)  # not kind(...), which may take other arguments
+            vars(failure).update(attributes)
+            raise failure
+        result: Result = answer[0]
         return result
 
-    def map_pixels(self, work: Callable[[NDArray[np.int64]], Tensor], pixels: NDArray[np.int64]) -> Tensor:
+    def map_pixels(self, function: PixelFunction, pixels: NDArray[np.int64]) -> Tensor:
         """See `World.map_pixels`."""
-        parts = [share_of(number, self.world_size, len(pixels)) for number in range(self.world_size)]
-        sizes = [part.stop - part.start for part in parts]
-        # A rank without a pixel does the first one, for the shape of a row alone.
-        mine = work(pixels[parts[self.rank] if sizes[self.rank] else slice(0, 1)])
+        shares = [share_of(rank, self.world_size, len(pixels)) for rank in range(self.world_size)]
+        sizes = [share.stop - share.start for share in shares]
+        # A rank without a pixel computes the first one, only for the shape of a row.
+        mine = function(pixels[shares[self.rank] if sizes[self.rank] else slice(0, 1)])
         padded = mine.new_zeros((sizes[0], *mine.shape[1:]))
         padded[: sizes[self.rank]] = mine[: sizes[self.rank]]
-        gathered = [torch.empty_like(padded) for _ in parts]
+        gathered = [torch.empty_like(padded) for _ in shares]
         dist.all_gather(gathered, padded)
         return torch.cat([rows[:size] for rows, size in zip(gathered, sizes, strict=True)])
 
-    def sum_gradients_(self, model: nn.Module, beside: Tensor) -> None:
-        """See `World.sum_gradients_`; each trained parameter has a gradient then, zero if none moved it."""
-        tensors = [beside]
+    def sum_gradients_(self, model: nn.Module, sums: Tensor) -> None:
+        """See `World.sum_gradients_`; each trained parameter then has a gradient, if only of zeros."""
+        tensors = [sums]
         for parameter in model.parameters():
             if parameter.requires_grad:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
                 tensors.append(parameter.grad)
-        _all(tensors, dist.all_reduce)
+        _in_place(tensors, dist.all_reduce)
 
     def average_batch_norms_(self, model: nn.Module) -> None:
-        """See `World.average_batch_norms_`; the count of batches, a whole number, is that of the first rank."""
+        """See `World.average_batch_norms_`; the number of batches is that of rank 0."""
         buffers = [buffer for norm in batch_norms(model) for buffer in norm.buffers()]
         averages = [buffer for buffer in buffers if buffer.is_floating_point()]
-        _all(averages, dist.all_reduce)
+        _in_place(averages, dist.all_reduce)
         for average in averages:
             average /= self.world_size
         self.broadcast_(buffer for buffer in buffers if not buffer.is_floating_point())
 
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """See `World.broadcast_`."""
-        _all(tensors, lambda flat: dist.broadcast(flat, src=0))
+        _in_place(tensors, lambda flat: dist.broadcast(flat, src=0))
 
     def check_same(self, what: str, tensors: Iterable[Tensor]) -> None:
         """See `World.check_same`."""
         mine = torch.frombuffer(bytearray(_digest(tensors)), dtype=torch.uint8)
         gathered = [torch.empty_like(mine) for _ in range(self.world_size)]
         dist.all_gather(gathered, mine)
-        other = [number for number, theirs in enumerate(gathered) if not torch.equal(theirs, gathered[0])]
-        if other:
+        others = [rank for rank, theirs in enumerate(gathered) if not torch.equal(theirs, gathered[0])]
+        if others:
             raise TrainingError(
-                f"{what} of rank {other[0]} is not that of rank 0, so they no longer train one network; give "
-                "all ranks the same kind of device and the same versions of hsi and PyTorch."
+                f"{what} of rank {others[0]} is not that of rank 0, so they no longer train one network; "
+                "give all ranks the same kind of device and the same versions of hsi and PyTorch."
             )
 
     def seed_rank(self, seed: int, epoch: int) -> None:
-        """See `World.seed_rank`; draws depend on seed, epoch and rank alone, so a resumed run has them too."""
+        """See `World.seed_rank`; the seed depends on seed, epoch and rank alone, also in a resumed run."""
         if not self.is_rank_zero:
             words = np.random.SeedSequence([seed, epoch, self.rank]).generate_state(1, np.uint64)
             torch.manual_seed(int(words[0]))
 
 
 def share_of(rank: int, world_size: int, length: int, least: int = 1) -> slice:
-    """Return the rows that rank `rank` of `world_size` has of `length`; as ``numpy.array_split`` cuts them."""
+    """Return the share of a rank of `length` rows, cut as by ``numpy.array_split``; see `World.share`."""
     parts = min(world_size, max(1, length // least))
     if rank >= parts:
         return slice(length, length)
@@ -217,68 +206,59 @@ def share_of(rank: int, world_size: int, length: int, least: int = 1) -> slice:
     return slice(start, start + size + (rank < longer))
 
 
-def _from_first(told: list[Any]) -> None:
-    dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
+def _broadcast_objects(objects: list[Any]) -> None:
+    dist.broadcast_object_list(objects, src=0, device=torch.device("cpu"))
 
 
-def _all(tensors: Iterable[Tensor], act: Callable[[Tensor], object]) -> None:
-    """Let `act` change tensors of any layout in place, in one piece for each dtype and device."""
+@torch.no_grad()
+def _in_place(tensors: Iterable[Tensor], operation: Callable[[Tensor], object]) -> None:
+    """Change tensors of any layout in place, as one flat tensor for each dtype and device."""
     alike: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
     for tensor in tensors:
         alike.setdefault((tensor.dtype, tensor.device), []).append(tensor)
     for group in alike.values():
-        _act_on(group, act)
-
-
-@torch.no_grad()
-def _act_on(tensors: Sequence[Tensor], act: Callable[[Tensor], object]) -> None:
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    act(flat)
-    for tensor, new in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
-        tensor.copy_(new.view(tensor.shape))
+        flat = torch.cat([tensor.reshape(-1) for tensor in group])
+        operation(flat)
+        for tensor, new in zip(group, flat.split([tensor.numel() for tensor in group]), strict=True):
+            tensor.copy_(new.view(tensor.shape))
 
 
 def _digest(tensors: Iterable[Tensor]) -> bytes:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for tensor in tensors:
-        found.update(tensor.detach().reshape(-1).contiguous().view(torch.uint8).cpu().numpy().tobytes())
-    return found.digest()
+        digest.update(tensor.detach().reshape(-1).contiguous().view(torch.uint8).cpu().numpy().tobytes())
+    return digest.digest()
 
 
 TIMEOUT = timedelta(minutes=10)
-"""A rank waits so long for the others, who load the scene at about the same pace: our decision."""
+"""How long a rank waits for the others, which load the scene at about the same pace."""
 
-TELLING = timedelta(seconds=5)
-"""So long a rank that failed waits to hear whether another one has told why: our decision."""
+REPORT_TIMEOUT = timedelta(seconds=5)
+"""How long a rank that failed waits to learn whether another one reports why."""
 
 
 class TorchrunWorld(MultiProcessWorld):
-    """A rank of a job whose processes talk to each other, over NCCL between GPUs and over gloo else."""
+    """A rank of a torchrun job; ranks communicate by NCCL between GPUs, by gloo otherwise."""
 
     def __init__(self, rank: int, world_size: int, local_rank: int, store: Any) -> None:
         super().__init__(rank, world_size, local_rank)
         self._store = store
 
     def claims_report(self) -> bool:
-        """Return True on the one rank that asks first: it tells the user why the job ended."""
+        """Return True on the one rank that asks first, which then tells the user why the job ended."""
         try:
-            self._store.set_timeout(TELLING)
-            return bool(self._store.add("hsi/told", 1) == 1)
-        except (RuntimeError, ValueError):  # nobody is left to ask
+            self._store.set_timeout(REPORT_TIMEOUT)
+            return bool(self._store.add("hsi/reported", 1) == 1)
+        except (RuntimeError, ValueError):  # no rank is left to ask
             return True
 
     def leave(self) -> None:
-        """End the connections, once all ranks are done."""
+        """Close the connections, once all ranks are done."""
         dist.destroy_process_group()
 
 
 def join(rank: int, world_size: int, local_rank: int) -> TorchrunWorld:
-    """Join the other processes of the job, which the environment says how to reach (``MASTER_ADDR`` ...).
-
-    Parameters
-    ----------
-    rank, world_size, local_rank
-        As in `hsi.training.distributed.MultiProcessWorld`.
+    """Join the other processes of the job, which the environment describes (``MASTER_ADDR`` ...).
 
     Raises
     ------
@@ -303,6 +283,6 @@ def join(rank: int, world_size: int, local_rank: int) -> TorchrunWorld:
     return TorchrunWorld(rank, world_size, local_rank, store)
 
 
-def lost_another(error: BaseException) -> bool:
-    """Tell whether an error means that another rank no longer answers."""
+def is_peer_failure(error: BaseException) -> bool:
+    """Whether an error means that another rank no longer answers."""
     return isinstance(error, RuntimeError) and (isinstance(error, dist.DistError) or "gloo" in str(error))

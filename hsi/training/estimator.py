@@ -1,4 +1,4 @@
-"""Training of a classifier that is fitted at once, not step by step."""
+"""Training of an estimator, which is fitted in one go."""
 
 from __future__ import annotations
 
@@ -16,29 +16,34 @@ from hsi.inference.predict import BATCH, predict_labels
 from hsi.io.files import write_text
 from hsi.models.protocols import Estimator
 from hsi.runs.checkpoint import BEST, save_weights
-from hsi.training.augmentation import PLACES
+from hsi.training.augmentation import SEED_OFFSETS
 from hsi.training.autotune import ExecutionPlan
 from hsi.training.callbacks import EpochRow
 from hsi.training.context import TrainingContext
 from hsi.training.epoch_metrics import history_csv
 
 COPIES = 3
-"""Shifted copies of each training pixel that a model learns from beside the pixel itself: our decision."""
+"""Shifted copies of each training pixel beside the pixel itself, with ``field_shift``."""
 
 
-class EstimatorTrainer(TrainingContext):
-    """A model that is fitted at once: made, used and watched as `hsi.training.loop.Trainer`.
+class EstimatorTrainer:
+    """Fits an estimator; made and used as `hsi.training.loop.Trainer`.
 
-    It writes the same files but for the last checkpoint, since there is nothing to go on from. The history
-    has one row; learning rate and losses are NaN there. Of the random changes of patches only ``field_shift``
-    means something here: it adds `COPIES` of each training pixel.
+    It writes the same files but the last checkpoint, as there is nothing to resume. The history has one row;
+    learning rate and losses are NaN there. Of the random changes of patches only ``field_shift`` applies: it
+    adds `COPIES` of each training pixel.
     """
 
     plan = ExecutionPlan(torch.float32)
 
+    def __init__(self, context: TrainingContext) -> None:
+        assert isinstance(context.model, Estimator)
+        self.context, self.model, self.pixels = context, context.model, context.split.train
+
     def fit(self, *, resume: bool = False) -> list[EpochRow]:
         """Fit on the training pixels, from the start even if `resume`; return the one row of the history."""
-        self.callback.on_train_start(self.folder, 1, 0, 1)
+        context = self.context
+        context.callback.on_train_start(context.folder, 1, 0, 1)
         try:
             started = time.perf_counter()
             self._fit()
@@ -46,59 +51,54 @@ class EstimatorTrainer(TrainingContext):
                 epoch=0,
                 lr=math.nan,
                 train_loss=math.nan,
-                train_oa=self._oa(self.split.train),
+                train_oa=self._oa(self.pixels),
                 val_loss=math.nan,
-                val_oa=self._oa(self.split.val),
+                val_oa=self._oa(context.split.val),
                 overflows=0,
                 seconds=time.perf_counter() - started,
             )
-            save_weights(
-                self.folder / "checkpoint" / BEST,
-                self.model,
-                {**self.facts, "epoch": row["epoch"], "val_oa": row["val_oa"]},
-            )
-            write_text(self.folder / "history.csv", history_csv([row]))
-            self.callback.on_epoch(row, True)
+            facts = {**context.facts, "epoch": row["epoch"], "val_oa": row["val_oa"]}
+            save_weights(context.folder / "checkpoint" / BEST, context.model, facts)
+            write_text(context.folder / "history.csv", history_csv([row]))
+            context.callback.on_epoch(row, True)
         finally:
-            self.callback.on_train_end()
+            context.callback.on_train_end()
         return [row]
 
     def _fit(self) -> None:
-        assert isinstance(self.model, Estimator)
-        targets, fields = self.targets_of(self.split.train).cpu(), self.fields()
+        targets, fields = self.context.targets_of(self.pixels).cpu(), self.context.fields()
         features = self._features()
         copies = len(features) // len(targets)
-        balanced = self.config.class_weights
         notes = self.model.fit(
             features,
             targets.repeat(copies),
             np.tile(fields.group, copies),
-            seed=self.config.seed,
-            balanced=balanced,
+            seed=self.context.config.seed,
+            balanced=self.context.config.class_weights,
         )
         if self.model.chosen and fields.cut:
-            self.callback.message(
+            self.context.callback.message(
                 "Cross-validation is less strict for classes with too few separate training fields, which "
                 f"were cut into pieces that touch: {len(fields.cut)} of {len(targets.unique())} classes."
             )
         for note in notes:
-            self.callback.message(note)
+            self.context.callback.message(note)
 
     def _features(self) -> Tensor:
-        """Return the training pixels' features, with `field_shift` behind them those of shifted copies."""
-        assert isinstance(self.model, Estimator)
-        pixels, differences = self.split.train, self.differences()
-        features = [self.model.extract(patches) for patches in self._patches(pixels)]
-        if differences is not None:
-            draws = torch.Generator().manual_seed(self.config.seed + PLACES["fields"])
+        """Return the training pixels' features, followed by those of shifted copies with ``field_shift``."""
+        shifts = self.context.field_shifts()
+        features = [self.model.extract(patches) for patches in self._patches()]
+        if shifts is not None:
+            draws = torch.Generator().manual_seed(self.context.config.seed + SEED_OFFSETS["fields"])
             for _ in range(COPIES):
-                for patches in self._patches(pixels):
-                    features.append(self.model.extract(shift_spectra(patches, differences, draws)))
+                for patches in self._patches():
+                    features.append(self.model.extract(shift_spectra(patches, shifts, draws)))
         return torch.cat(features)
 
-    def _patches(self, pixels: NDArray[np.int64]) -> Iterator[Tensor]:
-        return (self.cutter(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH))
+    def _patches(self) -> Iterator[Tensor]:
+        starts = range(0, len(self.pixels), BATCH)
+        return (self.context.cutter(self.pixels[start : start + BATCH]) for start in starts)
 
     def _oa(self, pixels: NDArray[np.int64]) -> float:
-        found = predict_labels(self.model, self.cutter, pixels) - 1
-        return float((found == self.targets_of(pixels).cpu().numpy()).mean())
+        found = predict_labels(self.context.model, self.context.cutter, pixels) - 1
+        return float((found == self.context.targets_of(pixels).cpu().numpy()).mean())

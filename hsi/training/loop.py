@@ -1,17 +1,14 @@
-"""The learning rate of each epoch, in closed form.
+"""The training loop.
 
-The training loop.
-
-Every epoch: set the learning rate, go once through the training pixels in random order, look at the
-validation pixels, keep the network if it is the best so far, and write down all that is needed to go on.
-Several processes can share the work of each step; see `hsi.training.distributed`.
+Each epoch: set the learning rate, train once on all training pixels in random order, validate, keep the
+network if it is the best so far, and write a checkpoint to resume from. Several processes can share each
+step; see `hsi.training.distributed`.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -33,30 +30,30 @@ from hsi.training.callbacks import EpochRow
 from hsi.training.context import TrainingContext
 from hsi.training.epoch_metrics import (
     EpochMetrics,
+    EpochTotals,
     NotFiniteError,
-    Totals,
     gradient_norm,
     history_csv,
     history_of,
+    memory_error,
     name_batch,
-    no_memory,
-    not_finite,
+    not_finite_error,
     out_of_patience,
     quality,
     sync_interval,
 )
 from hsi.training.gradient import BatchGradient
-from hsi.training.regularisation import RunningMean, drop_features
+from hsi.training.regularisation import ExponentialMovingAverage, drop_features
 
 
 def learning_rate(schedule: str, peak: float, epoch: int, epochs: int) -> float:
     """Return the learning rate of a 0-based epoch.
 
     "wave"
-        ``peak (1 + cos(pi max(epoch - 1, 0) / 15)) / 2``: what the released code's scheduler, made anew each
-        epoch, amounts to: a cosine wave of period 30 epochs that is 0 at epochs 16, 46 and 76.
+        ``peak (1 + cos(pi max(epoch - 1, 0) / 15)) / 2``: what the released code amounts to, which makes a
+        new scheduler in each epoch: a cosine of period 30 epochs that is 0 at epochs 16, 46 and 76.
     "cosine"
-        ``peak (1 + cos(pi epoch / epochs)) / 2``: once from peak to almost 0 (our decision).
+        ``peak (1 + cos(pi epoch / epochs)) / 2``: once from peak to almost 0.
     "constant"
         ``peak``.
     """
@@ -67,20 +64,22 @@ def learning_rate(schedule: str, peak: float, epoch: int, epochs: int) -> float:
     return peak
 
 
-STATISTICS_PIXELS = 2048
-"""Training pixels at most for the batch-norm statistics of averaged weights: our decision."""
+BATCH_NORM_PIXELS = 2048
+"""Training pixels at most for the batch-norm statistics of averaged weights."""
 
 
-@dataclass
-class Trainer(TrainingContext):
-    """A network in training, step by step."""
+class Trainer:
+    """Trains a network step by step."""
 
-    def __post_init__(self) -> None:
-        self.device = self.targets.device
+    def __init__(self, context: TrainingContext) -> None:
+        self.context, self.config, self.model = context, context.config, context.model
+        self.split, self.callback, self.world = context.split, context.callback, context.world
+        self.checkpoints = context.folder / "checkpoint"
+        self.device = context.targets.device
         if self.config.dropout:
             drop_features(self.model, self.config.dropout)
-        self.plan = self.world.on_rank_zero(self._choose_way)
-        called = self.plan.of(self.model)
+        self.plan = self.world.on_rank_zero(self._choose_plan)
+        planned_model = self.plan.of(self.model)
         self.scaler = torch.amp.GradScaler(enabled=self.plan.precision == torch.float16)
         self.optimiser = torch.optim.Adam(
             self.model.parameters(),
@@ -88,13 +87,18 @@ class Trainer(TrainingContext):
             weight_decay=self.config.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),  # one pass over each parameter instead of six
         )
-        self.average = RunningMean(self.model, self.config.ema) if self.config.ema else None
+        self.ema = ExponentialMovingAverage(self.model, self.config.ema) if self.config.ema else None
         self.order = torch.Generator().manual_seed(self.config.seed)
-        self.augmentation = Augmentation(self.config, self.differences())
+        self.augmentation = Augmentation(self.config, context.field_shifts())
         self.generators = {"order": self.order, **self.augmentation.generators}
-        weight = self._inverse_frequencies() if self.config.class_weights else None
         self.gradient = BatchGradient(
-            called, weight, self.scaler, self.plan.precision, self.config, self.callback.message, self.world
+            planned_model,
+            self._class_weights() if self.config.class_weights else None,
+            self.scaler,
+            self.plan.precision,
+            self.config,
+            self.callback.message,
+            self.world,
         )
         self.history: list[EpochRow] = []
 
@@ -104,28 +108,33 @@ class Trainer(TrainingContext):
         Raises
         ------
         TrainingError
-            When a loss or gradient stops being a number, or memory runs out; the checkpoints stay as the
+            When a loss or gradient becomes NaN or infinite, or memory runs out; the checkpoints stay as the
             last whole epoch left them.
         """
         if resume:
             self._restore()
         epochs, patience = self.config.epochs, self.config.patience
         steps = len(cut_batches(self.split.train, self.config.batch))
-        self.gradient.say_shares()
-        self.callback.on_train_start(self.folder, epochs, len(self.history), steps)
+        self.gradient.note_batch_norm()
+        self.callback.on_train_start(self.context.folder, epochs, len(self.history), steps)
         try:
             while len(self.history) < epochs and not out_of_patience(self.history, patience):
-                self._epoch(len(self.history))
+                self._run_epoch(len(self.history))
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            raise no_memory(len(self.history), self.config, self.gradient.portion.size) from None
+            raise memory_error(len(self.history), self.config, self.gradient.micro_batch.size) from None
         finally:
             self.callback.on_train_end()
-        self._say_overflows(steps * len(self.history))
+        overflows = sum(row["overflows"] for row in self.history)
+        if overflows:
+            self.callback.message(
+                f"Gradients overflowed in float16 in {overflows} of {steps * len(self.history)} steps, which "
+                "were skipped."
+            )
         return self.history
 
-    def _epoch(self, epoch: int) -> None:
+    def _run_epoch(self, epoch: int) -> None:
         started = time.perf_counter()
         rate = learning_rate(self.config.schedule, self.config.lr, epoch, self.config.epochs)
         for group in self.optimiser.param_groups:
@@ -134,13 +143,13 @@ class Trainer(TrainingContext):
         if isinstance(self.model, EpochAware):
             self.model.start_epoch(epoch)
 
-        trained = self.train_once()
+        trained = self.train_epoch()
         self.world.average_batch_norms_(self.model)
         self.world.check_same(f"The network after epoch {epoch + 1}", self.model.state_dict().values())
-        if self.average is not None:
-            self._settle(self.average)
+        if self.ema is not None:
+            self._update_batch_norm(self.ema)
         val_loss, val_oa = self._validate()
-        if not math.isfinite(val_loss):  # the last step can spoil weights that no further batch looks at
+        if not math.isfinite(val_loss):  # the last step can spoil weights that no further batch sees
             raise self._not_finite("validation loss", val_loss)
         row = EpochRow(
             epoch=epoch,
@@ -152,112 +161,102 @@ class Trainer(TrainingContext):
             overflows=trained.overflows,
             seconds=time.perf_counter() - started,
         )
-        row = self.world.on_rank_zero(lambda: row)  # what decides is the same on all ranks, to the last bit
+        row = self.world.on_rank_zero(lambda: row)  # all ranks decide by the same numbers, to the last bit
         best = all(quality(row) > quality(earlier) for earlier in self.history)
         self.history.append(row)
         self.world.on_rank_zero(lambda: self._save(best))
         self.callback.on_epoch(row, best)
 
-    def train_once(self) -> Totals:
-        """Take one step for each batch of training pixels; return what the epoch came to."""
+    def train_epoch(self) -> EpochTotals:
+        """Take one step for each batch of training pixels."""
         self.model.train()
         shuffled = self.split.train[torch.randperm(len(self.split.train), generator=self.order).numpy()]
         batches = cut_batches(shuffled, self.config.batch)
-        tally = EpochMetrics(batches, sync_interval(self.device), self.scaler.is_enabled(), self.callback)
+        metrics = EpochMetrics(batches, sync_interval(self.device), self.scaler.is_enabled(), self.callback)
         try:
             for pixels in batches:
-                patches = self.augmentation(self.cutter(pixels))
-                loss, right = self.gradient(patches, self.targets_of(pixels))
-                tally.add(loss, right, gradient_norm(self.model.parameters()))
+                patches = self.augmentation(self.context.cutter(pixels))
+                loss, right = self.gradient(patches, self.context.targets_of(pixels))
+                metrics.add(loss, right, gradient_norm(self.model.parameters()))
                 self.scaler.step(self.optimiser)
                 self.scaler.update()
-                if self.average is not None:
-                    self.average.update_parameters(self.model)
-            return tally.totals()
+                if self.ema is not None:
+                    self.ema.update_parameters(self.model)
+            return metrics.totals()
         except NotFiniteError as found:
             raise self._bad_batch(found, batches) from None
 
     def _bad_batch(self, found: NotFiniteError, batches: list[NDArray[np.int64]]) -> TrainingError:
-        bad_patches = not bool(torch.isfinite(self.cutter(batches[found.batch])).all())
+        bad_patches = not bool(torch.isfinite(self.context.cutter(batches[found.batch])).all())
         batch = name_batch(found.batch, batches, self.split.shape[1], bad_patches)
         return self._not_finite(found.what, found.value, batch)
 
     def _not_finite(self, what: str, value: float, batch: str = "") -> TrainingError:
         mixed = self.plan.precision != torch.float32
-        return not_finite(what, value, len(self.history), self.folder, self.config, mixed, batch)
+        return not_finite_error(what, value, len(self.history), self.checkpoints, self.config, mixed, batch)
 
-    def _settle(self, average: RunningMean) -> None:
+    def _update_batch_norm(self, ema: ExponentialMovingAverage) -> None:
         """Measure the batch-norm statistics of the mean weights on training pixels, always the same ones."""
         random = np.random.default_rng(self.config.seed)
-        pixels = random.permutation(self.split.train)[:STATISTICS_PIXELS]
-        equal = np.array_split(pixels, max(1, len(pixels) // max(2, self.config.batch)))
+        pixels = random.permutation(self.split.train)[:BATCH_NORM_PIXELS]
+        batches = np.array_split(pixels, max(1, len(pixels) // max(2, self.config.batch)))
         with autocast(self.device, self.plan.precision):
-            average.settle(self.cutter(part) for part in equal)
-        self.world.broadcast_(average.state_dict().values())
+            ema.update_batch_norm(self.context.cutter(batch) for batch in batches)
+        self.world.broadcast_(ema.state_dict().values())
 
     def _validate(self) -> tuple[float, float]:
         """Return mean loss and OA on the validation pixels."""
         pixels = self.split.val
+        predict = partial(predict_logits, self._validated_model(), self.context.cutter)
         with autocast(self.device, self.plan.precision):
-            logits = self.world.map_pixels(partial(predict_logits, self._kept(), self.cutter), pixels)
-        targets = self.targets_of(pixels).cpu()
+            logits = self.world.map_pixels(predict, pixels)
+        targets = self.context.targets_of(pixels).cpu()
         loss = functional.cross_entropy(logits, targets).item()
         return loss, float((logits.argmax(dim=1) == targets).double().mean())
 
-    def _kept(self) -> nn.Module:
-        """Return the network that is validated and kept: the running mean of the weights, if there is one."""
-        return self.model if self.average is None else self.average.module
+    def _validated_model(self) -> nn.Module:
+        """Return the network that is validated and kept: with the mean weights, if there are any."""
+        return self.model if self.ema is None else self.ema.module
 
-    def _choose_way(self) -> ExecutionPlan:
+    def _choose_plan(self) -> ExecutionPlan:
         steps = self.config.epochs * len(cut_batches(self.split.train, self.config.batch))
-        trial = step_trial(self.model, self.cutter.bands, self.config, self.device)
+        trial = step_trial(self.model, self.context.cutter.bands, self.config, self.device)
         formats = other_formats(self.model)
         return choose_plan(self.config, self.device, formats, steps, trial, self.callback.message)
 
-    def _inverse_frequencies(self) -> Tensor:
+    def _class_weights(self) -> Tensor:
         """Return class weights proportional to 1 / training pixels, with mean 1 over training pixels."""
-        targets = self.targets_of(self.split.train)
-        counts = torch.bincount(targets, minlength=int(self.targets.max()) + 1).float()
+        targets = self.context.targets_of(self.split.train)
+        counts = torch.bincount(targets, minlength=int(self.context.targets.max()) + 1).float()
         weights = torch.where(counts > 0, 1 / counts.clamp(min=1), 0.0)
         return weights * counts.sum() / (weights * counts).sum()
 
-    def _say_overflows(self, steps: int) -> None:
-        overflows = sum(row["overflows"] for row in self.history)
-        if overflows:
-            self.callback.message(
-                f"Gradients overflowed in float16 in {overflows} of {steps} steps, which were left out."
-            )
-
     def _save(self, best: bool) -> None:
-        checkpoints = self.folder / "checkpoint"
         row = self.history[-1]
         if best:
-            save_weights(
-                checkpoints / BEST,
-                self._kept(),
-                {**self.facts, "epoch": row["epoch"], "val_oa": row["val_oa"]},
-            )
-        facts = {
+            facts = {**self.context.facts, "epoch": row["epoch"], "val_oa": row["val_oa"]}
+            save_weights(self.checkpoints / BEST, self._validated_model(), facts)
+        state = {
             "history": self.history,
             "scaler": self.scaler.state_dict(),
-            "patches_at_once": self.gradient.portion.size,
+            "patches_at_once": self.gradient.micro_batch.size,
         }
-        save_state(checkpoints / LAST, self.model, self.optimiser, self.generators, facts, self.average)
+        save_state(self.checkpoints / LAST, self.model, self.optimiser, self.generators, state, self.ema)
         self._write_history()
 
     def _write_history(self) -> None:
-        write_text(self.folder / "history.csv", history_csv(self.history))
+        write_text(self.context.folder / "history.csv", history_csv(self.history))
 
     def _restore(self) -> None:
-        path = self.folder / "checkpoint" / LAST
-        facts = load_state(path, self.model, self.optimiser, self.generators, self.average)
+        path, micro_batch = self.checkpoints / LAST, self.gradient.micro_batch
+        facts = load_state(path, self.model, self.optimiser, self.generators, self.ema)
         try:
             self.history = history_of(facts["history"])
             self.scaler.load_state_dict(facts["scaler"])
-            self.gradient.portion.size = int(facts.get("patches_at_once", self.config.batch))
-            if not 0 < self.gradient.portion.size <= self.config.batch:
-                raise ValueError(f"it takes {self.gradient.portion.size} patches at once")
+            micro_batch.size = int(facts.get("patches_at_once", self.config.batch))
+            if not 0 < micro_batch.size <= self.config.batch:
+                raise ValueError(f"it has micro-batches of {micro_batch.size} patches")
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunError(f"The checkpoint '{path}' is damaged: {error}.") from None
-        # Whoever was killed after the checkpoint had not written down its last epoch yet.
+        # A process killed after the checkpoint had not written its last epoch to history.csv yet.
         self.world.on_rank_zero(self._write_history)

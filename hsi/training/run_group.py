@@ -1,7 +1,4 @@
-"""One training repeated: over seeds, and over the folds of a split where it has folds and none is named.
-
-One training repeated into a run group: over seeds, over folds, or both.
-"""
+"""One training repeated into a group of runs: over seeds, over the folds of a cross-validation, or both."""
 
 from __future__ import annotations
 
@@ -31,20 +28,13 @@ from hsi.training.session import resume, train_config
 def repetitions(config: Config, seeds: Sequence[int]) -> dict[str, Config]:
     """Return the options of each run by the name of its folder.
 
-    The seed fixes the split as well as the weights, so that networks that are repeated over the same seeds
-    see the same splits.
-
-    Parameters
-    ----------
-    config
-        What is repeated. ``folds`` without ``fold`` asks for a run for each fold.
-    seeds
-        One run, or one for each fold, for each of them.
+    The seed fixes the split as well as the weights, so networks repeated over the same seeds see the same
+    splits. ``folds`` without ``fold`` asks for a run for each fold.
 
     Returns
     -------
     dict
-        ``seed0, seed1, ...``; ``fold0, fold1, ...`` where there is one seed; ``seed0-fold0, ...`` else.
+        ``seed0, seed1, ...``; ``fold0, fold1, ...`` if there is one seed; ``seed0-fold0, ...`` otherwise.
     """
     made: dict[str, Config] = {}
     for seed in seeds:
@@ -57,7 +47,7 @@ def repetitions(config: Config, seeds: Sequence[int]) -> dict[str, Config]:
     return made
 
 
-GROUP = "group.toml"  # number of seeds, and the options that the runs share: enough to go on
+GROUP = "group.toml"  # number of seeds, and the options that the runs share: enough to resume
 
 
 def train_runs(
@@ -74,18 +64,18 @@ def train_runs(
 ) -> list[Run]:
     """Train a network several times and return the finished runs.
 
-    The seeds are ``seed, seed + 1, ...``; each fixes the split as well as the weights, so that other networks
-    get the same splits. With ``folds=k`` and no ``fold`` each seed gives k runs, one for each fold.
+    The seeds are ``seed, seed + 1, ...``; each fixes the split as well as the weights, so other networks get
+    the same splits. With ``folds=k`` and no ``fold`` each seed gives k runs, one for each fold.
 
     Parameters
     ----------
     runs
         Number of seeds.
     out
-        Folder of the group; its runs are ``seed0, seed1, ...``, ``fold0, ...`` or ``seed0-fold0, ...``. Runs
-        that are finished there are kept, interrupted ones go on, so the same call continues a group; more
-        `runs` extend it. Default ``runs/MODEL-DATASET-PROTOCOL-...``.
-    model, dataset, config, data_root, watcher, ranks, **options
+        Folder of the group; its runs are ``seed0, seed1, ...``, ``fold0, ...`` or ``seed0-fold0, ...``.
+        Finished runs are kept and interrupted ones resumed, so the same call resumes a group; more `runs`
+        extend it. Default ``runs/MODEL-DATASET-PROTOCOL-...``.
+    model, dataset, config, data_root, callback, world, **options
         As for `hsi.train`.
 
     Raises
@@ -94,7 +84,7 @@ def train_runs(
         For what `hsi.train` refuses, `runs` below one, or a folder that holds something else or runs with
         other options.
     TrainingError
-        When the loss of a run stops being a number; the group can be gone on with.
+        When the loss of a run becomes NaN or infinite; the group can be resumed.
     """
     resolved = resolve_config({"model": model, "dataset": dataset, **options}, config)
     return train_group(resolved, runs, out=out, data_root=data_root, callback=callback, world=world)
@@ -125,7 +115,7 @@ def resume_runs(
     callback: Callback | None = None,
     world: World | None = None,
 ) -> list[Run]:
-    """Go on with a group that `train_runs` began; return all its runs, finished.
+    """Resume a group that `train_runs` started; return all its runs, finished.
 
     Raises
     ------
@@ -137,12 +127,12 @@ def resume_runs(
 
 
 def is_group(folder: str | Path) -> bool:
-    """Whether `train_runs` began a group in this folder."""
+    """Whether a folder is a group of runs."""
     return (Path(folder) / GROUP).is_file()
 
 
 def read_group(folder: str | Path) -> tuple[Config, int]:
-    """Return the options that the runs of a group share (with their first seed), and the number of seeds.
+    """Return the options that the runs of a group share (with the first seed), and the number of seeds.
 
     Raises
     ------
@@ -167,60 +157,60 @@ def _train_group(
     callback: Callback,
     world: World,
 ) -> list[Run]:
-    planned = world.on_rank_zero(lambda: _named(folder, config, runs))
-    world.on_rank_zero(lambda: _check(folder, planned))
+    planned = world.on_rank_zero(lambda: _planned_runs(folder, config, runs))
+    world.on_rank_zero(lambda: _refuse_other(folder, planned))
     had_group = world.on_rank_zero(lambda: is_group(folder))
     where: dict[str, Any] = {"data_root": data_root, "callback": callback, "world": world}
-    made = []
+    finished = []
     shared = {name: value for name, value in config.as_dict().items() if value is not None}
     with ExitStack() as stack:
 
-        def begin() -> None:
+        def start_group() -> None:
             make_folder(folder)
             stack.enter_context(run_lock(folder))
-            _check(folder, planned)
+            _refuse_other(folder, planned)
             write_text(folder / GROUP, tomli_w.dumps({"runs": runs, "options": shared}))
 
         try:
             with signals_wait():
-                world.on_rank_zero(begin)
-            for number, (name, member) in enumerate(planned.items(), start=1):
-                inside = folder / name
-                state = world.on_rank_zero(partial(run_state, inside))
-                callback.message(f"Run {number} of {len(planned)}: {name}{_DOES[state]}.")
+                world.on_rank_zero(start_group)
+            for number, (name, run_config) in enumerate(planned.items(), start=1):
+                run_folder = folder / name
+                state = world.on_rank_zero(partial(run_state, run_folder))
+                callback.message(f"Run {number} of {len(planned)}: {name}{_STATE_NOTES[state]}.")
                 if state is RunState.MISSING:
-                    made.append(train_config(member, out=inside, **where))
+                    finished.append(train_config(run_config, out=run_folder, **where))
                 elif state is RunState.INTERRUPTED:
-                    made.append(resume(inside, **where))
+                    finished.append(resume(run_folder, **where))
                 else:
-                    world.on_rank_zero(partial(tidy, inside))
-                    made.append(Run(inside))
+                    world.on_rank_zero(partial(tidy, run_folder))
+                    finished.append(Run(run_folder))
         except InUseError:
             raise
         except (HsiError, KeyboardInterrupt):
-            if world.is_rank_zero:  # not `once`: the others may be gone
+            if world.is_rank_zero:  # not `on_rank_zero`: the others may be gone
                 _remove_unused(folder, had_group)
             raise
-    return made
+    return finished
 
 
-def _named(folder: Path, config: Config, runs: int) -> dict[str, Config]:
+def _planned_runs(folder: Path, config: Config, runs: int) -> dict[str, Config]:
     """Return the options of each run by the name of its folder.
 
-    One seed has ``fold0`` where several have ``seed0-fold0``: what is there keeps its name, since under both
-    names it would be trained twice and count twice.
+    One seed has ``fold0`` where several have ``seed0-fold0``: a run that exists keeps its name, so that no
+    fold is trained and counted twice.
     """
     made: dict[str, Config] = {}
-    for name, config in repetitions(config, range(config.seed, config.seed + runs)).items():
-        fold, both = f"fold{config.fold}", f"seed{config.seed}-fold{config.fold}"
+    for name, member in repetitions(config, range(config.seed, config.seed + runs)).items():
+        fold, both = f"fold{member.fold}", f"seed{member.seed}-fold{member.fold}"
         other = {fold: both, both: fold}.get(name, name)
-        there = run_state(folder / other) is not RunState.MISSING
-        made[other if there and first_difference(folder / other, config) is None else name] = config
+        exists = run_state(folder / other) is not RunState.MISSING
+        made[other if exists and first_difference(folder / other, member) is None else name] = member
     return made
 
 
 def _remove_unused(folder: Path, had_group: bool) -> None:
-    """Remove a new group in which no run was begun."""
+    """Remove a new group in which no run was started."""
     if not had_group and folder.is_dir() and not any(path.is_dir() for path in folder.iterdir()):
         with signals_wait(), suppress(OSError):  # something else may lie in it by now
             (folder / GROUP).unlink(missing_ok=True)
@@ -228,22 +218,22 @@ def _remove_unused(folder: Path, had_group: bool) -> None:
             folder.rmdir()
 
 
-_DOES = {RunState.MISSING: "", RunState.INTERRUPTED: " goes on", RunState.DONE: " is finished already"}
+_STATE_NOTES = {RunState.MISSING: "", RunState.INTERRUPTED: ", resumed", RunState.DONE: ", finished already"}
 
 
-def _check(folder: Path, planned: dict[str, Config]) -> None:
-    """Refuse a folder that holds something else, or a run of this group with other options."""
+def _refuse_other(folder: Path, planned: dict[str, Config]) -> None:
+    """Refuse a folder that holds something else, or a run with other options than the group's."""
     if (folder / "config.toml").exists():
         raise RunError(f"'{folder}' holds a single run; choose another --out for a group of runs.")
     if folder.exists() and not is_group(folder) and not _is_empty(folder):
         raise RunError(f"'{folder}' is there already and is not a group of runs; choose another --out.")
-    any_of_them = next(iter(planned.values()))
+    any_config = next(iter(planned.values()))
     for path in sorted(folder.glob("*/config.toml")):
         config = planned.get(path.parent.name)
-        if config is None:  # of another seed: `hsi compare` takes all that lie here for one network
-            there = load_config(path)
-            fold = there.fold if there.folds == any_of_them.folds else any_of_them.fold
-            config = any_of_them.replace(seed=there.seed, fold=fold)
+        if config is None:  # of another seed: `hsi compare` takes all runs of a folder for one network
+            existing = load_config(path)
+            fold = existing.fold if existing.folds == any_config.folds else any_config.fold
+            config = any_config.replace(seed=existing.seed, fold=fold)
         difference = first_difference(path.parent, config)
         if difference is not None:
             raise RunError(
@@ -252,9 +242,9 @@ def _check(folder: Path, planned: dict[str, Config]) -> None:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether nothing is in a folder, or only what a killed process left before it was a group."""
-    left = (LOCK, f".{GROUP}.")
-    return folder.is_dir() and all(path.name.startswith(left) for path in folder.iterdir())
+    """Whether a folder holds nothing, or only what a killed process left before it was a group."""
+    remains = (LOCK, f".{GROUP}.")
+    return folder.is_dir() and all(path.name.startswith(remains) for path in folder.iterdir())
 
 
 def _group_folder(out: str | Path | None, config: Config, runs: int) -> Path:

@@ -1,38 +1,39 @@
-"""One training from options to a finished run folder: what it is made from, and going on with it."""
+"""One training from its options to a finished run folder, and the same resumed."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from hsi.config import Config, make_config, read_config, resolve_config
-from hsi.datasets import load_scene
-from hsi.datasets.bands import choose_bands, name_bands
-from hsi.datasets.preprocess import Preprocess
-from hsi.datasets.scene import Scene
-from hsi.datasets.splits.indices import Split
+from hsi.datasets.splits.indices import SUBSETS
 from hsi.errors import RunError, StorageError
-from hsi.inference.predict import build_network
+from hsi.inference.predict import as_classifier, logits_to_labels, predict_logits
 from hsi.inference.run import Run
 from hsi.io.files import make_folder, write_text, written_whole
 from hsi.io.locks import run_lock, tidy
 from hsi.io.signals import signals_wait
-from hsi.models import model_entry
-from hsi.models.device import choose_device, choose_precision
+from hsi.models import cost_of, model_entry
+from hsi.models.device import autocast, device_name, format_of, name_of
+from hsi.models.protocols import Estimator
+from hsi.runs.checkpoint import BEST, LAST, load_weights
 from hsi.runs.environment import describe_environment
-from hsi.runs.run_files import RUN_FORMAT
+from hsi.runs.run_files import RUN_FORMAT, save_predictions
 from hsi.runs.status import clear_unstarted, is_unstarted
-from hsi.training.batches import check_batch
-from hsi.training.callbacks import Callback
+from hsi.scoring import score
+from hsi.training.callbacks import Callback, EpochRow
+from hsi.training.context import TrainingInputs
 from hsi.training.distributed import World
-from hsi.training.fit import check_ranks, device_of, fit_and_score
-from hsi.training.inputs import split_of
+from hsi.training.estimator import EstimatorTrainer
+from hsi.training.loop import Trainer
 
 
 def train(
@@ -55,12 +56,12 @@ def train(
     out
         The run folder to make; default ``runs/MODEL-DATASET-PROTOCOL-...``.
     config
-        A TOML file with options; keywords win over it.
+        A TOML file with options; keywords override it.
     data_root
-        Where scene files lie, if not under ``HSI_DATA``.
-    watcher
-        Told of each epoch; see `hsi.training.callbacks.Callback`.
-    ranks
+        Folder with scene files, if not ``HSI_DATA``.
+    callback
+        Receives the events of the training.
+    world
         The processes that share this training; all of them call with the same arguments. Default: this one.
     **options
         Any option of `hsi.config.Config`, such as ``seed=0, protocol="disjoint", epochs=30``.
@@ -70,7 +71,7 @@ def train(
     InputError
         For options, scenes or sizes that cannot work; nothing is written then.
     TrainingError
-        When the loss stops being a number; the run folder keeps its checkpoints.
+        When the loss becomes NaN or infinite; the run folder keeps its checkpoints.
     """
     resolved = resolve_config({"model": model, "dataset": dataset, **options}, config)
     return train_config(resolved, out=out, data_root=data_root, callback=callback, world=world)
@@ -86,48 +87,27 @@ def train_config(
 ) -> Run:
     """Do what `train` does, with every option resolved."""
     callback, world = callback or Callback(), world or World()
-    model_entry(config.model)
-    device = choose_device(config.device)
-    world.place(device)
-    choose_precision(config.precision, device)
-
-    started = time.perf_counter()
-    scene = _load_scene(config, data_root)
-    for note in scene.notes:
-        callback.message(note)
-    split = split_of(config, scene, data_root)
-    for note in split.notes:
-        callback.message(note)
-    keep = choose_bands(scene, split.train, bands=config.bands, select=config.select_bands)
-    if keep is not None:
-        callback.message(f"{len(keep)} of {scene.bands} bands are used: {name_bands(keep)}.")
-    preprocess = Preprocess(keep=keep, components=config.pca, common_scale=config.scale == "scene")
-    pixels = None if config.scale_on == "all" else split.train
-    features = preprocess.fit(scene.cube, pixels)
-    network = build_network(config, features.bands, scene.classes)
-    check_batch(network, config.model, config.batch)
-    check_ranks(network, config, split, world)
-    device = device_of(network, device)
-    folder = world.on_rank_zero(lambda: _unused_folder(out, config, scene))
+    inputs = TrainingInputs.from_config(config, data_root, callback, world)
+    folder = world.on_rank_zero(lambda: _unused_folder(out, inputs))
     with ExitStack() as stack:
 
-        def begin() -> None:
-            _make_folder(folder)
+        def start_run() -> None:
+            try:
+                make_folder(folder / "checkpoint")
+            except OSError as error:
+                raise RunError(f"The run folder '{folder}' cannot be made: {error.strerror}.") from None
             stack.enter_context(run_lock(folder))
             _refuse_used(folder)
             try:
-                _write_inputs(folder, config, scene, split, preprocess, device)
+                _write_inputs(folder, inputs)
             except StorageError:
                 clear_unstarted(folder)
                 raise
 
-        with signals_wait():  # so that Ctrl-C finds no folder, or a run to go on with
-            world.on_rank_zero(begin)
+        with signals_wait():  # so that Ctrl-C leaves no folder, or a run that can be resumed
+            world.on_rank_zero(start_run)
             callback.on_run_folder(folder)
-        load_seconds = time.perf_counter() - started
-        return fit_and_score(
-            folder, config, scene, split, preprocess, network, device, callback, load_seconds, world
-        )
+        return _fit_and_score(folder, inputs, callback, world)
 
 
 def resume(
@@ -137,9 +117,9 @@ def resume(
     callback: Callback | None = None,
     world: World | None = None,
 ) -> Run:
-    """Go on with an interrupted training; a finished run is returned as it is.
+    """Resume an interrupted training; a finished run is returned as it is.
 
-    The number of `world` may be another one than before.
+    The number of processes may differ from before.
 
     Raises
     ------
@@ -153,85 +133,123 @@ def resume(
         callback.message(f"The run '{run.path}' is finished already; nothing to resume.")
         world.on_rank_zero(lambda: tidy(run.path))
         return run
-    make_config(read_config(run.path / "config.toml"))  # refuses what went since the run was begun
+    make_config(read_config(run.path / "config.toml"))  # refuses a model or file that has since gone
     callback.on_run_folder(run.path)
     with ExitStack() as stack:
         world.on_rank_zero(lambda: stack.enter_context(run_lock(run.path)))
+        inputs = TrainingInputs.from_run(run, data_root, world)
+        return _fit_and_score(run.path, inputs, callback, world)
+
+
+def _fit_and_score(folder: Path, inputs: TrainingInputs, callback: Callback, world: World) -> Run:
+    """Train into a run folder that holds its inputs already, and score the best weights there.
+
+    ``metrics.json`` comes last, since it makes the run a finished one.
+    """
+    config, split, labels = inputs.config, inputs.split, inputs.scene.labels.ravel()
+    context = inputs.context(folder, callback, world)
+    trainer: EstimatorTrainer | Trainer
+    trainer = EstimatorTrainer(context) if isinstance(inputs.model, Estimator) else Trainer(context)
+    history = trainer.fit(resume=(folder / "checkpoint" / LAST).is_file())
+
+    load_weights(folder / "checkpoint" / BEST, inputs.model)
+    metrics = _facts(inputs, trainer, history)
+    classifier = as_classifier(inputs.model, config)
+    predictions = {}
+    seconds = {"load": inputs.load_seconds, "train": sum(row["seconds"] for row in history), "test": 0.0}
+    for subset in SUBSETS:
+        pixels = getattr(split, subset)
         started = time.perf_counter()
-        scene = run.load_scene(data_root)
-        network = build_network(run.config, run.preprocess.bands, scene.classes)
-        device = choose_device(run.config.device)
-        world.place(device)
-        device = device_of(network, device)
-        check_ranks(network, run.config, run.split, world)
-        load_seconds = time.perf_counter() - started
-        return fit_and_score(
-            run.path,
-            run.config,
-            scene,
-            run.split,
-            run.preprocess,
-            network,
-            device,
-            callback,
-            load_seconds,
-            world,
-        )
+        with autocast(inputs.device, trainer.plan.precision):
+            logits = world.map_pixels(partial(predict_logits, classifier, context.cutter), pixels)
+        predictions[subset] = logits_to_labels(logits)
+        metrics[subset] = score(labels[pixels], predictions[subset], inputs.scene.classes).as_dict()
+        if subset == "test":
+            seconds["test"] = time.perf_counter() - started
+    metrics["seconds"] = seconds
+    metrics["peak_memory_mb"] = _peak_memory_mb(inputs.device)
+
+    def finish_run() -> None:
+        save_predictions(folder, predictions)
+        write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+
+    world.on_rank_zero(finish_run)
+    callback.on_scored(metrics)
+    return Run(folder)
 
 
-def _load_scene(config: Config, data_root: str | Path | None) -> Scene:
-    return load_scene(
-        config.dataset,
-        labels=config.labels,
-        cube_key=config.cube_key,
-        labels_key=config.labels_key,
-        data_root=data_root,
-    )
+def _facts(
+    inputs: TrainingInputs, trainer: EstimatorTrainer | Trainer, history: list[EpochRow]
+) -> dict[str, Any]:
+    """Return what metrics.json holds beside scores, times and memory."""
+    config, scene, split, model = inputs.config, inputs.scene, inputs.split, inputs.model
+    leakage = split.leakage(config.patch)
+    estimator = isinstance(model, Estimator)
+    return {
+        "model": model_entry(config.model).name,
+        "dataset": scene.name,
+        "synthetic": scene.synthetic,
+        "seed": config.seed,
+        "protocol": config.protocol,
+        "preset": config.preset,
+        "scheme": split.scheme,
+        "patch": config.patch,
+        "bands": scene.bands,
+        "components": inputs.preprocess.bands if config.pca else None,
+        "class_names": list(scene.class_names),
+        "colors": list(scene.colors),
+        "wavelengths_nm": None if scene.wavelengths_nm is None else scene.wavelengths_nm.tolist(),
+        "fwhm_nm": None if scene.fwhm_nm is None else scene.fwhm_nm.tolist(),
+        **cost_of(model, bands=inputs.preprocess.bands, patch=config.patch),
+        "device": device_name(inputs.device),
+        "ranks": trainer.context.world.world_size,
+        "epochs": None if estimator else len(history),
+        "patches_at_once": trainer.gradient.micro_batch.size if isinstance(trainer, Trainer) else None,
+        "precision": name_of(trainer.plan.precision),
+        "compiled": trainer.plan.compiled,
+        "memory_format": format_of(model),
+        "chosen": model.chosen if isinstance(model, Estimator) else None,
+        "counts": split.counts,
+        "leakage": {"centre": leakage.centre, "overlap": leakage.overlap},
+    }
 
 
-def _unused_folder(out: str | Path | None, config: Config, scene: Scene) -> Path:
-    folder = _name_folder(out, config, scene)
-    _refuse_used(folder)
-    return folder
+def _peak_memory_mb(device: torch.device) -> float | None:
+    """Return the peak memory of the GPU if there is one, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _name_folder(out: str | Path | None, config: Config, scene: Scene) -> Path:
-    if out is not None:
-        return Path(out)
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = model_entry(config.model).name
-    return Path("runs") / f"{name}-{scene.name}-{config.protocol}-seed{config.seed}-{stamp}"
+def _unused_folder(out: str | Path | None, inputs: TrainingInputs) -> Path:
+    if out is None:
+        config, stamp = inputs.config, datetime.now().strftime("%Y%m%d-%H%M%S")
+        name = model_entry(config.model).name
+        out = Path("runs") / f"{name}-{inputs.scene.name}-{config.protocol}-seed{config.seed}-{stamp}"
+    _refuse_used(Path(out))
+    return Path(out)
 
 
 def _refuse_used(folder: Path) -> None:
-    """Refuse a folder that holds a run or something else; what a killed training left is no run yet."""
+    """Refuse a folder that holds a run or something else; the remains of a killed start are neither."""
     if (folder / "config.toml").exists():
         raise RunError(
-            f"'{folder}' holds a run already; go on with it by --resume {folder}, or choose another --out."
+            f"'{folder}' holds a run already; resume it with --resume {folder}, or choose another --out."
         )
     if folder.exists() and not is_unstarted(folder):
         raise RunError(f"'{folder}' is there already and is not an empty folder; choose another --out.")
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        make_folder(folder / "checkpoint")
-    except OSError as error:
-        raise RunError(f"The run folder '{folder}' cannot be made: {error.strerror}.") from None
-
-
-def _write_inputs(
-    folder: Path,
-    config: Config,
-    scene: Scene,
-    split: Split,
-    preprocess: Preprocess,
-    device: torch.device,
-) -> None:
+def _write_inputs(folder: Path, inputs: TrainingInputs) -> None:
     """Write what the run is made from; config.toml comes last, since it makes the folder a run."""
-    split.save(folder / "split.npz")
+    inputs.split.save(folder / "split.npz")
     with written_whole(folder / "preprocess.npz") as temporary:
-        preprocess.save(temporary)
-    environment = {"run_format": RUN_FORMAT, **describe_environment(device, scene)}
+        inputs.preprocess.save(temporary)
+    environment = {"run_format": RUN_FORMAT, **describe_environment(inputs.device, inputs.scene)}
     write_text(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
-    write_text(folder / "config.toml", config.to_toml())
+    write_text(folder / "config.toml", inputs.config.to_toml())

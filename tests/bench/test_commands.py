@@ -37,7 +37,7 @@ def test_json_and_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     assert json.loads((tmp_path / "own.json").read_text())["format"] == 1
 
 
-def test_without_references_it_says_so(
+def test_missing_references_are_noted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hsi.bench.suite.find_references", lambda: None)

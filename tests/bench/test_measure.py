@@ -1,7 +1,4 @@
-"""Growth of peak memory, in processes of their own.
-
-Interleaving and summaries.
-"""
+"""Peak memory in processes of their own, and interleaved times."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from functools import partial
 import pytest
 import torch
 
-from hsi.bench.measure import MOST_REPEATS, MOST_ROUNDS, in_own_process, interleave, peak_growth, summary
+from hsi.bench.measure import MAX_REPEATS, MAX_ROUNDS, in_own_process, interleave, peak_growth, summarise
 
 MB = 2**20
 CPU = torch.device("cpu")
@@ -22,7 +19,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is exact on Linux only")
 def test_growth_is_that_of_the_action_alone() -> None:
-    mine = b"x" * (200 * MB)  # what the parent holds does not count
+    mine = b"x" * (200 * MB)  # the memory of the parent does not count
     grown = in_own_process(peak_growth, partial(operator.mul, b"x", 64 * MB), CPU)
     assert len(mine) == 200 * MB
     assert grown is not None
@@ -32,22 +29,19 @@ def test_growth_is_that_of_the_action_alone() -> None:
     assert idle < 4 * MB
 
 
-def test_other_devices_are_not_guessed() -> None:
+def test_memory_of_other_devices_is_unknown() -> None:
     assert peak_growth(int, torch.device("mps")) is None
 
 
-def test_result_and_error_come_back() -> None:
+def test_result_and_error_are_passed_on() -> None:
     assert in_own_process(operator.add, 2, 3) == 5
     assert in_own_process(os.getpid) != os.getpid()
     with pytest.raises(ZeroDivisionError):
         in_own_process(operator.truediv, 1, 0)
 
 
-def test_a_process_that_dies_gives_none() -> None:
+def test_process_that_dies_gives_none() -> None:
     assert in_own_process(os._exit, 9) is None
-
-
-CPU_TIMING = torch.device("cpu")
 
 
 def test_actions_take_turns() -> None:
@@ -57,23 +51,21 @@ def test_actions_take_turns() -> None:
         calls.append("slow")
         time.sleep(0.02)
 
-    taken = interleave(
-        {"slow": slow, "quick": lambda: calls.append("quick")}, CPU_TIMING, rounds=3, seconds=0
-    )
+    taken = interleave({"slow": slow, "quick": lambda: calls.append("quick")}, CPU, rounds=3, seconds=0)
     assert calls[:4] == ["slow", "quick", "slow", "quick"]
-    assert "".join(call[0] for call in calls) == "sq" + 2 * ("s" + MOST_REPEATS * "q")
+    assert "".join(call[0] for call in calls) == "sq" + 2 * ("s" + MAX_REPEATS * "q")
     assert len(taken["slow"]) == 3
-    assert len(taken["quick"]) == 1 + 2 * MOST_REPEATS
+    assert len(taken["quick"]) == 1 + 2 * MAX_REPEATS
     assert min(taken["slow"]) >= 0.02 > max(taken["quick"])
 
 
-def test_rounds_end_with_the_time_or_the_most() -> None:
-    assert len(interleave({"a": lambda: None}, CPU_TIMING, rounds=2, seconds=60)["a"]) == MOST_ROUNDS
-    assert len(interleave({"a": lambda: time.sleep(0.03)}, CPU_TIMING, rounds=1, seconds=0.1)["a"]) in (3, 4)
+def test_rounds_end_with_the_time_or_the_maximum() -> None:
+    assert len(interleave({"a": lambda: None}, CPU, rounds=2, seconds=60)["a"]) == MAX_ROUNDS
+    assert len(interleave({"a": lambda: time.sleep(0.03)}, CPU, rounds=1, seconds=0.1)["a"]) in (3, 4)
 
 
-def test_summary() -> None:
-    found = summary([3.0, 1.0, 10.0])
+def test_summarise() -> None:
+    found = summarise([3.0, 1.0, 10.0])
     assert (found["median"], found["min"], found["max"]) == (3.0, 1.0, 10.0)
     assert found["samples"] == [3.0, 1.0, 10.0]
-    assert summary([1.0, 2.0])["median"] == pytest.approx(1.5)
+    assert summarise([1.0, 2.0])["median"] == pytest.approx(1.5)

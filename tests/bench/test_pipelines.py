@@ -1,7 +1,4 @@
-"""The training loop beside the bare network: the real loop, on the same patches, without a run folder.
-
-Maps beside a loop over a DataLoader: what is measured, never how fast it was.
-"""
+"""What the training loop and maps are measured against; never how fast they were."""
 
 from __future__ import annotations
 
@@ -12,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hsi.bench import Scale, Setting, run_bench
-from hsi.bench import pipelines as bench_map
+from hsi.bench import Scale, Setting, pipelines, run_bench
 from hsi.bench.pipelines import STEPS, Patches, measure_loop
 from hsi.bench.summary import loop_sentence, tables
 from hsi.datasets.patches import PatchCutter
@@ -29,9 +25,9 @@ def test_the_loop_is_the_real_one_and_writes_nothing(tmp_path: Path, monkeypatch
     seen: list[torch.Size] = []
     called = BatchGradient.__call__
 
-    def watch(self: BatchGradient, patches: torch.Tensor, wanted: torch.Tensor) -> object:
+    def watch(self: BatchGradient, patches: torch.Tensor, targets: torch.Tensor) -> object:
         seen.append(patches.shape)
-        return called(self, patches, wanted)
+        return called(self, patches, targets)
 
     monkeypatch.setattr(BatchGradient, "__call__", watch)
     row = measure_loop("densenet3d", TINY, ONE)
@@ -46,7 +42,7 @@ def test_the_loop_is_the_real_one_and_writes_nothing(tmp_path: Path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def test_it_is_told_in_a_table_and_a_sentence() -> None:
+def test_loops_in_a_table_and_a_sentence() -> None:
     side = {"patches_per_second": 20.0, "patches_per_second_min": 10.0, "patches_per_second_max": 40.0}
     rows = [
         {"name": name, "batch": 16, "loop_side": side, "bare_side": side, "ratio": ratio, "outside": outside}
@@ -69,10 +65,9 @@ def test_half_precision_on_a_cpu_is_left_out() -> None:
 
 
 TINY_MAP = Scale(bands=12, classes=3, patch=7, batch=2, map_side=9, rounds=1, seconds=0)
-ONE_MAP = Setting("cpu", 1)
 
 
-def test_the_loop_cuts_the_same_patches():
+def test_the_data_loader_cuts_the_same_patches():
     cube = torch.randn(9, 8, 5)
     ours = PatchCutter(cube, 5)(np.arange(72))
     loop = Patches(cube, 5)
@@ -80,10 +75,10 @@ def test_the_loop_cuts_the_same_patches():
     torch.testing.assert_close(torch.stack([loop[pixel] for pixel in range(72)]), ours, rtol=0, atol=0)
 
 
-def test_each_network_is_measured_both_ways():
-    result = run_bench(ONE_MAP, TINY_MAP, only=["map"])
+def test_each_network_is_measured_beside_the_data_loader():
+    result = run_bench(ONE, TINY_MAP, only=["map"])
     rows = {row["name"]: row for row in result["maps"]}
-    assert list(rows) == list(bench_map.NETWORKS)
+    assert list(rows) == list(pipelines.MAP_NETWORKS)
     for row in rows.values():
         assert row["ratio"] == row["loop_side"]["seconds"]["median"] / row["ours_side"]["seconds"]["median"]
         assert row["ours_side"]["patches_per_second"] == 81 / row["ours_side"]["seconds"]["median"]
@@ -91,12 +86,12 @@ def test_each_network_is_measured_both_ways():
     assert rows["densenet3d"]["macs"] == rows["densenet3d"]["loop_macs"]
     assert rows["ssrn"]["macs"] < rows["ssrn"]["loop_macs"] / 3
     (table,) = tables(result)
-    assert [cells[0] for cells in table.cells] == list(bench_map.NETWORKS)
+    assert [cells[0] for cells in table.cells] == list(pipelines.MAP_NETWORKS)
     assert all(len(cells) == len(table.columns) for cells in table.cells)
 
 
-def test_ways_that_differ_are_not_timed(monkeypatch):
-    loop = bench_map.loader_loop
-    monkeypatch.setattr(bench_map, "loader_loop", lambda *arguments: 1.01 * loop(*arguments))
+def test_maps_that_differ_are_not_timed(monkeypatch):
+    loop = pipelines.loader_loop
+    monkeypatch.setattr(pipelines, "loader_loop", lambda *arguments: 1.01 * loop(*arguments))
     with pytest.raises(HsiError, match="cannot be compared"):
-        run_bench(ONE_MAP, TINY_MAP, only=["map"])
+        run_bench(ONE, TINY_MAP, only=["map"])

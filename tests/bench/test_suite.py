@@ -1,4 +1,4 @@
-"""A whole run on tiny shapes: what it measures and says, never how fast it was."""
+"""The whole benchmark on tiny shapes: what it measures and reports, never how fast it was."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from hsi.bench import Scale, Setting, case_names, make_setting, run_bench
 from hsi.bench.networks import measure_network, share
 from hsi.bench.setting import file_name
-from hsi.bench.summary import conditions, number, pipeline_sentence, tables
+from hsi.bench.summary import conditions, pipeline_sentence, rounded, tables
 from hsi.errors import ConfigError, HsiError
 from hsi.models import build_model, count_macs, list_models, model_entry
 
@@ -24,10 +24,10 @@ ONE = Setting("cpu", 1)
 @pytest.fixture(scope="module")
 def result() -> dict[str, Any]:
     """One operator, one training step, one network, the pipeline."""
-    said: list[str] = []
+    names: list[str] = []
     only = ["pipeline", "densenet3d", "backbone-step", "expert"]
-    found = run_bench(ONE, TINY, only=only, say=said.append)
-    assert said == ["expert", "backbone-step", "densenet3d", "pipeline"]
+    found = run_bench(ONE, TINY, only=only, progress=names.append)
+    assert names == ["expert", "backbone-step", "densenet3d", "pipeline"]
     return found
 
 
@@ -71,7 +71,7 @@ def test_network_and_pipeline(result: dict[str, Any]) -> None:
     assert result["pipeline"]["patches_per_second"] > 0
 
 
-def test_machine_is_told(result: dict[str, Any]) -> None:
+def test_result_names_the_machine(result: dict[str, Any]) -> None:
     machine = result["machine"]
     assert (machine["threads"], machine["device"], machine["torch"]) == (1, "cpu", torch.__version__)
     assert file_name(machine).startswith("bench-")
@@ -79,10 +79,10 @@ def test_machine_is_told(result: dict[str, Any]) -> None:
     assert set(file_name(machine)) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
-def test_a_busy_machine_is_told(result: dict[str, Any]) -> None:
-    for load, told in ((None, False), (0.5, False), (0.6, True)):
+def test_busy_machine_gets_a_warning(result: dict[str, Any]) -> None:
+    for load, warned in ((None, False), (0.5, False), (0.6, True)):
         machine = {**result["machine"], "load_before": load, "cores": 2}
-        assert ("The machine was busy" in conditions({**result, "machine": machine})) == told
+        assert ("The machine was busy" in conditions({**result, "machine": machine})) == warned
 
 
 def test_result_is_json_and_makes_tables(result: dict[str, Any]) -> None:
@@ -98,8 +98,8 @@ def test_result_is_json_and_makes_tables(result: dict[str, Any]) -> None:
     assert tables({"comparisons": [], "networks": []}) == []
 
 
-def test_numbers_have_three_digits() -> None:
-    assert [number(v) for v in (None, 0.1234, 1.234, 12.34, 123.4, 1234.5)] == [
+def test_rounded_to_three_digits() -> None:
+    assert [rounded(v) for v in (None, 0.1234, 1.234, 12.34, 123.4, 1234.5)] == [
         "-", "0.12", "1.23", "12.3", "123", "1234",
     ]  # fmt: skip
 
@@ -124,7 +124,7 @@ def test_bf16(name: str) -> None:
     assert row["difference"]["float64"] < row["difference"]["bf16"]
 
 
-def test_sides_that_differ_are_not_timed(tmp_path: Path) -> None:
+def test_functions_that_differ_are_not_timed(tmp_path: Path) -> None:
     (tmp_path / "__init__.py").write_text(
         "from torch import nn\n"
         "class Wrong(nn.Module):\n"
@@ -152,20 +152,20 @@ def test_bad_input(tmp_path: Path) -> None:
         make_setting(precision="fp8")
 
 
-def test_names_of_all_that_is_measured() -> None:
+def test_case_names_are_unique() -> None:
     names = case_names()
     assert len(set(names)) == len(names)
     assert {"kan", "kan-3x3x3", "kanet-step", "densenet3d", "sgdscnet", "pipeline"} <= set(names)
 
 
-def test_a_whole_run_leaves_baselines_out() -> None:
+def test_baselines_are_left_out() -> None:
     baselines = {name for name in list_models() if model_entry(name).baseline}
     assert baselines >= {"cnn1d", "hybridsn", "ssrn", "spectralformer"}
     assert baselines.isdisjoint(case_names())
     assert set(list_models()) - baselines <= set(case_names())
 
 
-def test_a_network_of_one_size_can_be_measured() -> None:
+def test_network_of_fixed_patch_width_can_be_measured() -> None:
     measured = measure_network("hybridsn", TINY, ONE, memory=False)
     for kind in ("training", "inference"):
         assert measured[kind]["patches_per_second"] > 0

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 STORE = 80 * 2**20  # bytes; Ray takes no less than 75 MB
-PATIENCE = 120  # seconds; what takes longer does not come any more
+TIMEOUT = 120  # seconds
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
@@ -40,9 +40,9 @@ def cluster(two_machines: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def _wait_until(comes: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not comes():
-        assert time.monotonic() < end, f"not so within {PATIENCE} s"
+        assert time.monotonic() < end, f"not so within {TIMEOUT} s"
         time.sleep(0.02)
 
 
@@ -81,7 +81,7 @@ class Victim:
     def bury(self) -> None:
         """Kill it and wait until the cluster knows: till then the next test would count with its core."""
         self.kill()
-        self._cluster.wait_for_nodes(PATIENCE)
+        self._cluster.wait_for_nodes(TIMEOUT)
 
     def kill_when(self, busy: Callable[[list[list[str]]], bool]) -> None:
         """Wait until its commands look so, then kill it."""

@@ -1,7 +1,4 @@
-"""Joining a cluster that is not there, without Ray, or by a name that is none.
-
-How the machines of a cluster are shared.
-"""
+"""Joining a Ray cluster that is missing or not installed, and sharing its machines among tasks."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsi.cluster.connect import Machine, choose_device, connected, share
+from hsi.cluster.connect import Machine, choose_device, cluster_workers, connected
 from hsi.commands.app import run
 from hsi.errors import ClusterError, ConfigError
 from hsi.sweep.workers import choose_workers
@@ -31,15 +28,15 @@ def test_without_ray_one_sentence_says_how_to_get_it(tmp_path, monkeypatch, caps
         '[scenes.demo]\n[models.logistic]\n[protocols.r]\nscheme = "random"\n', encoding="utf-8"
     )
     assert run(["sweep", "e.toml", "--engine", "ray"]) == 2
-    said = capsys.readouterr()
-    assert said.err.endswith(
+    shown = capsys.readouterr()
+    assert shown.err.endswith(
         "hsi: --engine ray needs Ray, which is not installed: pip install 'hsi[cluster]'.\n"
     )
-    assert said.out == ""
+    assert shown.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["e.toml"]
 
 
-def test_a_cluster_that_does_not_answer_is_told_of_at_once(monkeypatch):
+def test_a_cluster_that_does_not_answer_is_reported_at_once(monkeypatch):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'hsi[cluster]'")
     with socket.socket() as taken:  # bound, but nobody listens
         taken.bind(("127.0.0.1", 0))
@@ -62,9 +59,9 @@ def test_all_fit_at_once_and_one_more_thread_or_task_would_not(machines, tasks, 
     device = "cuda" if gpu else "cpu"
     if gpu and not any(machine.gpus for machine in machines):
         with pytest.raises(ClusterError):
-            share(machines, None, tasks, need, device=device)
+            cluster_workers(machines, None, tasks, need, device=device)
         return
-    made = share(machines, None, tasks, need, device=device)
+    made = cluster_workers(machines, None, tasks, need, device=device)
 
     def places(threads):
         return sum(
@@ -83,26 +80,26 @@ def test_all_fit_at_once_and_one_more_thread_or_task_would_not(machines, tasks, 
     assert made.count == tasks or places(1) == made.count
 
 
-@pytest.mark.parametrize("wanted", [None, 1, 3, 8, 9, 30])
+@pytest.mark.parametrize("requested", [None, 1, 3, 8, 9, 30])
 @pytest.mark.parametrize("tasks", [1, 5, 100])
-def test_one_machine_is_shared_as_without_a_cluster(monkeypatch, wanted, tasks):
+def test_one_machine_is_shared_as_without_a_cluster(monkeypatch, requested, tasks):
     monkeypatch.setattr("hsi.sweep.workers.available_cores", lambda: 8)
-    alone = choose_workers(wanted, tasks, 100, free_mb=1e6)
-    made = share([Machine(8, 0, 1e6)], wanted, tasks, 100)
+    alone = choose_workers(requested, tasks, 100, free_mb=1e6)
+    made = cluster_workers([Machine(8, 0, 1e6)], requested, tasks, 100)
     assert (made.count, made.threads) == (alone.count, alone.threads)
 
 
 def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="at least 1, not 0"):
-        share([Machine(1, 0, 1000)], 0, 1, 100)
+        cluster_workers([Machine(1, 0, 1000)], 0, 1, 100)
     with pytest.raises(ClusterError, match="no machine with a free core"):
-        share([], None, 1, 100)
+        cluster_workers([], None, 1, 100)
 
 
 def test_the_device():
     plain, gpu = Machine(4, 0, 1000), Machine(4, 1, 1000)
     assert choose_device("auto", [plain]) == choose_device("cpu", [plain, gpu]) == "cpu"
     assert choose_device("auto", [plain, gpu]) == choose_device("cuda", [gpu]) == "cuda"
-    for wanted, machines in (("cuda", [plain]), ("mps", [gpu])):
-        with pytest.raises(ConfigError, match=f"has a device '{wanted}'"):
-            choose_device(wanted, machines)
+    for requested, machines in (("cuda", [plain]), ("mps", [gpu])):
+        with pytest.raises(ConfigError, match=f"has a device '{requested}'"):
+            choose_device(requested, machines)

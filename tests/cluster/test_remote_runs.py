@@ -14,8 +14,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from hsi.cluster.connect import connected
-from hsi.cluster.remote_runs import Order, RemoteRun, train_there
-from hsi.cluster.shared_folder import proven
+from hsi.cluster.remote_runs import RemoteRun, TrainingTask, run_task
+from hsi.cluster.shared_folder import verified_folder
 from hsi.commands.app import run
 from hsi.runs.status import RunState
 from hsi.sweep.experiment import read_experiment
@@ -87,7 +87,7 @@ def same_files(made: Path, expected: Path) -> None:
 def test_a_run_whose_process_is_lost_each_time_fails_in_the_end(cluster, plan, monkeypatch, wait_until):
     ray = pytest.importorskip("ray")
     monkeypatch.setattr("hsi.cluster.remote_runs.PAUSE_SECONDS", 0.0)
-    told: list[str] = []
+    messages: list[str] = []
 
     def crash() -> None:
         os._exit(1)
@@ -95,28 +95,28 @@ def test_a_run_whose_process_is_lost_each_time_fails_in_the_end(cluster, plan, m
     def fail() -> None:
         raise ValueError("no such thing")
 
-    with connected(), proven(Path("runs")) as shared:
-        order = Order(plan[0], 1, None, shared)
-        crashing = RemoteRun(order, lambda _: ray.remote(max_retries=0)(crash).remote(), told.append)
-        failing = RemoteRun(order, lambda _: ray.remote(max_retries=0)(fail).remote(), told.append)
+    with connected(), verified_folder(Path("runs")) as shared:
+        task = TrainingTask(plan[0], 1, None, shared)
+        crashing = RemoteRun(task, lambda _: ray.remote(max_retries=0)(crash).remote(), messages.append)
+        failing = RemoteRun(task, lambda _: ray.remote(max_retries=0)(fail).remote(), messages.append)
         wait_until(lambda: not (crashing.running or failing.running))
     assert crashing.failure == "its machine or process was lost 4 times (WorkerCrashedError)"
     assert failing.failure == "ValueError: no such thing"
-    assert told == [f"{plan[0].key}: its machine was lost; another one takes it over."] * 3
+    assert messages == [f"{plan[0].key}: its machine was lost; another one takes it over."] * 3
 
 
 def test_a_machine_that_does_not_see_the_folder_trains_nothing(plan):
-    with proven(Path("runs")) as shared:
+    with verified_folder(Path("runs")) as shared:
         pass
-    report = train_there(Order(plan[0], 1, None, shared))
+    report = run_task(TrainingTask(plan[0], 1, None, shared))
     assert "does not see" in str(report.failure)
     assert plan[0].state is RunState.MISSING
 
 
 def test_a_run_that_was_done_on_a_lost_machine_is_left_as_it_is(plan):
     train_config(plan[0].config, out=plan[0].folder)
-    with proven(Path("runs")) as shared:
-        assert train_there(Order(plan[0], 1, None, shared)).failure is None
+    with verified_folder(Path("runs")) as shared:
+        assert run_task(TrainingTask(plan[0], 1, None, shared)).failure is None
     assert not plan[0].folder.with_name("seed0.log").exists()
 
 
@@ -131,7 +131,7 @@ def test_a_sweep_is_stopped_loses_a_machine_and_ends_complete(plan, add_victim, 
     with in_background(stop):
         assert run(["sweep", "e.toml", "--engine", "ray", "--only", first.key]) == 130
     shown = capfd.readouterr()
-    assert shown.err.endswith("hsi: Interrupted; the same command goes on with what is left.\n")
+    assert shown.err.endswith("hsi: Interrupted; the same command resumes.\n")
     assert "1 at a time on 3 machines of a Ray cluster, 1 thread each" in shown.err
     assert first.state is RunState.INTERRUPTED
     assert "Interrupted" in first.folder.with_name("seed0.log").read_text(encoding="utf-8")

@@ -1,7 +1,4 @@
-"""Whether two machines see the same.
-
-`hsi map --engine ray` on a real cluster: a machine killed in the middle, and the same bytes.
-"""
+"""`hsi map --engine ray` on a real cluster: a machine is killed, and the map has the same bytes."""
 
 from __future__ import annotations
 
@@ -108,7 +105,7 @@ def test_a_map_loses_a_machine_and_has_the_same_bytes(add_victim, folder, tmp_pa
     scene = source.load_scene(run)
     options = {"proba": True, "device": "cpu", "budget": 1}  # tiles as small as can be
     here = hsi.map_scene(run, scene, folder / f"here{SUFFIX}", **options)
-    told, done = [], []
+    messages, done = [], []
 
     with connected() as machines, others_busy(tmp_path, len(machines), wait_until) as free_others:
         assert len(machines) == 2
@@ -120,12 +117,12 @@ def test_a_map_loses_a_machine_and_has_the_same_bytes(add_victim, folder, tmp_pa
                 victim.kill()
                 free_others()
 
-        classify = RayTiles(source, [*machines, machines[0]], told.append)
+        classify = RayTiles(source, [*machines, machines[0]], messages.append)
         there = hsi.map_scene(
             run, scene, folder / f"there{SUFFIX}", classify=classify, watch=watch, **options
         )
     assert len(done) >= 8
-    assert told == [f"{len(done)} tiles, 3 at a time on 3 machines of a Ray cluster."]
+    assert messages == [f"{len(done)} tiles, 3 at a time on 3 machines of a Ray cluster."]
     assert there.counts == here.counts
     for kind in ("map", "proba"):
         assert there.files[kind].read_bytes() == here.files[kind].read_bytes()

@@ -51,7 +51,7 @@ CASES = {
     "truncated .mat": (["--dataset", "short.mat", *FILE], "short.mat"),
     "HTML as .mat": (["--dataset", "page.mat", *FILE], "HTML"),
     "unknown format": (["--dataset", "text.txt", *FILE], "text.txt"),
-    "even P": (["--dataset", "scene.toml", "--patch", "8"], "8 is even"),
+    "even P": (["--dataset", "scene.toml", "--patch", "8"], "odd number of pixels, 1 or more; got 8"),
     "P larger than the scene": (["--dataset", "scene.toml", "--patch", "21"], "wider than the scene"),
     "P too small for the network": (["--dataset", "scene.toml", "--patch", "5"], "at least 7"),
     "no training pixel": (["--dataset", "scene.toml", "--train", "0"], "train"),
@@ -163,4 +163,4 @@ def test_the_real_command_says_the_same(folder):
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "hsi: patch must be odd, so that a pixel is its centre; 8 is even.\n"
+    assert done.stderr == "hsi: The patch width must be an odd number of pixels, 1 or more; got 8.\n"

@@ -32,10 +32,10 @@ def runs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name, settings in NETWORKS.items():
-            said = [word for setting in settings for word in ("--option", setting)]
+            arguments = [word for setting in settings for word in ("--option", setting)]
             for seed in ("0", "1"):
                 out = ["--seed", seed, "--epochs", "1", "--device", "cpu", "--out", f"{name}/seed{seed}"]
-                assert run(["train", *OPTIONS.split(), *said, *out]) == 0
+                assert run(["train", *OPTIONS.split(), *arguments, *out]) == 0
     return folder
 
 
@@ -67,8 +67,8 @@ def test_tables(capsys):
 
 
 def test_json_is_one_object_and_the_same_as_in_python(capsys):
-    said = ["compare", "thin/seed0", "wide", "--metric", "kappa", "--alpha", "0.1", "--json"]
-    assert run(said) == 0
+    arguments = ["compare", "thin/seed0", "wide", "--metric", "kappa", "--alpha", "0.1", "--json"]
+    assert run(arguments) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out) == hsi.compare("thin/seed0", "wide", metric="kappa", alpha=0.1).as_dict()
     assert "note: A - B: runs without a partner" in shown.err
@@ -85,7 +85,7 @@ def test_another_metric_and_level(capsys):
 
 
 @pytest.mark.parametrize(
-    ("said", "hint"),
+    ("arguments", "hint"),
     [
         (["thin"], "at least two"),
         ([], "missing argument 'runs"),
@@ -96,8 +96,8 @@ def test_another_metric_and_level(capsys):
         (["thin", "wide", "--beta", "2"], "--beta"),
     ],
 )
-def test_bad_input_is_one_sentence(said, hint, capsys):
-    assert run(["compare", *said]) == 2
+def test_bad_input_is_one_sentence(arguments, hint, capsys):
+    assert run(["compare", *arguments]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert hint.lower() in shown.err.lower()

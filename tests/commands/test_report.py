@@ -42,8 +42,8 @@ def test_a_group_has_one_page_and_json_says_where(trained, tmp_path, capsys, mon
     ("arguments", "sentence"),
     [
         (["runs/seed0", "runs/seed1"], "say where it goes, with --out FILE"),
-        (["runs/seed0", "--out", "nowhere/page.html"], "--out wants a file in a folder that exists"),
-        (["runs/seed0", "--out", "runs"], "--out wants a file"),
+        (["runs/seed0", "--out", "nowhere/page.html"], "--out needs a file in a folder that exists"),
+        (["runs/seed0", "--out", "runs"], "--out needs a file"),
         (["nowhere"], "is not a run folder"),
     ],
 )

@@ -72,7 +72,7 @@ def test_a_sweep_makes_runs_a_table_and_names_what_failed(file, capsys):
     assert "Runs: 0 made; 2 done before." in capsys.readouterr().out
     assert Path("results/e.csv").read_bytes() == before
     assert _states(["sweep", file, "--only", "demo/random/tiny", "--json"], capsys) == ["elsewhere"] * 2
-    assert run(["sweep", file, "--only", "demo/random/tiny", "--here", "--dry-run"]) == 0
+    assert run(["sweep", file, "--only", "demo/random/tiny", "--rerun", "--dry-run"]) == 0
     assert "2 runs, 2 to do" in capsys.readouterr().out
     shutil.move("elsewhere", "runs/sweeps/e/demo/random/tiny")
 
@@ -80,7 +80,7 @@ def test_a_sweep_makes_runs_a_table_and_names_what_failed(file, capsys):
     Path(file).write_text(text, encoding="utf-8")
     dry = ["sweep", file, "--dry-run", "--json"]
     assert _states(dry, capsys) == ["changed"] * 3
-    assert run(["sweep", file, "--dry-run", "--replace"]) == 0
+    assert run(["sweep", file, "--dry-run", "--rerun"]) == 0
     assert "3 runs, 3 to do" in capsys.readouterr().out
     assert run(["sweep", file, "--dry-run"]) == 0
     shown = capsys.readouterr()
@@ -90,7 +90,7 @@ def test_a_sweep_makes_runs_a_table_and_names_what_failed(file, capsys):
     assert "epochs = 1 instead of 2" in capsys.readouterr().err
     shutil.rmtree("runs")
     assert run(["sweep", file]) == 2  # the table's rows would go, though no folder is there
-    assert "--replace takes such rows away" in capsys.readouterr().err
+    assert "--rerun drops such rows" in capsys.readouterr().err
     assert Path("results/e.csv").read_bytes() == before
 
 
@@ -183,19 +183,19 @@ def test_ctrl_c_ends_with_130_and_keeps_the_results(file, capsys, monkeypatch):
 
     monkeypatch.setattr("hsi.sweep.execute.execute", interrupted)
     assert run(["sweep", file, "--workers", "1"]) == 130
-    assert "the same command goes on with what is left" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
 
 
-def test_time_that_is_up_is_said(file, capsys, monkeypatch):
-    from hsi.sweep.execute import Outcome
+def test_runs_left_by_a_time_limit_are_counted(file, capsys, monkeypatch):
+    from hsi.sweep.execute import SweepResult
 
     asked = {}
 
     def late(runs, **options):
         asked.update(options)
-        return Outcome(left=list(runs))
+        return SweepResult(left=list(runs))
 
     monkeypatch.setattr("hsi.sweep.execute.execute", late)
     assert run(["sweep", file, "--workers", "1", "--max-minutes", "2.5"]) == 0
-    assert "3 left for another time (the same command goes on)" in capsys.readouterr().out
+    assert "3 left (the same command resumes them)" in capsys.readouterr().out
     assert asked["max_seconds"] == 150

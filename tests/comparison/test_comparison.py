@@ -1,4 +1,4 @@
-"""The whole comparison: corrected for the number of pairs, verdicts in words, JSON without NaN."""
+"""The whole comparison: corrected for the number of pairs, JSON without NaN."""
 
 import json
 
@@ -24,9 +24,9 @@ def test_verdicts_after_holm(three):
     assert isinstance(comparison, hsi.Comparison)
     assert [(p.first, p.second) for p in comparison.pairs] == [("A", "B"), ("A", "C"), ("B", "C")]
     p_values = [pair.p for pair in comparison.pairs]
-    wanted = multipletests(p_values, alpha=0.05, method="holm")
-    assert [pair.p_holm for pair in comparison.pairs] == pytest.approx(list(wanted[1]))
-    assert [pair.verdict != "no difference shown" for pair in comparison.pairs] == wanted[0].tolist()
+    expected = multipletests(p_values, alpha=0.05, method="holm")
+    assert [pair.p_holm for pair in comparison.pairs] == pytest.approx(list(expected[1]))
+    assert [pair.verdict != "no difference shown" for pair in comparison.pairs] == expected[0].tolist()
     assert [pair.verdict for pair in comparison.pairs] == ["no difference shown", "A better", "B better"]
     assert comparison.notes == ()
 
@@ -64,14 +64,14 @@ def test_json_has_no_nan(make_run, tmp_path):
     assert len(pair["recall"]["difference"]) == len(printed["class_names"]) == 3
 
 
-def test_limits_are_said_once_for_all_pairs_they_hold_for(make_run, tmp_path):
+def test_a_limit_of_several_pairs_is_noted_once(make_run, tmp_path):
     for number, name in enumerate("abc"):
         make_run(tmp_path / name, draw=number)
     notes = hsi.compare(*(tmp_path / name for name in "abc")).notes
     assert [note.split(":")[0] for note in notes if "one run each" in note] == ["A - B, A - C, B - C"]
 
 
-def test_other_cubes_of_one_label_map_are_said(make_run, tmp_path):
+def test_other_cubes_of_one_label_map_are_noted(make_run, tmp_path):
     for number, name in enumerate(("one", "two")):
         make_run(tmp_path / name, draw=number)
     path = tmp_path / "two" / "metrics.json"
@@ -89,7 +89,7 @@ def test_other_cubes_of_one_label_map_are_said(make_run, tmp_path):
         ([(0, 0), (1, 1)], "far too strict"),
     ],
 )
-def test_what_the_runs_cannot_show_is_said(make_run, tmp_path, splits, words):
+def test_what_the_runs_cannot_show_is_noted(make_run, tmp_path, splits, words):
     for side in (0, 1):
         for number, (seed, split_seed) in enumerate(splits):
             make_run(tmp_path / str(side) / f"run{number}", seed=seed, split_seed=split_seed, draw=side)
@@ -98,7 +98,7 @@ def test_what_the_runs_cannot_show_is_said(make_run, tmp_path, splits, words):
     assert not any("nan" in note for note in notes)
 
 
-def test_identical_runs_and_unmatched_ones_are_said(make_run, tmp_path):
+def test_identical_runs_and_unmatched_ones_are_noted(make_run, tmp_path):
     make_run(tmp_path / "one" / "seed0")
     make_run(tmp_path / "one" / "seed1", seed=1)
     make_run(tmp_path / "two")

@@ -1,7 +1,4 @@
-"""Who may be compared, and what is said to those who may not.
-
-Runs are paired on the same split, by seed first.
-"""
+"""Contestants: which runs may be compared, and how runs are matched by split and seed."""
 
 import json
 from types import SimpleNamespace

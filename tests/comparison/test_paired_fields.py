@@ -94,9 +94,9 @@ def test_fields_are_connected_patches_of_a_class():
     found = number_fields(labels)
     assert ((found >= 0) == (labels > 0)).all()
     count = 0
-    for wanted in (1, 2, 3):
-        numbered, many = ndimage.label(labels == wanted, np.ones((3, 3)))
-        pairs = {tuple(pair) for pair in np.stack([numbered, found])[:, labels == wanted].T.tolist()}
+    for number in (1, 2, 3):
+        numbered, many = ndimage.label(labels == number, np.ones((3, 3)))
+        pairs = {tuple(pair) for pair in np.stack([numbered, found])[:, labels == number].T.tolist()}
         assert len(pairs) == many  # one number each
         count += many
     assert sorted(np.unique(found[found >= 0])) == list(range(count))

@@ -28,11 +28,11 @@ def test_several_splits(make_run, tmp_path):
     assert pair.differences["aa"] == pytest.approx(differences.mean())
     assert pair.over_fields.difference == pytest.approx(differences.mean())
     counts = first.results[0]
-    ratio = len(counts.pixels) / counts.trained
+    ratio = len(counts.pixels) / counts.train_pixels
     assert pair.test_to_train == pytest.approx(ratio)
     assert ratio < 1
-    wanted = corrected_t_test(differences, test_to_train=ratio)
-    assert (pair.over_runs.p, pair.over_runs.low) == (pytest.approx(wanted.p), pytest.approx(wanted.low))
+    expected = corrected_t_test(differences, test_to_train=ratio)
+    assert (pair.over_runs.p, pair.over_runs.low) == (pytest.approx(expected.p), pytest.approx(expected.low))
     assert (pair.decided_by, pair.p, pair.p_corrected) == ("splits", pair.over_runs.p, pair.over_runs.p)
     single = [
         mcnemar(a.truth, a.predicted, b.predicted).p
@@ -82,7 +82,7 @@ def test_splits_of_one_mask_are_starts_not_splits(make_run, small_scene, tmp_pat
         make_run(tmp_path / "two" / f"seed{seed}", seed=seed, masks=masks, wrong=0.3, draw=1)
     pair, first, second = pair_of(tmp_path)
     assert pair.splits == 3
-    assert len(first.results[0].pixels) < first.results[0].trained  # few enough for the correction
+    assert len(first.results[0].pixels) < first.results[0].train_pixels  # few enough for the correction
     assert np.isnan(pair.test_to_train)
     assert pair.over_runs.p == pytest.approx(corrected_t_test(first.values("oa") - second.values("oa")).p)
     assert (pair.decided_by, pair.p) == ("fields and starts", max(pair.over_runs.p, pair.over_fields.p))

@@ -1,9 +1,4 @@
-"""Holm's correction against statsmodels; combining dependent p values against its definition.
-
-McNemar's test against statsmodels.
-
-The corrected t-test: against the formula written out, and by simulation of what it is for.
-"""
+"""Significance tests against statsmodels, scipy, written-out formulas, and simulation."""
 
 import math
 from unittest.mock import patch
@@ -26,8 +21,8 @@ P = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.05, 1.0]))  # with 
 @given(st.lists(P, min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels(p_values):
     with patch("gc.collect"):  # which it calls each time, half a second with torch loaded
-        wanted = multipletests(p_values, method="holm")[1]
-    np.testing.assert_allclose(holm(p_values), wanted, rtol=1e-12)
+        expected = multipletests(p_values, method="holm")[1]
+    np.testing.assert_allclose(holm(p_values), expected, rtol=1e-12)
 
 
 @settings(deadline=None)
@@ -84,8 +79,8 @@ def test_it_is_that_of_statsmodels(both, first_only, second_only, neither):
     second = np.repeat([1, 2, 1, 2], [both, first_only, second_only, neither])
     found = mcnemar(np.ones_like(first), first, second)
     assert (found.first_only, found.second_only) == (first_only, second_only)
-    wanted = reference([[both, first_only], [second_only, neither]], exact=True).pvalue
-    assert found.p == pytest.approx(wanted, rel=1e-9)
+    expected = reference([[both, first_only], [second_only, neither]], exact=True).pvalue
+    assert found.p == pytest.approx(expected, rel=1e-9)
     assert mcnemar(np.ones_like(first), second, first).p == found.p
 
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hsi.datasets import load_scene
-from hsi.datasets.assemble import ArraySource, SceneFacts, assemble_scene, load_own, without_labels
+from hsi.datasets.assemble import ArraySource, SceneFacts, assemble_scene, load_files, unlabelled_scene
 from hsi.datasets.catalogue.downloader import file_sha256
 from hsi.datasets.formats.readers import read_array
 from hsi.datasets.scene import default_palette
@@ -129,7 +129,7 @@ def test_what_is_said_wins(files: tuple[Path, Path]) -> None:
         "mine", sensor="HySpex", wavelengths_nm=(1, 2, 3, 4, 5, 6), drop_bands=(), no_data=-1234.0,
         class_names={1: "Rye", 2: "Oats"}, colors={1: "#ff0000"},
     )  # fmt: skip
-    scene = load_own(ArraySource(files[0]), ArraySource(files[1]), facts)
+    scene = load_files(ArraySource(files[0]), ArraySource(files[1]), facts)
     assert scene.cube[0, 1].tolist() == [-99] * 6
     assert scene.wavelengths_nm is not None
     assert scene.wavelengths_nm.tolist() == [1, 2, 3, 4, 5, 6]
@@ -162,7 +162,7 @@ def test_bands_side_by_side_stay_mapped(tmp_path: Path, write_envi: Write) -> No
         tmp_path / "a.x", _cube(), wavelength=CENTRES, wavelength_units="nm", bbl=[0, 1, 1, 1, 1, 0]
     )
     mapped = read_array(header, ndim=3)
-    scene = without_labels(mapped, header)
+    scene = unlabelled_scene(mapped, ArraySource(header))
     assert scene.cube.base is mapped
     np.testing.assert_array_equal(scene.cube, _cube()[:, :, 1:5])
     assert scene.wavelengths_nm is not None

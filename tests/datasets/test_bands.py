@@ -1,7 +1,4 @@
-"""Bands by text against sets made by hand, and the water windows against the band list of Indian Pines.
-
-Spectra at other wavelengths, against numpy.interp and numerical integrals.
-"""
+"""Bands by text, water windows against those of Indian Pines; resampling against numerical integrals."""
 
 from __future__ import annotations
 
@@ -43,8 +40,8 @@ def test_no_water_leaves_out_what_indian_pines_leaves_out() -> None:
     rows = [line.split() for line in table.read_text().splitlines()]
     centres = np.array([float(row[0]) for row in rows if row and row[0][0].isdigit()])
     assert len(centres) == 220
-    gone = {*range(104, 109), *range(150, 164), 220}  # counted from 1, as the literature does
-    kept = [band for band in range(220) if band + 1 not in gone]
+    dropped = {*range(104, 109), *range(150, 164), 220}  # counted from 1, as the literature does
+    kept = [band for band in range(220) if band + 1 not in dropped]
     assert parse_bands("no-water", 220, centres, "AVIRIS").tolist() == kept
     assert parse_bands("0-110,no-water", 220, centres).tolist() == [band for band in kept if band <= 110]
 
@@ -55,7 +52,7 @@ def test_sensors_that_end_below_the_windows_lose_nothing(sensor: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("210", "no band 210: the scene has 210 bands, 0 to 209"),
         ("9-3", "run backwards; write 3-9"),
@@ -68,8 +65,8 @@ def test_sensors_that_end_below_the_windows_lose_nothing(sensor: str) -> None:
         ("400nm", "cannot be read"),
     ],
 )
-def test_what_cannot_be_is_named(text: str, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+def test_invalid_bands_are_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         parse_bands(text, 210, CENTRES)
 
 
@@ -100,7 +97,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def _scene() -> Scene:
-    """30 bands of noise; bands 4, 13 and 27 tell the three classes apart, 14 a little."""
+    """30 bands of noise; bands 4, 13 and 27 separate the three classes, 14 a little."""
     labels = RANDOM.integers(0, 4, (20, 18))
     cube = RANDOM.normal(100, 3, (20, 18, 30))
     for band, strength in ((4, 4), (13, 6), (14, 3), (27, 5)):
@@ -109,19 +106,17 @@ def _scene() -> Scene:
     return Scene("s", cube, labels, names, names, wavelengths_nm=np.linspace(400, 690, 30))
 
 
-def test_the_telling_bands_are_found_one_a_stretch() -> None:
+def test_the_best_band_of_each_stretch_is_selected() -> None:
     scene = _scene()
     pixels = scene.labelled[::2]
     chosen = choose_bands(scene, pixels, select=3)
     assert chosen is not None
     assert chosen.tolist() == [4, 13, 27]
     spectra, classes = scene.cube.reshape(-1, 30)[pixels], scene.labels.ravel()[pixels]
-    telling = [
-        f_oneway(*(spectra[classes == one, band] for one in (1, 2, 3))).statistic for band in range(30)
-    ]
+    scores = [f_oneway(*(spectra[classes == one, band] for one in (1, 2, 3))).statistic for band in range(30)]
     for count in (1, 4, 7, 29):
         stretches = np.array_split(np.arange(30), count)
-        oracle = [max(stretch, key=lambda band: telling[band]) for stretch in stretches]
+        oracle = [max(stretch, key=lambda band: scores[band]) for stretch in stretches]
         assert select_bands(spectra, classes, count).tolist() == oracle
 
 
@@ -135,7 +130,7 @@ def test_only_training_pixels_count() -> None:
     np.testing.assert_array_equal(choose_bands(scene, pixels, select=6), before)
 
 
-def test_asked_for_first_selected_then() -> None:
+def test_bands_are_selected_among_those_asked_for() -> None:
     scene = _scene()
     pixels = scene.labelled
     assert choose_bands(scene, pixels) is None
@@ -183,15 +178,13 @@ def test_equal_widths_are_linear_interpolation(seed, sources, targets):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 30), st.floats(5, 60), st.floats(0, 40))
-def test_wider_bands_are_gaussian_means_of_the_broken_line(seed, sources, wanted, measured):
+def test_wider_bands_are_gaussian_means_of_the_piecewise_linear_spectrum(seed, sources, wide, narrow):
     random = np.random.default_rng(seed)
     source = wavelengths(seed, sources)
     target = random.uniform(source[0], source[-1], 4)
     spectrum = random.uniform(0, 10, sources)
-    made = Resample(
-        source, target, source_fwhm_nm=np.full(sources, measured), target_fwhm_nm=np.full(4, wanted)
-    )
-    sigma = np.sqrt(max(wanted**2 - measured**2, 0)) / 2.354820045
+    made = Resample(source, target, source_fwhm_nm=np.full(sources, narrow), target_fwhm_nm=np.full(4, wide))
+    sigma = np.sqrt(max(wide**2 - narrow**2, 0)) / 2.354820045
     for weights, centre in zip(made.weights, target, strict=True):
         assert weights.sum() == pytest.approx(1)
         if sigma < 0.2:
@@ -216,8 +209,8 @@ def test_the_same_wavelengths_change_nothing_and_widths_default_to_the_spacing()
     assert spread * 2.3548 == pytest.approx(20, rel=0.02)
 
 
-def test_what_cannot_be_known_is_refused():
-    with pytest.raises(SceneError, match=r"2 of the 3 wanted bands lie outside .* 400 to 900 .* 450 to 600"):
+def test_resampling_without_enough_bands_is_refused():
+    with pytest.raises(SceneError, match=r"2 of the 3 target bands .400 to 900 nm. .* 450 to 600"):
         Resample(np.linspace(450, 600, 16), np.array([400.0, 500.0, 900.0]))
     with pytest.raises(SceneError, match="at least two bands"):
         Resample(np.array([500.0]), np.array([500.0]))

@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from hsi.datasets.checks import bands_left, check_cube, check_values, look_for, take_bands, unwrap_negatives
+from hsi.datasets.checks import (
+    bands_left,
+    check_cube,
+    check_values,
+    find_anomalies,
+    take_bands,
+    unwrap_negatives,
+)
 from hsi.errors import SceneError
 
 RANDOM = np.random.default_rng(0)
@@ -43,22 +50,22 @@ def test_dropped_bands_are_counted_from_0() -> None:
 def test_wrapped_negatives_become_negative_without_a_copy() -> None:
     cube = _cube()
     cube[2, 3, 1], cube[4, 4, 0] = 65525, 65535
-    mended, note = unwrap_negatives(cube)
-    assert mended.dtype == np.int16
-    assert np.shares_memory(mended, cube)
-    assert (mended[2, 3, 1], mended[4, 4, 0]) == (-11, -1)
-    assert int(mended.min()) == -11
+    corrected, note = unwrap_negatives(cube)
+    assert corrected.dtype == np.int16
+    assert np.shares_memory(corrected, cube)
+    assert (corrected[2, 3, 1], corrected[4, 4, 0]) == (-11, -1)
+    assert int(corrected.min()) == -11
     assert note.startswith("2 values")
 
 
 def test_wrapped_negatives_beside_large_values_and_in_other_types() -> None:
     cube = _cube()
     cube[0, 0, 0], cube[1, 1, 1] = 40_000, 65_530
-    mended, _ = unwrap_negatives(cube)
-    assert (int(mended[0, 0, 0]), int(mended[1, 1, 1])) == (40_000, -6)
+    corrected, _ = unwrap_negatives(cube)
+    assert (int(corrected[0, 0, 0]), int(corrected[1, 1, 1])) == (40_000, -6)
     in_doubles, _ = unwrap_negatives(cube.astype(float))
     assert in_doubles.dtype == float
-    np.testing.assert_array_equal(in_doubles, mended)
+    np.testing.assert_array_equal(in_doubles, corrected)
     for untouched in (_cube(), _cube().astype(np.int16), _cube().astype(np.uint8), _cube() * 1e6):
         same, note = unwrap_negatives(untouched)
         assert same is untouched
@@ -96,7 +103,7 @@ def _cube_suspicions(dtype: type = np.float32) -> np.ndarray:
 
 def test_a_plain_cube_is_not_suspicious() -> None:
     cube = _cube_suspicions(np.uint16)
-    found = look_for(cube)
+    found = find_anomalies(cube)
     assert (found.low, found.high) == (cube.min(), cube.max())
     assert (found.not_finite, found.filled, found.no_data) == (0, {}, None)
 
@@ -105,7 +112,7 @@ def test_values_that_fill_pixels_are_counted_most_first() -> None:
     cube = _cube_suspicions(np.int16)
     cube[:2], cube[5, :9] = 0, -9999
     cube[7, 7] = 5  # one pixel in 1200 is no crowd, but more than one in a thousand is listed
-    found = look_for(cube)
+    found = find_anomalies(cube)
     assert list(found.filled.items()) == [(0.0, 60), (-9999.0, 9)]
     assert found.no_data == 0
     assert (found.low, found.high) == (-9999, cube.max())
@@ -114,9 +121,9 @@ def test_values_that_fill_pixels_are_counted_most_first() -> None:
 def test_values_that_are_no_numbers() -> None:
     cube = _cube_suspicions()
     cube[3, 4, 1], cube[9] = np.nan, np.inf
-    found = look_for(cube)
+    found = find_anomalies(cube)
     assert found.not_finite == 31
     assert found.no_data is not None
     assert math.isnan(found.no_data)
     assert math.isfinite(found.high)
-    assert look_for(np.full((3, 3, 2), np.nan)).not_finite == 9
+    assert find_anomalies(np.full((3, 3, 2), np.nan)).not_finite == 9

@@ -1,9 +1,4 @@
-"""Some bands of a cube, and NaN where it has no data.
-
-Pixels without data.
-
-Cubes that are read by windows, against NumPy's own indexing.
-"""
+"""Cubes that are read by windows, against NumPy's own indexing; pixels without data."""
 
 from __future__ import annotations
 
@@ -14,15 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsi.datasets import cube as no_data
 from hsi.datasets.cube import (
     CubeView,
     WindowedCube,
     block_rows,
     can_mark,
     fill_no_data,
-    held_bytes,
-    missing_pixels,
+    find_missing,
+    memory_bytes,
 )
 from hsi.errors import SceneError
 
@@ -48,7 +42,7 @@ def test_windows_are_those_of_a_copy_with_nan(dtype, bands, marker, rows, cols, 
     cube[1, 2], cube[4, 0, 3:] = 0, 2
     expected = cube if bands is None else cube[:, :, bands]
     if marker in (0.0, 2.0) or (marker not in (None, np.nan) and np.dtype(dtype).kind == "f"):
-        missing = missing_pixels(expected, marker)
+        missing = find_missing(expected, marker)
         expected = expected.astype(EXACT[dtype])
         expected[missing] = np.nan
     elif marker == -9999.0 and dtype in ("int16", ">i2", "int32"):
@@ -59,18 +53,18 @@ def test_windows_are_those_of_a_copy_with_nan(dtype, bands, marker, rows, cols, 
     np.testing.assert_array_equal(view[rows, cols, part], expected[rows, cols, part])
 
 
-def test_it_keeps_nothing_and_changes_nothing(tmp_path) -> None:
+def test_a_view_keeps_nothing_in_memory_and_changes_nothing(tmp_path) -> None:
     cube = np.full((3, 4, 5), 7, np.uint16)
     np.save(tmp_path / "a.npy", cube)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
     view = CubeView(mapped, np.array([0, 4]), 7.0)
     assert np.isnan(view[...]).all()
     assert (mapped == 7).all()
-    assert (view.held, view.block_rows) == (0, 1)
+    assert (view.memory_bytes, view.block_rows) == (0, 1)
     assert not view.shows_all
     assert CubeView(mapped, np.arange(5), np.nan).shows_all
     inner = CubeView(CubeView(cube, np.array([1, 3])), np.array([1]), 0.0)
-    assert (inner.shape, inner.held) == ((3, 4, 1), cube.nbytes)
+    assert (inner.shape, inner.memory_bytes) == ((3, 4, 1), cube.nbytes)
     with pytest.raises(IndexError):
         view[0, 0, 2]
 
@@ -134,7 +128,7 @@ def test_a_marked_pixel_has_the_value_in_any_band(dtype: str, marker: float, see
     assert can_mark(marker, cube.dtype) == fits
     if fits:
         cube[random.random(cube.shape) < 0.2] = marker
-    found = missing_pixels(cube, marker)
+    found = find_missing(cube, marker)
     for row, col in np.ndindex(4, 5):
         values = [float(value) for value in cube[row, col]]
         if np.isnan(marker):
@@ -146,14 +140,12 @@ def test_a_marked_pixel_has_the_value_in_any_band(dtype: str, marker: float, see
         assert found[row, col] == expected
 
 
-def test_strips_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    cube = _cube()
-    cube[1, 2, 0] = cube[5, 4, 3] = 800
-    whole, missing, _ = fill_no_data(cube.copy(), 800.0, "x")
-    monkeypatch.setattr(no_data, "_PIECE", 1)
-    by_row, again, _ = fill_no_data(cube.copy(), 800.0, "x")
-    np.testing.assert_array_equal(whole, by_row)
-    np.testing.assert_array_equal(missing, again)
+def test_no_data_in_a_cube_that_is_looked_through_in_strips() -> None:
+    cube = RANDOM.integers(1, 200, (5, 1100, 1000)).astype(np.uint8)
+    cube[1, 2, 0] = cube[4, 4, 3] = 250
+    filled, missing, _ = fill_no_data(cube.copy(), 250.0, "x")
+    assert np.argwhere(missing).tolist() == [[1, 2], [4, 4]]
+    np.testing.assert_array_equal(filled[4, 4], cube[~missing].mean(axis=0).astype(np.uint8))
 
 
 CUBE = np.random.default_rng(0).integers(0, 999, (6, 7, 5)).astype(np.int16)
@@ -163,7 +155,7 @@ class OfArray(WindowedCube):
     """Windows of an array; remembers what was read."""
 
     shape, dtype = CUBE.shape, CUBE.dtype
-    block_rows, held = 4, 77
+    block_rows, memory_bytes = 4, 77
 
     def __init__(self) -> None:
         self.boxes: list[tuple[slice, slice]] = []
@@ -186,7 +178,7 @@ def parts(size: int) -> st.SearchStrategy[Any]:
     parts(7),
     parts(5) | st.lists(st.integers(-5, 4), max_size=6).map(lambda some: np.array(some, int)),
 )
-def test_keys_mean_what_they_mean_to_numpy(rows: Any, cols: Any, bands: Any) -> None:
+def test_indexing_equals_numpy(rows: Any, cols: Any, bands: Any) -> None:
     expected = (
         CUBE[rows][..., cols, :][..., bands] if isinstance(rows, slice) else CUBE[rows][cols][..., bands]
     )
@@ -211,7 +203,7 @@ def test_axes_may_be_left_out() -> None:
 @pytest.mark.parametrize(
     "key", [6, (0, -8), (0, 0, 5), (0, 0, 0, 0), (..., ...), ([0, 1], 0), (0, np.zeros(7, bool)), None, "a"]
 )
-def test_keys_that_cannot_be(key: Any) -> None:
+def test_invalid_keys(key: Any) -> None:
     with pytest.raises(IndexError):
         OfArray()[key]
 
@@ -222,9 +214,9 @@ def test_only_the_box_round_a_window_is_read() -> None:
     assert cube.boxes == [(slice(1, 4), slice(3, 7))]
 
 
-def test_what_is_held_and_read_together(tmp_path: Any) -> None:
-    assert (held_bytes(OfArray()), block_rows(OfArray())) == (77, 4)
-    assert (held_bytes(CUBE), block_rows(CUBE)) == (CUBE.nbytes, 1)
+def test_memory_and_rows_read_together(tmp_path: Any) -> None:
+    assert (memory_bytes(OfArray()), block_rows(OfArray())) == (77, 4)
+    assert (memory_bytes(CUBE), block_rows(CUBE)) == (CUBE.nbytes, 1)
     np.save(tmp_path / "a.npy", CUBE)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
-    assert held_bytes(mapped) == held_bytes(np.asarray(mapped)[1:, :, :2]) == 0
+    assert memory_bytes(mapped) == memory_bytes(np.asarray(mapped)[1:, :, :2]) == 0

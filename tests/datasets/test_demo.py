@@ -1,7 +1,4 @@
-"""The generated scene: always the same, made like a real one, and hard enough for methods to differ.
-
-The parametric spectra have the features that they are named for.
-"""
+"""The generated scene: reproducible, plausible, hard enough for methods to differ; its material spectra."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from scipy import ndimage
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from hsi.datasets import demo as materials
+from hsi.datasets import demo
 from hsi.datasets.demo import make_demo_scene
 from hsi.datasets.scene import Scene
 
@@ -38,13 +35,13 @@ def fields(scene: Scene) -> np.ndarray:
     return numbers.ravel()
 
 
-def test_it_is_the_same_for_ever(scene: Scene) -> None:
+def test_it_is_always_the_same(scene: Scene) -> None:
     assert hashlib.sha256(scene.cube.astype("<u2").tobytes()).hexdigest() == CUBE_SHA256
     assert hashlib.sha256(scene.labels.astype("<i8").tobytes()).hexdigest() == LABELS_SHA256
     np.testing.assert_array_equal(make_demo_scene().cube, scene.cube)
 
 
-def test_it_is_a_scene_and_says_that_it_is_synthetic(scene: Scene) -> None:
+def test_it_is_marked_as_synthetic(scene: Scene) -> None:
     assert scene.name == "demo"
     assert scene.synthetic
     assert "synthetic" in scene.title
@@ -65,7 +62,7 @@ def test_colours_differ_from_each_other_and_from_black(scene: Scene) -> None:
     assert distances.min() > 90
 
 
-def test_labels_are_like_a_survey(scene: Scene, fields: np.ndarray) -> None:
+def test_labels_look_like_a_survey(scene: Scene, fields: np.ndarray) -> None:
     assert 0.4 < np.mean(scene.labels > 0) < 0.5
     counts = np.array(scene.counts)
     assert 30 <= counts.min() <= 60
@@ -73,7 +70,7 @@ def test_labels_are_like_a_survey(scene: Scene, fields: np.ndarray) -> None:
     for label in range(1, 10):
         sizes = np.bincount(fields[scene.labels.ravel() == label])
         assert np.count_nonzero(sizes >= 4) >= 4, scene.class_names[label - 1]
-    # Fields do not touch: within the window of a pixel of one class (roads and houses apart) stands no other.
+    # Fields do not touch: no 3x3 window (roads and houses aside) holds two classes.
     narrow = [scene.class_names.index(name) + 1 for name in ("Asphalt", "Roof tiles")]
     wide = np.where(np.isin(scene.labels, narrow), 0, scene.labels)
     low = ndimage.minimum_filter(np.where(wide > 0, wide, 99), 3)
@@ -115,8 +112,8 @@ def some_of_each(pixels: np.ndarray, labels: np.ndarray, rng: np.random.Generato
     """Draw a tenth of the scene's pixels of each class, from `pixels`."""
     drawn = []
     for label in range(1, 10):
-        wanted = int(0.1 * np.count_nonzero(labels == label))
-        drawn.append(rng.permutation(pixels[labels[pixels] == label])[:wanted])
+        count = int(0.1 * np.count_nonzero(labels == label))
+        drawn.append(rng.permutation(pixels[labels[pixels] == label])[:count])
     return np.concatenate(drawn)
 
 
@@ -159,37 +156,37 @@ def ndvi(spectrum: np.ndarray) -> float:
 
 
 def test_vegetation_index_orders_the_materials() -> None:
-    leaf, straw, ground = materials.green_leaf(NM), materials.dry_plant(NM), materials.soil(NM)
+    leaf, straw, ground = demo.green_leaf(NM), demo.dry_plant(NM), demo.soil(NM)
     assert ndvi(leaf) > 0.75 > 0.35 > ndvi(straw) > 0.1
     assert 0.35 > ndvi(ground) > 0
-    assert ndvi(materials.open_water(NM)) < 0
+    assert ndvi(demo.open_water(NM)) < 0
 
 
-def test_absorption_features_stand_where_they_should() -> None:
-    leaf = materials.green_leaf(NM)
+def test_absorption_features_are_at_their_wavelengths() -> None:
+    leaf = demo.green_leaf(NM)
     assert at(leaf, 552) > 1.4 * max(at(leaf, 470), at(leaf, 660))  # green peak
     assert at(leaf, 1450) < 0.7 * at(leaf, 1650)  # liquid water
     assert at(leaf, 1940) < 0.5 * at(leaf, 1650)
-    slope = np.diff(materials.green_leaf(NM, edge=712.0))
+    slope = np.diff(demo.green_leaf(NM, edge=712.0))
     assert abs(NM[slope.argmax()] + 5 - 712) <= 10
     for spectrum, dip, sides in (
-        (materials.dry_plant(NM), 2100, (2030, 2200)),
-        (materials.soil(NM, clay=1.0, moisture=0.0), 2205, (2130, 2270)),
-        (materials.asphalt(NM, age=0.0), 1720, (1650, 1800)),
-        (materials.roof_tile(NM), 870, (760, 1020)),
+        (demo.dry_plant(NM), 2100, (2030, 2200)),
+        (demo.soil(NM, clay=1.0, moisture=0.0), 2205, (2130, 2270)),
+        (demo.asphalt(NM, age=0.0), 1720, (1650, 1800)),
+        (demo.roof_tile(NM), 870, (760, 1020)),
     ):
         assert at(spectrum, dip) < 0.97 * np.mean([at(spectrum, side) for side in sides])
 
 
 def test_moisture_and_age_darken_or_brighten() -> None:
-    assert (materials.soil(NM, moisture=0.5) < materials.soil(NM, moisture=0.1)).all()
-    assert (materials.asphalt(NM, age=0.9) > materials.asphalt(NM, age=0.1)).all()
-    turbid, clear = materials.open_water(NM, turbidity=0.8), materials.open_water(NM, turbidity=0.1)
+    assert (demo.soil(NM, moisture=0.5) < demo.soil(NM, moisture=0.1)).all()
+    assert (demo.asphalt(NM, age=0.9) > demo.asphalt(NM, age=0.1)).all()
+    turbid, clear = demo.open_water(NM, turbidity=0.8), demo.open_water(NM, turbidity=0.1)
     assert at(turbid, 585) > 1.5 * at(clear, 585)
 
 
 def test_water_vapour_is_strongest_at_1380_and_1880_nm() -> None:
-    vapour = materials.water_vapour(NM)
+    vapour = demo.water_vapour(NM)
     assert set(NM[vapour > 0.9]) <= set(
         np.concatenate([NM[(NM > 1350) & (NM < 1410)], NM[(NM > 1840) & (NM < 1920)]])
     )
@@ -200,17 +197,15 @@ def test_water_vapour_is_strongest_at_1380_and_1880_nm() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(a=st.floats(0, 1), b=st.floats(0, 1), c=st.floats(0, 1))
-def test_every_spectrum_is_a_share_of_light_in_steps_of_2_to_the_minus_16(
-    a: float, b: float, c: float
-) -> None:
+def test_spectra_are_reflectances_in_steps_of_2_to_the_minus_16(a: float, b: float, c: float) -> None:
     for spectrum in (
-        materials.green_leaf(NM, chlorophyll=2 * a, water=1.2 * b, structure=0.3 + 0.3 * c),
-        materials.dry_plant(NM, brightness=0.2 + 0.3 * a, age=b),
-        materials.soil(NM, brightness=0.1 + 0.3 * a, moisture=b, iron=c, clay=a),
-        materials.open_water(NM, turbidity=a),
-        materials.asphalt(NM, age=a),
-        materials.roof_tile(NM, redness=a),
-        materials.water_vapour(NM),
+        demo.green_leaf(NM, chlorophyll=2 * a, water=1.2 * b, structure=0.3 + 0.3 * c),
+        demo.dry_plant(NM, brightness=0.2 + 0.3 * a, age=b),
+        demo.soil(NM, brightness=0.1 + 0.3 * a, moisture=b, iron=c, clay=a),
+        demo.open_water(NM, turbidity=a),
+        demo.asphalt(NM, age=a),
+        demo.roof_tile(NM, redness=a),
+        demo.water_vapour(NM),
     ):
         assert spectrum.min() >= 0
         assert spectrum.max() <= 1

@@ -1,4 +1,4 @@
-"""The one way in: benchmark scenes of any shape, files of one's own, descriptions, and wrong use.
+"""Loading benchmark scenes of any shape, files of one's own, descriptions, and wrong use.
 
 Scenes that need no labels.
 """
@@ -51,7 +51,7 @@ def _small(shape: tuple[int, int, int] = (6, 5, 4)) -> tuple[NDArray[np.uint16],
 
 
 @pytest.mark.parametrize("order", [(2, 0, 1), (2, 1, 0), (1, 0, 2)])
-def test_a_certain_axis_order_is_put_right(
+def test_an_unambiguous_axis_order_is_corrected(
     tmp_path: Path, toy: Callable[..., SceneEntry], order: tuple[int, int, int]
 ) -> None:
     toy()
@@ -70,7 +70,7 @@ def test_rows_and_columns_of_a_square_scene_are_never_guessed(
     cube, labels = _small((5, 5, 4))
     savemat(tmp_path / "toy.mat", {"cube": cube.transpose(2, 0, 1)})
     savemat(tmp_path / "toy_gt.mat", {"gt": labels})
-    with pytest.raises(SceneError, match="cannot be told apart"):
+    with pytest.raises(SceneError, match="which axis is which is not clear"):
         load_scene("toy", data_root=tmp_path)
 
 

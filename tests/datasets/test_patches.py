@@ -25,14 +25,14 @@ def sliced_patch(
     cube: np.ndarray, pixel: int, patch: int, padding: str, regions: np.ndarray | None
 ) -> np.ndarray:
     """Pad, slice, mask: the slow way, with nothing shared with the code under test."""
-    reach = patch // 2
+    margin = patch // 2
     mode: Any = "constant" if padding == "zeros" else "reflect"
-    padded = np.pad(cube, ((reach, reach), (reach, reach), (0, 0)), mode=mode)
+    padded = np.pad(cube, ((margin, margin), (margin, margin), (0, 0)), mode=mode)
     row, col = divmod(pixel, cube.shape[1])
     out = padded[row : row + patch, col : col + patch].copy()
     if regions is not None:
-        areas = np.pad(regions, reach, mode="edge" if padding == "zeros" else "reflect")
-        out[areas[row : row + patch, col : col + patch] != regions[row, col]] = 0
+        padded_regions = np.pad(regions, margin, mode="edge" if padding == "zeros" else "reflect")
+        out[padded_regions[row : row + patch, col : col + patch] != regions[row, col]] = 0
     return out.transpose(2, 0, 1)
 
 
@@ -41,17 +41,17 @@ def sliced_patch(
     rows=st.integers(1, 14),
     cols=st.integers(1, 14),
     bands=st.integers(1, 5),
-    reach=st.integers(0, 7),
+    margin=st.integers(0, 7),
     padding=st.sampled_from(["zeros", "reflect"]),
-    areas=st.booleans(),
+    masked=st.booleans(),
     seed=st.integers(0, 9),
 )
 def test_every_pixel_equals_pad_and_slice(
-    rows: int, cols: int, bands: int, reach: int, padding: str, areas: bool, seed: int
+    rows: int, cols: int, bands: int, margin: int, padding: str, masked: bool, seed: int
 ) -> None:
-    patch = 2 * reach + 1
+    patch = 2 * margin + 1
     cube = random_cube(rows, cols, bands, seed)
-    regions = np.random.default_rng(seed).integers(0, 3, (rows, cols)).astype(np.int8) if areas else None
+    regions = np.random.default_rng(seed).integers(0, 3, (rows, cols)).astype(np.int8) if masked else None
     if patch > min(rows, cols):
         with pytest.raises(SceneError, match=f"A patch {patch} pixels wide does not fit"):
             PatchCutter(cube, patch, regions=regions, padding=padding)
@@ -73,7 +73,7 @@ def test_pixels_may_repeat_come_in_any_order_type_or_be_none() -> None:
     assert cutter(torch.zeros(0, dtype=torch.int64)).shape == (0, 3, 5, 5)
 
 
-def test_memory_order_is_bands_last_so_that_channels_last_is_free() -> None:
+def test_patches_are_channels_last() -> None:
     patches = PatchCutter(random_cube(9, 7, 3), 5)(range(4))
     assert patches.is_contiguous(memory_format=torch.channels_last)
 
@@ -86,7 +86,7 @@ def test_spectra_are_the_centres_of_patches() -> None:
         cutter.spectra([42])
 
 
-def test_areas_hide_everything_outside_the_own_area() -> None:
+def test_a_patch_sees_nothing_outside_its_region() -> None:
     regions = np.zeros((12, 12), np.int64)
     regions[:, 6:] = 1
     cube = random_cube(12, 12, 4)
@@ -99,7 +99,7 @@ def test_areas_hide_everything_outside_the_own_area() -> None:
         torch.testing.assert_close(before, after, rtol=0, atol=0)
 
 
-def test_cube_is_used_where_it_lies_and_never_written() -> None:
+def test_the_cube_is_neither_copied_nor_written() -> None:
     cube = random_cube(8, 8, 2)
     cube.flags.writeable = False
     cutter = PatchCutter(cube, 3)
@@ -134,12 +134,12 @@ def test_pixels_outside_the_scene(bad: Any) -> None:
 
 
 @pytest.mark.parametrize("bad", [[[0, 1]], [0.5], np.zeros(56, bool), 3, ["a"]])
-def test_pixels_that_are_no_list_of_whole_numbers(bad: Any) -> None:
+def test_pixels_that_are_not_integers(bad: Any) -> None:
     with pytest.raises(SceneError):
         PatchCutter(random_cube(8, 7, 2), 3)(bad)
 
 
-def test_bad_settings() -> None:
+def test_invalid_options() -> None:
     cube = random_cube(8, 7, 2)
     for patch in (0, -3, 4):
         with pytest.raises(ConfigError, match="odd"):
@@ -152,9 +152,9 @@ def test_bad_settings() -> None:
     for wrong in wrongs:
         with pytest.raises(SceneError, match="preprocess the scene first"):
             PatchCutter(wrong, 1)
-    for areas in (np.zeros((7, 8), int), np.zeros((8, 7))):
-        with pytest.raises(SceneError, match="areas"):
-            PatchCutter(cube, 3, regions=areas)
+    for regions in (np.zeros((7, 8), int), np.zeros((8, 7))):
+        with pytest.raises(SceneError, match="regions must be whole numbers"):
+            PatchCutter(cube, 3, regions=regions)
 
 
 MEMORY_PROGRAM = """
@@ -164,18 +164,18 @@ import torch
 from hsi.datasets.patches import PatchCutter
 
 peak = lambda: 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
-rows, cols, bands, patch, batch, wanted = 610, 340, 103, 17, 80, int(sys.argv[1])
-imported = peak()  # the libraries alone: their size is not ours, and another on each build and machine
+rows, cols, bands, patch, batch, count = 610, 340, 103, 17, 80, int(sys.argv[1])
+imported = peak()  # the libraries alone, whose size differs by build
 cube = np.zeros((rows, cols, bands), np.float32)
 cube += np.arange(bands, dtype=np.float32)
 regions = np.zeros((rows, cols), np.int8)
 regions[rows // 2:] = 1
 cutter = PatchCutter(cube, patch, regions=regions)
-pixels = torch.randint(rows * cols, (wanted,), generator=torch.Generator().manual_seed(0))
+pixels = torch.randint(rows * cols, (count,), generator=torch.Generator().manual_seed(0))
 centre = 0.0
 for some in pixels.split(batch):
     centre += float(cutter(some)[:, -1, patch // 2, patch // 2].sum())
-assert centre == (bands - 1) * wanted, centre
+assert centre == (bands - 1) * count, centre
 print(imported, peak() - cube.nbytes)
 """
 
@@ -183,7 +183,7 @@ print(imported, peak() - cube.nbytes)
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="the peak of a process is read from Linux's /proc"
 )
-def test_cutting_needs_75_mb_above_the_cube_and_the_libraries() -> None:
+def test_memory_stays_within_75_mb_of_the_cube() -> None:
     done = subprocess.run(
         [sys.executable, "-c", MEMORY_PROGRAM, "40000"], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""Preprocessing against scikit-learn, what it may look at, how much memory it takes, and saved files."""
+"""Preprocessing against scikit-learn; which pixels it uses; memory; saved files."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def mixed_cube(rows: int = 24, cols: int = 19, bands: int = 12, seed: int = 0) -
 
 
 @pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make even tests' cubes go through many pieces."""
-    monkeypatch.setattr(preprocess, "PIECE_VALUES", 100)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut even the small cubes of tests into many chunks."""
+    monkeypatch.setattr(preprocess, "CHUNK_VALUES", 100)
 
 
-@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.float32, np.float64])
 def test_standardise_equals_scikit_learn(dtype: type) -> None:
     cube: np.ndarray = mixed_cube().astype(dtype)
@@ -46,7 +46,7 @@ def test_standardise_equals_scikit_learn(dtype: type) -> None:
         np.testing.assert_allclose(got.reshape(flat.shape), oracle.transform(flat), rtol=0, atol=2e-6)
 
 
-@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("components", [1, 4, 11])
 def test_components_equal_scikit_learn(components: int) -> None:
     cube = mixed_cube()
@@ -67,18 +67,18 @@ def test_components_equal_scikit_learn(components: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    count=st.integers(2, 40), bands=st.integers(1, 6), pieces=st.integers(1, 5), offset=st.floats(-1e6, 1e6)
+    count=st.integers(2, 40), bands=st.integers(1, 6), chunks=st.integers(1, 5), offset=st.floats(-1e6, 1e6)
 )
-def test_pieces_give_what_the_whole_gives(count: int, bands: int, pieces: int, offset: float) -> None:
+def test_chunks_give_what_all_pixels_give(count: int, bands: int, chunks: int, offset: float) -> None:
     data = np.random.default_rng(count).normal(size=(count, bands)) + offset
     whole = Standardise().fit(data)
-    split = Standardise().fit(iter(np.array_split(data, pieces)))
+    split = Standardise().fit(iter(np.array_split(data, chunks)))
     np.testing.assert_allclose(split.mean_, data.mean(axis=0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(whole.scale_, data.std(axis=0), rtol=1e-7)
     np.testing.assert_allclose(split.scale_, data.std(axis=0), rtol=1e-7)
 
 
-def test_fit_looks_at_the_training_pixels_only() -> None:
+def test_fit_uses_the_training_pixels_only() -> None:
     cube = mixed_cube()
     pixels = np.arange(40, dtype=np.int64) * 7
     changed = cube.copy().reshape(-1, 12)
@@ -106,7 +106,7 @@ def test_constant_bands_become_zero_not_nan() -> None:
     assert (everything_constant.transform(np.ones((4, 4, 3))) == 0).all()
 
 
-def test_dependent_bands_do_not_blow_up() -> None:
+def test_dependent_bands_stay_finite() -> None:
     cube = np.repeat(mixed_cube(bands=3), 3, axis=2)  # rank 3 in 9 bands
     out = Preprocess(components=6).fit(cube).transform(cube)
     assert np.isfinite(out).all()
@@ -145,7 +145,7 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path, options: dict[str, Any]) -
         assert all(file[name].dtype.kind in "if" for name in file.files)
 
 
-def test_files_that_are_something_else(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "preprocess.npz"
     Preprocess(components=3).fit(mixed_cube()).save(path)
     whole = path.read_bytes()
@@ -186,7 +186,7 @@ def test_bad_input() -> None:
     with pytest.raises(SceneError, match="for 12 bands, but this cube has 11"):
         Preprocess().fit(cube).transform(cube[..., :11])
     for wrong in (cube[0], cube.astype(complex), cube[:0]):
-        with pytest.raises(SceneError, match="A cube is"):
+        with pytest.raises(SceneError, match=r"The cube (has shape|holds complex128)"):
             Preprocess().fit(wrong)
     for pixels in (np.array([], int), np.array([0.5]), np.array([[1, 2]]), np.zeros(24 * 19, bool)):
         with pytest.raises(SceneError, match="at least one"):
@@ -197,7 +197,7 @@ def test_bad_input() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_are_told_of(value: float) -> None:
+def test_nan_and_infinity_are_refused(value: float) -> None:
     cube = mixed_cube().astype(np.float32)
     cube[20, 3, 5] = value
     with pytest.raises(SceneError, match="NaN or infinite"):
@@ -206,7 +206,7 @@ def test_nan_and_infinity_are_told_of(value: float) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"keep": range(60), "components": 20}])
-def test_no_second_cube_is_held(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_no_second_cube_is_in_memory(tmp_path: Path, options: dict[str, Any]) -> None:
     ramp = np.arange(400, dtype=np.uint16)[:, None, None] * np.arange(64, dtype=np.uint16)
     cube: np.ndarray = np.repeat(ramp, 300, axis=1)
     np.save(tmp_path / "cube.npy", cube)
@@ -222,7 +222,7 @@ def test_no_second_cube_is_held(tmp_path: Path, options: dict[str, Any]) -> None
         assert whole < out.nbytes + 20e6
 
 
-def test_a_common_scale_keeps_the_weights_of_the_bands() -> None:
+def test_a_common_scale_keeps_the_ratios_of_the_bands() -> None:
     random = np.random.default_rng(0)
     spread = np.array([6.0, 2.0, 0.0, 1.0])
     cube = random.normal(size=(9, 8, 4)) * spread + 3

@@ -88,7 +88,7 @@ def test_the_default_is_a_spread_of_test_pixels(run_of, monkeypatch):
     run = run_of("densenet3d")
     scene = run.load_scene()
     np.testing.assert_array_equal(choose_pixels(run, scene, None), run.split.test)
-    monkeypatch.setattr("hsi.explain.probe.SAMPLES", 5)
+    monkeypatch.setattr("hsi.explain.probe.DEFAULT_SAMPLES", 5)
     some = choose_pixels(run, scene, None)
     assert len(some) == 5
     assert set(some) <= set(run.split.test)

@@ -7,7 +7,7 @@ from torch import nn
 
 import hsi
 from hsi.errors import InputError, ModelError
-from hsi.explain.snakes import draw_snakes, mean_distance, voxel_places
+from hsi.explain.snakes import draw_snakes, mean_distance, voxel_grid
 from hsi.models.densenet3d import HalvingPool
 from hsi.models.sgdscnet import SnakeTemplates
 
@@ -80,7 +80,7 @@ def test_voxels_lie_where_the_stem_and_the_pooling_have_them():
     y = stem(x.expand(1, 1, 64, 64, 64))
     for block in range(3):
         y = HalvingPool()(y) if block else y
-        stride, start = voxel_places(block)
+        stride, start = voxel_grid(block)
         for voxel in (1, 2):
             (seen,) = torch.autograd.grad(y[0, 0, 2, 2, voxel], x, retain_graph=True)
             seen = seen.flatten().numpy()
@@ -153,7 +153,7 @@ def test_snakes_elsewhere_have_no_place_on_the_scene(scene, tmp_path):
     run = hsi.train(
         model="snakes-elsewhere", dataset=str(scene), patch=3, epochs=1, device="cpu", out=tmp_path / "run"
     )
-    with pytest.raises(ModelError, match="no known place"):
+    with pytest.raises(ModelError, match="no known position"):
         hsi.explain.snake_offsets(run, [5], device="cpu")
     assert hsi.explain.snake_magnitude(run, device="cpu").layers == ("snakes",)
 

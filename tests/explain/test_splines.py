@@ -107,7 +107,7 @@ def test_knots_move_from_the_uniform_grid(run_of):
         ({"edges": []}, "pairs"),
         ({"edges": [[0.5, 1]]}, "pairs"),
         ({"edges": [1, 2]}, "pairs"),
-        ({"points": 1}, "2 points at least"),
+        ({"points": 1}, "at least 2"),
     ],
 )
 def test_refuses_edges_that_are_not_there(run_of, wrong, message):

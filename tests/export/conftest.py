@@ -9,7 +9,7 @@ from hsi.commands.app import run
 
 NM = list(range(500, 620, 10))
 TINY = ["--model", "densenet3d", "--option", "layers=[1,1,1]", "--option", "growth=[4,4,4]", "--patch", "7"]
-SAID = "--dataset scene.toml --protocol disjoint --train 0.3 --batch 16 --device cpu"
+OPTIONS = "--dataset scene.toml --protocol disjoint --train 0.3 --batch 16 --device cpu"
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +32,9 @@ def folder(tmp_path_factory):
     pca = "--bands 0-8,10 --pca 8 --padding reflect --tta --epochs 1 --out pca"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert run(["train", *TINY, *SAID.split(), "--epochs", "3", "--out", "bands"]) == 0
-        assert run(["train", *TINY, *SAID.split(), *pca.split()]) == 0
-        assert run(["train", "--model", "knn", "--patch", "7", *SAID.split(), "--out", "knn"]) == 0
+        assert run(["train", *TINY, *OPTIONS.split(), "--epochs", "3", "--out", "bands"]) == 0
+        assert run(["train", *TINY, *OPTIONS.split(), *pca.split()]) == 0
+        assert run(["train", "--model", "knn", "--patch", "7", *OPTIONS.split(), "--out", "knn"]) == 0
     return folder
 
 

@@ -23,13 +23,13 @@ def test_equals_the_preprocessing(bands, components, keep, common, level, seed):
     cube = (random.normal(level, 10, (6, 5, bands))).astype(np.float32)
     chosen = random.permutation(bands)[: max(2, bands // 2)] if keep else None
     chain = Preprocess(keep=chosen, components=components, common_scale=common).fit(cube)
-    wanted = torch.from_numpy(chain.transform(cube)).permute(2, 0, 1)
+    expected = torch.from_numpy(chain.transform(cube)).permute(2, 0, 1)
     patches = torch.from_numpy(cube).permute(2, 0, 1)[None]
     found = Features(chain)(patches)[0]
-    torch.testing.assert_close(found, wanted, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
     holes = patches.clone()
     band = 0 if chosen is None else int(chosen[0])
     holes[0, band, 2, 3], holes[0, band, 0, 0] = torch.nan, -torch.inf
     found = Features(chain)(holes)[0]
-    wanted[:, 2, 3] = wanted[:, 0, 0] = 0
-    torch.testing.assert_close(found, wanted, atol=2e-5, rtol=1e-5)
+    expected[:, 2, 3] = expected[:, 0, 0] = 0
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)

@@ -1,97 +1,93 @@
-"""Memory that runs out, really or not, and work that is done in smaller portions then."""
+"""The batch size of a map: measured where it pays, and not a matter of noise."""
 
-from itertools import pairwise
+from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
-from hsi.datasets.patches import PatchCutter
-from hsi.inference.predict import MicroBatcher, out_of_memory, predict_logits
+import hsi
+from hsi.inference.batch_size import MIN_PIXELS, choose_batch_size
+from hsi.inference.predict import BATCH
 
-TOO_MUCH = 2**55  # bytes: more than any machine has
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_retries():
-    """Giving memory back takes longer than all else here."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("hsi.inference.predict._give_back", lambda: None)
-        yield
+CPU = torch.device("cpu")
 
 
-def test_what_pytorch_says_of_too_little_memory_is_understood():
-    with pytest.raises(RuntimeError) as on_the_cpu:
-        torch.empty(TOO_MUCH, dtype=torch.uint8)
-    with pytest.raises(RuntimeError) as other:
-        torch.ones(2) @ torch.ones(3)
-    assert out_of_memory(on_the_cpu.value)
-    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
-    assert out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
-    assert out_of_memory(MemoryError())
-    assert not out_of_memory(other.value)
-    assert not out_of_memory(ValueError("can't allocate memory"))
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr("hsi.io.measurements.cache_folder", lambda: tmp_path / "cache")
 
 
-@given(st.integers(1, 500), st.integers(1, 500), st.integers(1, 20))
-def test_a_portion_is_halved_until_it_fits_and_stays_so(size, fits, smallest):
-    tried = []
-
-    def work(count):
-        tried.append(count)
-        if count > fits:
-            raise MemoryError
-        return "done"
-
-    portion = MicroBatcher(size, smallest)
-    if fits < min(smallest, size):
-        with pytest.raises(MemoryError):
-            portion.run(work)
-        assert tried[-1] == min(smallest, size)
-        return
-    assert portion.run(work) == "done"
-    assert portion.size == tried[-1] <= fits
-    assert all(2 * after >= before for before, after in pairwise(tried))
-    tried.clear()
-    portion.run(work)
-    assert tried == [portion.size]
+@pytest.fixture
+def network():
+    return nn.Sequential(nn.Flatten(), nn.Linear(8 * 7 * 7, 3)).eval()
 
 
-def test_another_error_is_not_tried_again():
-    tried = []
-
-    def work(count):
-        tried.append(count)
-        raise RuntimeError("sizes do not match")
-
-    with pytest.raises(RuntimeError, match="sizes do not match"):
-        MicroBatcher(8).run(work)
-    assert tried == [8]
+def choose(model, pixels=MIN_PIXELS, **facts):
+    return choose_batch_size(model, (8, 7), pixels, CPU, torch.float32, {"model": "m", **facts})
 
 
-class Narrow(nn.Module):
-    """Asks for more memory than there is for more than `fits` patches."""
+def speeds(monkeypatch, model, by_size):
+    """Set the patches per second of each batch size."""
+    seen = []
 
-    def __init__(self, fits):
-        super().__init__()
-        self.fits, self.seen = fits, []
+    def seconds_of(action, device, tries):
+        seen.clear()
+        action()
+        return sum(seen) / by_size[seen[0]]
 
-    def forward(self, x):
-        self.seen.append(len(x))
-        if len(x) > self.fits:
-            torch.empty(TOO_MUCH, dtype=torch.uint8)
-        return x.sum(dim=(2, 3))
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    monkeypatch.setattr("hsi.inference.batch_size.seconds_of", seconds_of)
 
 
-@pytest.mark.parametrize("fits", [1, 3, 300])
-def test_logits_are_the_same_however_little_fits(fits):
-    cube = np.random.default_rng(0).normal(size=(9, 8, 4)).astype(np.float32)
-    cutter, pixels = PatchCutter(cube, 3), np.arange(72)[::-1].copy()
-    narrow = Narrow(fits)
-    expected = cutter(pixels).sum(dim=(2, 3))
-    assert torch.equal(predict_logits(narrow, cutter, pixels, batch=50), expected)
-    assert sum(size for size in narrow.seen if size <= fits) == 72
-    assert max(narrow.seen[1:]) <= max(25, fits)
+def test_the_fastest_is_chosen_and_cached(monkeypatch, network):
+    speeds(monkeypatch, network, {32: 100.0, 64: 300.0, 128: 200.0, 256: 150.0})
+    assert choose(network) == 64
+    monkeypatch.setattr("hsi.inference.batch_size.seconds_of", None)
+    assert choose(network) == 64
+
+
+def test_a_small_gain_may_be_noise(monkeypatch, network):
+    speeds(monkeypatch, network, {32: 100.0, 64: 108.0, 128: 109.0, 256: 100.0})
+    assert choose(network) == BATCH
+
+
+def test_nothing_is_measured_where_it_does_not_pay(monkeypatch, network):
+    monkeypatch.setattr("hsi.inference.batch_size.seconds_of", None)
+    assert choose(network, pixels=MIN_PIXELS - 1) == BATCH
+    with_prefix = hsi.build_model("cnn1d", bands=8, classes=3, patch=7).eval()
+    assert choose(with_prefix) == BATCH
+    assert choose(nn.Identity()) == BATCH
+
+
+def test_a_size_without_enough_memory_is_skipped_and_other_errors_are_raised(network):
+    def fails(_, inputs):
+        if len(inputs[0]) > 64:
+            raise RuntimeError(words)
+
+    network.register_forward_pre_hook(fails)
+    words = "DefaultCPUAllocator: can't allocate memory"
+    assert choose(network) in (32, 64)
+    words = "another error"
+    with pytest.raises(RuntimeError, match="another error"):
+        choose(network, name="other")
+
+
+def test_a_real_measurement(network):
+    assert choose(network) in (32, 64, 128, 256)
+
+
+def test_a_map_is_made_with_what_was_chosen(tmp_path, monkeypatch):
+    run = hsi.train("cnn1d", "demo", patch=7, epochs=1, tta=True, device="cpu", out=tmp_path / "run")
+    scene = hsi.load_scene("demo")
+    monkeypatch.setattr("hsi.inference.batch_size.MIN_PIXELS", 0)
+    asked = []
+    monkeypatch.setattr("hsi.inference.run.choose_batch_size", lambda *given: asked.append(given[2]) or 32)
+    tuned = run.tile_classifier(scene, device="cpu")
+    assert (tuned.batch_size, asked) == (32, [scene.rows * scene.cols])
+    assert run.tile_classifier(scene, device="cpu", batch_size=64).batch_size == 64
+    assert len(asked) == 1
+    tile = tuned.blocks.tiles(tuned.classes)[0]
+    logits, _ = tuned(tile)
+    plain, _ = run.tile_classifier(scene, device="cpu", batch_size=BATCH)(tile)
+    torch.testing.assert_close(torch.from_numpy(logits), torch.from_numpy(plain), rtol=1e-4, atol=1e-5)

@@ -1,7 +1,4 @@
-"""Every pixel of a scene: tiles do not matter, and what is shared changes nothing.
-
-Cutting a patch and computing is computing and cutting.
-"""
+"""Maps do not depend on tiles, and a dense prefix gives what patch by patch gives."""
 
 import numpy as np
 import pytest
@@ -18,7 +15,7 @@ from hsi.models.protocols import DensePrefix
 
 ROWS, COLS, BANDS, CLASSES = 35, 66, 10, 4
 CUBE = np.random.default_rng(0).normal(size=(ROWS, COLS, BANDS)).astype(np.float32)
-AREAS = (np.add.outer(np.arange(ROWS) // 9, np.arange(COLS) // 13) % 3).astype(np.uint8)
+REGIONS = (np.add.outer(np.arange(ROWS) // 9, np.arange(COLS) // 13) % 3).astype(np.uint8)
 SMALL = {"densenet3d": {"layers": [1, 1, 1], "growth": [4, 4, 4]}}
 PATCH = {"densenet3d": 7, "ssrn": 5, "hybridsn": 11, "cnn1d": 3}
 
@@ -31,7 +28,7 @@ def build(name, patch=None):
 
 
 def whole(model, patch, budget=2**30, **options):
-    """The map, put together from its tiles; and how many there were."""
+    """Return the logits of all tiles, and the number of tiles."""
     blocks = SceneBlocks(CUBE, np.copy, BANDS, patch, **options)
     logits = np.full((ROWS, COLS, CLASSES), np.nan, np.float32)
     count = 0
@@ -42,27 +39,27 @@ def whole(model, patch, budget=2**30, **options):
 
 
 NETWORKS = {name: build(name) for name in PATCH}
-IN_ONE_PIECE = {name: whole(model, PATCH[name], regions=AREAS) for name, model in NETWORKS.items()}
+IN_ONE_TILE = {name: whole(model, PATCH[name], regions=REGIONS) for name, model in NETWORKS.items()}
 
 
 @settings(max_examples=12, deadline=None)
 @given(name=st.sampled_from(["hybridsn", "cnn1d", "ssrn", "densenet3d"]), budget=st.integers(1, 600_000))
 def test_tiles_of_any_size_give_the_same_bits(name, budget):
-    logits, count = whole(NETWORKS[name], PATCH[name], budget, regions=AREAS)
-    expected, one = IN_ONE_PIECE[name]
+    logits, count = whole(NETWORKS[name], PATCH[name], budget, regions=REGIONS)
+    expected, one = IN_ONE_TILE[name]
     assert one == 1
     assert 1 <= count <= 6
     np.testing.assert_array_equal(logits, expected)
 
 
-def test_there_are_several_tiles_where_memory_is_short():
+def test_little_memory_makes_several_tiles():
     assert whole(NETWORKS["cnn1d"], 3, 1)[1] == 6
 
 
 @pytest.mark.parametrize("name", list(PATCH))
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])
-@pytest.mark.parametrize("regions", [None, AREAS], ids=["one", "areas"])
-def test_as_patch_by_patch(name, padding, regions):
+@pytest.mark.parametrize("regions", [None, REGIONS], ids=["one", "regions"])
+def test_logits_are_those_of_patch_by_patch(name, padding, regions):
     model, patch = NETWORKS[name], PATCH[name]
     assert isinstance(model, DensePrefix) == (name != "densenet3d")
     logits, _ = whole(model, patch, regions=regions, padding=padding)
@@ -74,14 +71,14 @@ def test_as_patch_by_patch(name, padding, regions):
     np.testing.assert_array_equal(logits.argmax(axis=2) + 1, labels)
 
 
-def test_a_network_that_frames_its_patches_shares_nothing_and_is_right():
+def test_a_network_that_pads_its_patches_is_right():
     model = build("hybridsn", patch=5)
     logits, _ = whole(model, 5)
     expected = predict_logits(model, PatchCutter(CUBE, 5), np.arange(ROWS * COLS)).numpy()
     np.testing.assert_array_equal(logits.argmax(axis=2).ravel(), expected.argmax(axis=1))
 
 
-def test_the_shared_part_sees_a_pixel_once_a_cell():
+def test_the_prefix_sees_a_pixel_once_a_cell():
     model = build("ssrn")
     seen = []
     model.spectral.register_forward_hook(lambda module, args, out: seen.append(args[0][0, 0, 0].numel()))
@@ -90,16 +87,16 @@ def test_the_shared_part_sees_a_pixel_once_a_cell():
     assert sorted(seen) == sorted(rows * cols for rows in side[0] for cols in side[1])
 
 
-BANDS_SHARED_PART = 14
+PREFIX_BANDS = 14
 
 
 @pytest.mark.parametrize(("name", "patch"), [("ssrn", 3), ("ssrn", 7), ("hybridsn", 9), ("hybridsn", 13),
                                              ("hybridsn", 5), ("cnn1d", 1), ("cnn1d", 5)])  # fmt: skip
-def test_windows_of_the_shared_part_are_the_shared_part_of_windows(name, patch):
+def test_windows_of_the_prefix_are_the_prefix_of_windows(name, patch):
     torch.manual_seed(0)
-    network = build_model(name, bands=BANDS_SHARED_PART, classes=3, patch=patch).eval().double()
+    network = build_model(name, bands=PREFIX_BANDS, classes=3, patch=patch).eval().double()
     assert isinstance(network, DensePrefix)
-    image = torch.randn(1, BANDS_SHARED_PART, patch + 4, patch + 6, dtype=torch.float64)
+    image = torch.randn(1, PREFIX_BANDS, patch + 4, patch + 6, dtype=torch.float64)
     with torch.no_grad():
         features = network.prefix(image)
         side = patch - network.prefix_shrinks_by
@@ -110,7 +107,7 @@ def test_windows_of_the_shared_part_are_the_shared_part_of_windows(name, patch):
             torch.testing.assert_close(network.after_prefix(window), expected)
 
 
-def test_who_shares():
+def test_which_networks_have_a_prefix():
     networks = {name: build_model(name, bands=20, classes=3, patch=9) for name in list_models()}
     assert {name for name, network in networks.items() if isinstance(network, DensePrefix)} == {
         "ssrn", "hybridsn", "cnn1d",

@@ -1,11 +1,4 @@
-"""Maps as .npy and .mat, read by NumPy and SciPy.
-
-Maps as GeoTIFF, opened with GDAL (by rasterio).
-
-What a layer makes of logits.
-
-Maps as PNG, read by Pillow.
-"""
+"""Maps as .npy, .mat, GeoTIFF and PNG, read back by NumPy, SciPy, GDAL (rasterio) and Pillow."""
 
 import sys
 import warnings
@@ -18,7 +11,7 @@ from scipy.io import loadmat
 from scipy.special import softmax
 
 from hsi.errors import ConfigError
-from hsi.inference import map_files as arrays
+from hsi.inference import map_files
 from hsi.inference.map_files import MapProduct, category_names, write_geotiff, write_mat, write_npy, write_png
 from hsi.inference.tiles import Window
 
@@ -36,8 +29,8 @@ def test_read_back(write, tmp_path, kind):
     assert [str(name[0]) for name in held["class_names"].ravel()] == ["Grass & herbs", "Soil", "Water"]
 
 
-def test_what_a_mat_file_cannot_hold_is_said_before_anything_is_done(write, tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "MAT_BYTES", 40 * 70 * 3 * 4)
+def test_a_map_too_large_for_a_mat_file_is_refused(write, tmp_path, monkeypatch):
+    monkeypatch.setattr(map_files, "MAT_BYTES", 40 * 70 * 3 * 4)
     with pytest.raises(ConfigError, match=r"cannot hold proba.*write \.npy or \.tif"):
         write(write_mat, tmp_path / "a", "proba")
     write(write_mat, tmp_path / "a", "confidence")
@@ -52,7 +45,7 @@ def rasterio():
     return pytest.importorskip("rasterio", reason="the extra geo is not installed")
 
 
-def test_labels_with_place_colours_and_names(write, tmp_path, rasterio):
+def test_labels_with_georeference_colours_and_names(write, tmp_path, rasterio):
     values = write(write_geotiff, tmp_path / "a.tif", "map", PLACE)
     with rasterio.open(tmp_path / "a.tif") as file:
         np.testing.assert_array_equal(file.read(1), values)
@@ -76,8 +69,8 @@ def test_gdal_reads_the_category_names(write, tmp_path, rasterio):
     from rasterio.shutil import copy
 
     write(write_geotiff, tmp_path / "a.tif", "map", PLACE)
-    layer = MapProduct("map", 40, 70, NAMES, ("#000000",) * 3)
-    (tmp_path / "a.tif.aux.xml").write_text(category_names(layer), encoding="utf-8")
+    product = MapProduct("map", 40, 70, NAMES, ("#000000",) * 3)
+    (tmp_path / "a.tif.aux.xml").write_text(category_names(product), encoding="utf-8")
     copy(tmp_path / "a.tif", tmp_path / "a.vrt", driver="VRT")  # GDAL writes what it read into a text file
     band = ElementTree.parse(tmp_path / "a.vrt").find("VRTRasterBand")
     assert [one.text for one in band.find("CategoryNames")] == ["unlabelled", *NAMES]
@@ -91,7 +84,7 @@ def test_probabilities_have_a_band_a_class(write, tmp_path, rasterio):
         assert np.isnan(file.nodata)
 
 
-def test_many_classes_and_no_place(write, tmp_path, rasterio):
+def test_many_classes_and_no_georeference(write, tmp_path, rasterio):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         values = write(write_geotiff, tmp_path / "a.tif", "map", classes=300)
@@ -102,16 +95,16 @@ def test_many_classes_and_no_place(write, tmp_path, rasterio):
         np.testing.assert_array_equal(file.read(1), values)
 
 
-def test_a_coordinate_system_that_is_none(write, tmp_path, rasterio):
+def test_an_unknown_coordinate_system_is_refused(write, tmp_path, rasterio):
     with pytest.raises(ConfigError, match="coordinate system cannot be understood"):
         write(write_geotiff, tmp_path / "a.tif", "map", {**PLACE, "crs": "over there"})
 
 
-def test_a_file_that_holds_something_else_is_an_error(tmp_path, rasterio):
-    layer = MapProduct("map", 4, 5, NAMES, ("#000000",) * 3, None)
+def test_a_file_without_what_was_written_is_an_error(tmp_path, rasterio):
+    product = MapProduct("map", 4, 5, NAMES, ("#000000",) * 3, None)
 
     def write_twice():
-        with write_geotiff(tmp_path / "a.tif", layer) as write:
+        with write_geotiff(tmp_path / "a.tif", product) as write:
             write(Window(0, 4, 0, 5), np.full((4, 5), 1, np.uint8))
             write(Window(0, 2, 0, 5), np.full((2, 5), 2, np.uint8))  # as if the disk had not taken the first
 
@@ -128,9 +121,9 @@ def test_without_rasterio_it_says_how_to_get_it(write, tmp_path, monkeypatch):
 
 def test_a_file_does_not_grow_by_being_written_in_pieces(tmp_path, rasterio):
     values = np.random.default_rng(0).random((96, 160, 3)).astype(np.float32)
-    layer = MapProduct("proba", 96, 160, NAMES, ("#000000",) * 3)
+    product = MapProduct("proba", 96, 160, NAMES, ("#000000",) * 3)
     for name, width in (("whole", 160), ("pieces", 32)):
-        with write_geotiff(tmp_path / f"{name}.tif", layer) as write:
+        with write_geotiff(tmp_path / f"{name}.tif", product) as write:
             for top in range(0, 96, 32):
                 for left in range(0, 160, width):
                     window = Window(top, top + 32, left, left + width)
@@ -144,17 +137,17 @@ MISSING = np.zeros((4, 5), bool)
 MISSING[1, 2] = True
 
 
-def layer(kind, classes=3):
+def product(kind, classes=3):
     names = tuple(f"n{number}" for number in range(classes))
     return MapProduct(kind, 4, 5, names, ("#112233",) * classes)
 
 
 def test_values():
-    labels = layer("map").values(LOGITS, MISSING)
+    labels = product("map").values(LOGITS, MISSING)
     assert labels.dtype == np.uint8
     assert labels[1, 2] == 0
     np.testing.assert_array_equal(labels[~MISSING], LOGITS.argmax(axis=2)[~MISSING] + 1)
-    proba, confidence = (layer(kind).values(LOGITS, MISSING) for kind in ("proba", "confidence"))
+    proba, confidence = (product(kind).values(LOGITS, MISSING) for kind in ("proba", "confidence"))
     expected = softmax(LOGITS.astype(np.float64), axis=2)
     expected[1, 2] = np.nan
     np.testing.assert_allclose(proba, expected, rtol=1e-5)
@@ -162,19 +155,19 @@ def test_values():
     assert proba.dtype == confidence.dtype == np.float32
 
 
-def test_a_class_that_cannot_be_has_probability_zero():
+def test_a_class_with_logit_minus_infinity_has_probability_zero():
     logits = np.array([[[0.0, -np.inf, -1.0]]], np.float32)
-    proba = layer("proba").values(logits, np.zeros((1, 1), bool))
+    proba = product("proba").values(logits, np.zeros((1, 1), bool))
     np.testing.assert_allclose(
         proba[0, 0], [1 / (1 + np.exp(-1)), 0, np.exp(-1) / (1 + np.exp(-1))], rtol=1e-6
     )
 
 
 def test_shapes_and_types():
-    assert layer("proba").shape == (4, 5, 3)
-    assert layer("map").shape == layer("confidence").shape == (4, 5)
-    assert layer("map", 255).dtype == np.uint8
-    assert layer("map", 256).dtype == np.uint16
+    assert product("proba").shape == (4, 5, 3)
+    assert product("map").shape == product("confidence").shape == (4, 5)
+    assert product("map", 255).dtype == np.uint8
+    assert product("map", 256).dtype == np.uint16
 
 
 def test_labels_have_the_scenes_colours(write, tmp_path):

@@ -1,7 +1,4 @@
-"""Do the bands of a scene fit a run?
-
-A run folder, or a folder of them, opens as a list of runs.
-"""
+"""Whether the bands of a scene fit a run; opening several runs."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,22 +29,22 @@ def test_bands_that_fit(one, two):
     assert fit_bands(run(one), scene(two)) is None
 
 
-def test_older_runs_know_no_wavelengths():
+def test_older_runs_have_no_wavelengths():
     old = SimpleNamespace(path=Path("r"), metrics={"bands": 61})
     assert fit_bands(old, scene()) is None
     with pytest.raises(RunError, match="the run 'r' has none"):
         fit_bands(old, scene(), True)
 
 
-def test_bands_that_do_not_are_told_apart():
+def test_bands_that_do_not_fit_are_refused():
     with pytest.raises(
-        RunError, match=r"61 bands \(400 to 1000 nm\), but 's' has 31 \(400 to 1000 nm\); --res"
+        RunError, match=r"61 bands \(400 to 1000 nm\), but 's' has 31 \(400 to 1000 nm\); use --resample"
     ):
         fit_bands(run(), scene(NM[::2], 31))
     with pytest.raises(RunError, match=r"trained on 61 bands \(400 to 1000 nm\), but 's' has 31\.$"):
         fit_bands(run(), scene(None, 31))
     with pytest.raises(
-        RunError, match="both have 61 bands, but their wavelengths differ by up to 6 nm; --res"
+        RunError, match="both have 61 bands, but their wavelengths differ by up to 6 nm; use --resample"
     ):
         fit_bands(run(), scene(NM + 6))
 
@@ -58,11 +55,11 @@ def test_resampling():
     np.testing.assert_allclose(made.transform(NM[None, ::2]), NM[None], rtol=1e-6)
     with pytest.raises(RunError, match="'s' has none"):
         fit_bands(run(), scene(None), True)
-    with pytest.raises(RunError, match="cannot be brought to the run 'r': 30 of the 61 wanted bands"):
+    with pytest.raises(RunError, match="cannot be resampled for the run 'r': 30 of the 61"):
         fit_bands(run(), scene(NM[:30], 30), True)
 
 
-def test_widths_count_where_both_have_them():
+def test_widths_are_used_if_both_have_them():
     coarse, narrow, wide = NM[::3], np.full(61, 5.0), np.full(21, 40.0)
     made = fit_bands(run(coarse, 21, wide), scene(widths=narrow), True)
     by_hand = Resample(NM, coarse, source_fwhm_nm=narrow, target_fwhm_nm=wide)

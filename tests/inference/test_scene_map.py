@@ -1,4 +1,4 @@
-"""Maps of whole scenes from Python: memory, and nothing half-written."""
+"""Maps of whole scenes: agreement, memory, missing data, interruption."""
 
 import tracemalloc
 import warnings
@@ -14,7 +14,7 @@ from hsi.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A 1D-CNN, trained for an epoch on separate areas of the generated scene."""
+    """A 1D-CNN, trained for an epoch on a disjoint split of the demo scene."""
     out = tmp_path_factory.mktemp("runs") / "one"
     return hsi.train(
         model="cnn1d", dataset="demo", protocol="disjoint", patch=7, epochs=1, device="cpu", out=out
@@ -90,7 +90,7 @@ def write_cube(path, cube, **options):
 )
 def test_a_geotiff_is_never_in_memory_as_a_whole(run, demo, tmp_path, monkeypatch, layout):
     rows = np.tile(demo.cube[:64], (4, 3, 1))
-    monkeypatch.setattr("hsi.datasets.formats.geotiff.AHEAD", rows.nbytes // 10)
+    monkeypatch.setattr("hsi.datasets.formats.geotiff.READ_AHEAD", rows.nbytes // 10)
     scene = load_unlabelled(write_cube(tmp_path / "large.tif", rows, **layout))
     run.load_model("cpu")  # what is loaded once does not count
     tracemalloc.start()

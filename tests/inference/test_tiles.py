@@ -94,13 +94,13 @@ def test_pixels_known_to_have_no_data_keep_their_stand_ins():
     margin=st.integers(0, 12),
     pixel_bytes=st.integers(1, 900),
     budget=st.integers(1, 2**24),
-    together=st.sampled_from([1, 32, 50, 96, 1000]),
+    block_height=st.sampled_from([1, 32, 50, 96, 1000]),
 )
 def test_tiles_and_cells_cover_each_pixel_once_within_the_budget(
-    rows, cols, margin, pixel_bytes, budget, together
+    rows, cols, margin, pixel_bytes, budget, block_height
 ):
     by_tile, by_cell = np.zeros((rows, cols), int), np.zeros((rows, cols), int)
-    for tile in tiles(rows, cols, margin, pixel_bytes, budget, together):
+    for tile in tiles(rows, cols, margin, pixel_bytes, budget, block_height):
         by_tile[tile.top : tile.bottom, tile.left : tile.right] += 1
         height, width = tile.shape
         taken = (height + 2 * margin) * (width + 2 * margin) * pixel_bytes
@@ -113,9 +113,9 @@ def test_tiles_and_cells_cover_each_pixel_once_within_the_budget(
     assert (by_cell == 1).all()
 
 
-def test_tiles_are_as_high_as_rows_that_are_read_together_where_the_budget_allows():
-    def shapes(pixels, together):
-        return {tile.shape for tile in tiles(960, 960, 0, 1, pixels, together)}
+def test_tiles_are_as_high_as_blocks_of_the_file_if_the_budget_allows():
+    def shapes(pixels, block_height):
+        return {tile.shape for tile in tiles(960, 960, 0, 1, pixels, block_height)}
 
     assert shapes(960 * 32, 1) == {(32, 960)}
     assert shapes(960 * 32, 40) == {(64, 480)}
@@ -139,7 +139,7 @@ def resident():
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED") or not STATUS.is_file(), reason="this is for Linux")
-def test_pages_of_a_read_only_map_are_given_back(file):
+def test_pages_of_a_read_only_map_are_released(file):
     array = np.load(file, mmap_mode="r")
     view = np.moveaxis(array, 2, 0)[::2]
     total = int(array.sum())
@@ -150,7 +150,7 @@ def test_pages_of_a_read_only_map_are_given_back(file):
 
 
 @pytest.mark.parametrize("mode", ["c", "r+"])
-def test_what_can_be_written_to_is_left_alone(file, mode):
+def test_writable_maps_are_left_alone(file, mode):
     array = np.load(file, mmap_mode=mode)
     array[0, 0, 0] = 77
     assert not release_pages(array)

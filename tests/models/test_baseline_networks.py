@@ -109,10 +109,10 @@ def test_counting_its_work_leaves_it_alone(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "sizes", "words"),
     [
-        *[(name, (20, 3, 8), "must be odd, so that a pixel is its centre; 8 is even") for name in NETWORKS],
+        *[(name, (20, 3, 8), "odd number of pixels, 1 or more; got 8") for name in NETWORKS],
         *[(name, (20, 1, 7), "at least 2 classes; got 1") for name in NETWORKS],
         *[(name, (0, 3, 7), r"at least \d bands") for name in NETWORKS],
-        *[(name, (20, 3, -1), r"at least \d pixels") for name in NETWORKS],
+        *[(name, (20, 3, -1), "odd number of pixels, 1 or more; got -1") for name in NETWORKS],
         ("ssrn", (6, 3, 7), "at least 7 bands, as many as its first kernels are deep; got 6"),
         ("ssrn", (20, 3, 1), "at least 3 pixels, as wide as its spatial kernels; got 1"),
         ("spectralformer", (2, 3, 7), "at least 3 bands, as many as a group has neighbours; got 2"),

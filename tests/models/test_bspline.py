@@ -132,9 +132,9 @@ def test_planes_equal_the_plain_function_and_its_gradient(order, samples):
         values = planes.fill(x)
         torch.testing.assert_close(values.permute(0, 3, 2, 1), expected.detach(), atol=1e-14, rtol=1e-12)
         grad = torch.randn(values.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
-        (wanted,) = torch.autograd.grad(expected, last, grad.permute(0, 3, 2, 1), retain_graph=True)
+        (expected_grad,) = torch.autograd.grad(expected, last, grad.permute(0, 3, 2, 1), retain_graph=True)
         ours = planes.backward(grad).transpose(1, 2)
-        torch.testing.assert_close(ours[:, 1:], wanted[:, 1:], atol=1e-12, rtol=1e-11)
+        torch.testing.assert_close(ours[:, 1:], expected_grad[:, 1:], atol=1e-12, rtol=1e-11)
 
 
 @pytest.mark.parametrize("order", [0, 6, -1])

@@ -35,7 +35,7 @@ def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pixels(count: int = 90, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.int64]]:
-    """Return patches of classes 0, 1 and 3, which overlap, their classes, and pieces of ground."""
+    """Return patches of classes 0, 1 and 3, which overlap, their classes, and fields."""
     random = np.random.default_rng(seed)
     targets = random.choice([0, 1, 3], count)
     centres = np.random.default_rng(99).normal(size=(CLASSES, BANDS))
@@ -185,7 +185,7 @@ def test_the_state_of_another_model_is_refused(kind: str, sizes: dict, tmp_path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_scikit_learn_that_fits_otherwise_is_told_of(
+def test_a_scikit_learn_that_fits_differently_is_reported(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_weights(tmp_path / "best.safetensors", fitted(kind), {})
@@ -206,11 +206,11 @@ def test_a_scikit_learn_that_fits_otherwise_is_told_of(
             return getattr(self.inner, name)
 
     recipe = type(RECIPES[kind])(
-        lambda *said: Other(honest(*said)), RECIPES[kind].grid, RECIPES[kind].default
+        lambda *args: Other(honest(*args)), RECIPES[kind].grid, RECIPES[kind].default
     )
     monkeypatch.setitem(RECIPES, kind, recipe)
     monkeypatch.setattr("sklearn.__version__", "99.0")
-    with pytest.raises(ModelError, match=r"scikit-learn 99\.0 makes another classifier .* install"):
+    with pytest.raises(ModelError, match=r"scikit-learn 99\.0 gives another classifier .* install"):
         loaded(pixels(3)[0])
 
 
@@ -218,7 +218,7 @@ def test_what_is_wrong_is_one_sentence() -> None:
     sizes = {"bands": 5, "classes": 3, "patch": 3}
     with pytest.raises(ModelError, match="Did you mean 'spatial'"):
         build_model("svm", **sizes, features="spacial")
-    with pytest.raises(ModelError, match="must be odd and positive"):
+    with pytest.raises(ModelError, match="odd number of pixels, 1 or more; got 4"):
         build_model("svm", **{**sizes, "patch": 4})
     with pytest.raises(ModelError, match="at least 2 classes"):
         build_model("svm", **{**sizes, "classes": 1})

@@ -1,7 +1,4 @@
-"""Settings chosen over separate pieces of ground, against scikit-learn's own search.
-
-Scores whose largest is what the estimator predicts, however close the second.
-"""
+"""Hyperparameters chosen over whole fields, against scikit-learn's own search; class scores."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from hsi.models.classical_tuning import FOLDS, RECIPES, choose, class_scores, sp
 
 
 def noisy(count: int = 150, seed: int = 0):
-    """Three classes that overlap, five pieces of ground each."""
+    """Three classes that overlap, five fields each."""
     random = np.random.default_rng(seed)
     targets = random.integers(0, 3, count)
     features = np.eye(3)[targets].repeat(2, axis=1) + random.normal(0, 0.8, (count, 6))
@@ -75,29 +72,29 @@ def test_pieces_enough_for_each_class_give_folds_with_all_classes():
 
 
 @pytest.mark.parametrize("targets", [[0, 1], [0, 0, 1, 1], [0, 0, 0, 1]])
-def test_too_few_pixels_take_the_default_and_say_so(targets):
+def test_too_few_pixels_take_the_default_with_a_note(targets):
     targets = np.array(targets)
     features = np.random.default_rng(0).normal(size=(len(targets), 4))
     groups = np.arange(len(targets))
     if len(targets) == 4 and targets.sum() == 1:
-        groups = targets  # one piece of ground a class: every fold would lose a class
+        groups = targets  # one field per class: every fold would lose a class
     chosen, notes = choose(RECIPES["logistic"], features, targets, groups, seed=0, balanced=False)
     assert chosen == {"C": 1.0}
-    assert notes == ["Too few training pixels for cross-validation; taken without it: C 1."]
+    assert notes == ["Too few training pixels for cross-validation; defaults used: C 1."]
 
 
 def test_a_forest_has_nothing_to_choose():
     assert choose(RECIPES["forest"], *noisy(), seed=0, balanced=False) == ({}, [])
 
 
-def test_many_pixels_are_thinned_alike_in_each_class(monkeypatch):
-    monkeypatch.setattr(classical_tuning, "MOST_TUNED", 50)
+def test_many_pixels_are_subsampled_alike_in_each_class(monkeypatch):
+    monkeypatch.setattr(classical_tuning, "MAX_TUNING_PIXELS", 50)
     targets = np.repeat([0, 1, 2], [600, 390, 10])
-    kept = classical_tuning._thinned(targets, seed=1)
+    kept = classical_tuning._stratified_subset(targets, seed=1)
     assert np.bincount(targets[kept]).tolist() == [30, 20, 1]
     assert np.array_equal(kept, np.unique(kept))
-    assert np.array_equal(kept, classical_tuning._thinned(targets, seed=1))
-    assert not np.array_equal(kept, classical_tuning._thinned(targets, seed=2))
+    assert np.array_equal(kept, classical_tuning._stratified_subset(targets, seed=1))
+    assert not np.array_equal(kept, classical_tuning._stratified_subset(targets, seed=2))
 
 
 class Fixed:

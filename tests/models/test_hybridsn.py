@@ -1,4 +1,4 @@
-"""HybridSN: the published parameter count, the shapes of table I, the frame of zeros, dropout."""
+"""HybridSN: the published parameter count, the shapes of table I, zero padding, dropout."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_parameter_counts(sizes: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize(("bands", "patch"), [(8, 7), (12, 9), (13, 7), (1, 1), (9, 11)])
-def test_framed_input_has_the_least_size(bands: int, patch: int) -> None:
+def test_padded_input_has_the_minimum_size(bands: int, patch: int) -> None:
     assert count(bands, 4, patch) == by_hand(max(bands, 13), 4, max(patch, 9))
 
 
@@ -56,15 +56,15 @@ def test_shapes_of_table_one() -> None:
 
 
 @pytest.mark.parametrize(("bands", "patch", "before", "around"), [(8, 7, 2, 1), (12, 9, 0, 0), (13, 1, 0, 4)])
-def test_small_inputs_stand_in_a_frame_of_zeros(bands: int, patch: int, before: int, around: int) -> None:
+def test_small_inputs_are_padded_with_zeros(bands: int, patch: int, before: int, around: int) -> None:
     torch.manual_seed(0)
     small, large = HybridSN(bands, 3, patch).eval(), HybridSN(13, 3, 9).eval()
     large.load_state_dict(small.state_dict())
     x = torch.randn(2, bands, patch, patch)
-    framed = torch.zeros(2, 13, 9, 9)
-    framed[:, before : before + bands, around : around + patch, around : around + patch] = x
+    padded = torch.zeros(2, 13, 9, 9)
+    padded[:, before : before + bands, around : around + patch, around : around + patch] = x
     with torch.no_grad():
-        torch.testing.assert_close(small(x), large(framed))
+        torch.testing.assert_close(small(x), large(padded))
 
 
 def test_the_network_written_out() -> None:

@@ -51,7 +51,7 @@ def test_names_with_capitals_and_aliases(name: str) -> None:
     assert model_entry(name).title == "The first"
 
 
-def test_entry_keeps_what_was_said() -> None:
+def test_entry_keeps_its_description() -> None:
     entry = model_entry("f-1")
     assert (entry.paper, entry.provenance, entry.aliases) == ("A paper", "released code", ("f-1",))
     assert entry.options == {"levels": 2, "order": 3}

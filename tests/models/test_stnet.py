@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hsi.errors import ModelError
-from hsi.models.stnet import AxisAttention, SpatialSpectralTransformer, TransformerMixer
+from hsi.models.registry import build_model
+from hsi.models.stnet import AxisAttention, SpatialSpectralTransformer, TransformerMixer, stnet
 
 GATES = ("token_channel", "token", "scalar")
 
@@ -225,7 +226,7 @@ def test_projections_are_xavier_uniform_one_by_one() -> None:
     assert all(bias.abs().max() == 0 for bias in biases)
 
 
-def test_mixer_places_the_transformer_where_it_is_told() -> None:
+def test_placement_of_the_transformer_in_the_mixer() -> None:
     after = [type(m) for m in TransformerMixer(12, 16).modules()]
     before = [type(m) for m in TransformerMixer(12, 16, placement="before_expand").modules()]
     assert after.index(nn.Conv3d) < after.index(SpatialSpectralTransformer)
@@ -267,3 +268,16 @@ def test_bad_options_are_named(options: dict[str, object], words: str) -> None:
 def test_bad_input_is_named() -> None:
     with pytest.raises(ModelError, match=r"\(N, 8, D, H, W\)"):
         SpatialSpectralTransformer(8)(torch.randn(2, 4, 3, 3, 3))
+
+
+def test_placement_before_the_expansion_costs_three_times_the_parameters() -> None:
+    after, before = (
+        sum(p.numel() for p in stnet(200, 16, 11, placement=placement).parameters())
+        for placement in ("after_expand", "before_expand")
+    )
+    assert 3 < before / after < 3.5
+
+
+def test_bad_placement_is_named() -> None:
+    with pytest.raises(ModelError, match="placement must be one of"):
+        build_model("stnet", bands=20, classes=3, patch=7, placement="middle")

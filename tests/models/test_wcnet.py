@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hsi.errors import ModelError
 from hsi.models.wavelet import AXES, SUBBANDS
-from hsi.models.wcnet import WaveletConv3d, WaveletMixer
+from hsi.models.wcnet import WaveletConv3d, WaveletMixer, wcnet
 
 
 def randomise(module: nn.Module) -> None:
@@ -252,8 +252,24 @@ def test_sub_bands_are_those_of_pywavelets(axes: str, wavelet: str) -> None:
     for parts in conv.sub_bands(x):
         transformed = [axis % 5 for axis in AXES[axes]]
         low = np.pad(low, [(0, n % 2 if axis in transformed else 0) for axis, n in enumerate(low.shape)])
-        wanted = pywt.dwtn(low, wavelet, mode="zero", axes=transformed)
-        assert parts.shape[2] == len(wanted)
+        expected = pywt.dwtn(low, wavelet, mode="zero", axes=transformed)
+        assert parts.shape[2] == len(expected)
         for i, key in enumerate(SUBBANDS[axes]):
-            np.testing.assert_allclose(parts[:, :, i], wanted[key], atol=1e-12)
-        low = wanted["a" * len(transformed)]
+            np.testing.assert_allclose(parts[:, :, i], expected[key], atol=1e-12)
+        low = expected["a" * len(transformed)]
+
+
+def test_options_reach_the_blocks() -> None:
+    model = wcnet(20, 3, 7, levels=(2, 3, 1), kernel_size=5, wavelet="db2", axes="hw", layers=(1, 2, 1))
+    blocks = [m for m in model.modules() if isinstance(m, WaveletConv3d)]
+    assert [m.levels for m in blocks] == [2, 3, 3, 1]
+    assert {(m.base.kernel_size, m.wavelet, m.axes) for m in blocks} == {((5, 5, 5), "db2", "hw")}
+
+
+@pytest.mark.parametrize(
+    ("levels", "patch", "words"),
+    [((1, 2), 7, "levels"), ((1, 0, 1), 7, "at least 1 level"), (1, 8, "odd")],
+)
+def test_bad_levels_and_sizes(levels: int | tuple[int, ...], patch: int, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        wcnet(20, 3, patch, levels=levels)

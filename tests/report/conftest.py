@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hsi
-from hsi.report.page import Written, write_report
+from hsi.report.page import ReportFiles, write_report
 
 NAMES = ("Grass", "Soil & <b>clay</b></script>", "Water\u202e $x_{$ \u200b")
 
@@ -45,12 +45,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[hsi.Run]:
 
 
 @pytest.fixture(scope="session")
-def written(runs: list[hsi.Run]) -> Written:
+def written(runs: list[hsi.Run]) -> ReportFiles:
     return write_report([[run] for run in runs], runs[0].path.parent / "both.html", device="cpu")
 
 
 @pytest.fixture(scope="session")
-def page(written: Written) -> str:
+def page(written: ReportFiles) -> str:
     return written.page.read_text(encoding="utf-8")
 
 

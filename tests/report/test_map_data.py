@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hsi.report import map_data
-from hsi.report import map_data as pixel_spectra
 from hsi.report.map_data import pack, pack_spectra, run_data, scene_data, step_of, unpack
 from hsi.report.pictures import classify
 
@@ -19,7 +18,7 @@ def numbers(text, kind, *shape):
 @pytest.fixture(params=[1, 2], ids=["whole", "every second pixel"])
 def step(request, monkeypatch):
     if request.param == 2:
-        monkeypatch.setattr(map_data, "MOST_PIXELS", 150)
+        monkeypatch.setattr(map_data, "MAX_PIXELS", 150)
     return request.param
 
 
@@ -84,8 +83,8 @@ def test_says_how_far_the_restored_spectra_are_off():
 
 
 def test_a_large_scene_has_fewer_components(monkeypatch):
-    monkeypatch.setattr(pixel_spectra, "MOST_BYTES", 2000)
-    monkeypatch.setattr(pixel_spectra, "FITTED_ON", 40)
+    monkeypatch.setattr(map_data, "MAX_BYTES", 2000)
+    monkeypatch.setattr(map_data, "PCA_SAMPLES", 40)
     packed = pack_spectra(np.random.default_rng(1).normal(size=(400, 30)))
     assert packed.codes.shape == (5, 400)
     assert 0.5 < packed.relative_error < 1

@@ -1,4 +1,4 @@
-"""A checkpoint brings back weights, optimiser and random generators exactly."""
+"""A checkpoint restores weights, optimiser and random generators exactly."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def step(model, optimiser, generator):
     optimiser.step()
 
 
-def test_training_goes_on_bit_for_bit(tmp_path):
+def test_training_resumes_bit_for_bit(tmp_path):
     path = tmp_path / "last.safetensors"
     model, generator = network(), torch.Generator().manual_seed(1)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)

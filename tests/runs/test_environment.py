@@ -64,12 +64,12 @@ def test_the_documented_command_writes_what_pip_takes(small_scene, tmp_path):
     assert "Would install" not in pip.stdout  # all of it is what is installed here
 
 
-def test_a_package_that_is_not_there_is_left_out(monkeypatch):
+def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
     monkeypatch.setattr(environment, "PACKAGES", ("torch", "no-such-package"))
     assert not any("no-such-package" in pin for pin in requirements())
 
 
-def test_a_checkout_that_is_not_installed_still_tells_its_packages(monkeypatch):
+def test_a_checkout_that_is_not_installed_still_lists_its_packages(monkeypatch):
     real = environment.distribution
 
     def without_hsi(name):
@@ -82,7 +82,7 @@ def test_a_checkout_that_is_not_installed_still_tells_its_packages(monkeypatch):
     assert {"torch", "numpy", "sympy", "rich"} <= found
 
 
-def test_where_it_was_trained_from_is_told(small_scene, tmp_path, monkeypatch):
+def test_the_working_folder_is_recorded(small_scene, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     facts = describe_environment(torch.device("cpu"), load_scene(str(small_scene)))
     assert Path(facts["working_folder"]).samefile(tmp_path)

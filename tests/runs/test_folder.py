@@ -8,7 +8,7 @@ import pytest
 
 import hsi
 from hsi.commands.app import run as command
-from hsi.runs.folder import find_again
+from hsi.runs.folder import resolve_path
 from hsi.training import Callback
 
 
@@ -99,4 +99,4 @@ def test_what_needs_no_search_stays_as_it_is(tmp_path, monkeypatch):
     (tmp_path / "here.npy").touch()
     (run / "environment.json").write_text("not JSON")
     for said in ("IN", "demo", "here.npy", "/nowhere/cube.npy", "nowhere/cube.npy"):
-        assert find_again(said, run) == said
+        assert resolve_path(said, run) == said

@@ -1,9 +1,7 @@
-"""What a run predicted is kept beside its split, and a file that does not fit is refused.
+"""Predictions of a run, and run folders of each format: all open, a newer one is refused.
 
-Runs of each format that there ever was still open; a newer one is refused by name.
-
-The folder fixtures/run_format_1 is a run of hsi 0.1.0: a small 3D-DenseNet on the demo scene. It must not be
-made again when the code changes; a new format gets a new folder beside it.
+fixtures/run_format_1 is a run of hsi 0.1.0: a small 3D-DenseNet on the demo scene. It is never made again
+when the code changes; a new format gets a new folder beside it.
 """
 
 from __future__ import annotations
@@ -62,7 +60,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return Path(shutil.copytree(FIXTURES / f"run_format_{request.param}", tmp_path / "old"))
 
 
-def test_everything_in_it_can_be_read(old: Path) -> None:
+def test_all_of_it_can_be_read(old: Path) -> None:
     run = hsi.open_run(old)
     assert run.config.model == "densenet3d"
     assert run.split.counts == run.metrics["counts"]
@@ -79,7 +77,13 @@ def test_it_classifies_as_it_did(old: Path) -> None:
     assert run.evaluate(scene).oa == pytest.approx(run.scores["test"].oa, abs=1e-4)
 
 
-def test_it_can_be_gone_on_with(old: Path) -> None:
+def test_it_can_be_mapped(old: Path, tmp_path: Path) -> None:
+    run = hsi.open_run(old)
+    written = hsi.map_scene(run, run.load_scene(), tmp_path / "map.npy", device="cpu")
+    np.testing.assert_array_equal(np.load(written.files["map"]), run.predict(run.load_scene(), device="cpu"))
+
+
+def test_it_can_be_resumed(old: Path) -> None:
     before = json.loads((old / "metrics.json").read_text())
     (old / "metrics.json").unlink()
     (old / "predictions.npz").unlink()
@@ -107,6 +111,6 @@ def test_a_newer_format_is_refused_in_one_sentence(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"run_format": "2"}', '{"run_format": null}'])
-def test_an_environment_that_says_nothing_does_not_stop_a_run(old: Path, text: str) -> None:
+def test_an_environment_without_a_format_does_not_stop_a_run(old: Path, text: str) -> None:
     (old / "environment.json").write_text(text)
     assert hsi.open_run(old).scores["test"].oa > 0

@@ -17,8 +17,8 @@ def test_distances_equal_the_nearest_of_all_pairs(rows: int, cols: int, seed: in
     pixels = np.arange(rows * cols)
     down = np.abs(pixels[:, None] // cols - train // cols)
     right = np.abs(pixels[:, None] % cols - train % cols)
-    wanted = np.maximum(down, right).min(axis=1)
-    assert np.array_equal(distance_to_nearest(train, pixels, (rows, cols)), wanted)
+    expected = np.maximum(down, right).min(axis=1)
+    assert np.array_equal(distance_to_nearest(train, pixels, (rows, cols)), expected)
 
 
 @given(st.lists(st.tuples(st.integers(1, 200), st.booleans()), max_size=60))
@@ -64,7 +64,7 @@ def test_the_last_bin_has_no_end() -> None:
         ([0, 2], [True, True], (1, 3), "distance of 0 lies before the first bin"),
     ],
 )
-def test_refuses_what_makes_no_sense(distance: list, right: list, bins: tuple, words: str) -> None:
+def test_bad_input_is_refused(distance: list, right: list, bins: tuple, words: str) -> None:
     with pytest.raises(InputError, match=words):
         bin_by_distance(np.array(distance), np.array(right), bins)
 

@@ -1,7 +1,4 @@
-"""Scores against scikit-learn on non-symmetric cases, and by hand.
-
-Mean and spread of repeated runs.
-"""
+"""Scores against scikit-learn and by hand; their mean and spread over runs."""
 
 from __future__ import annotations
 
@@ -111,7 +108,7 @@ def test_rows_are_truth():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_they_are_numpys_with_n_minus_1(values):
+def test_mean_and_standard_deviation_are_numpys_with_n_minus_1(values):
     mean, std = mean_and_std(values)
     assert mean == pytest.approx(np.mean(values))
     assert (std is None) == (len(values) == 1)
@@ -119,7 +116,7 @@ def test_they_are_numpys_with_n_minus_1(values):
         assert std == pytest.approx(np.std(values, ddof=1), abs=1e-12)
 
 
-def test_each_score_of_the_wanted_part():
+def test_the_spread_of_each_score():
     metrics = [
         {"test": dict.fromkeys(SCORES, value), "val": dict.fromkeys(SCORES, 9.0)} for value in (0.2, 0.4)
     ]

@@ -20,7 +20,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "hsi", source / "hsi", ignore=shutil.ignore_patterns("__pycache__"))
-    # What lies at the top of the checkout and must not be taken for a package of its own:
+    # Folders of the checkout that must not become packages of their own:
     for name in ("tests", "torture", "experiments"):
         (source / name).mkdir()
         (source / name / "__init__.py").touch()
@@ -55,11 +55,11 @@ def test_package_holds_only_code_and_known_data() -> None:
 
 
 def test_wheel_installs_and_answers(wheel: Path, tmp_path: Path) -> None:
-    place = tmp_path / "site"
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(place)]
+    site = tmp_path / "site"
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(site)]
     subprocess.run([*command, str(wheel)], check=True)
-    code = f"import sys; sys.path.insert(0, {str(place)!r}); import hsi; print(hsi.__file__, hsi.__version__)"
+    code = f"import sys; sys.path.insert(0, {str(site)!r}); import hsi; print(hsi.__file__, hsi.__version__)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
     )
-    assert done.stdout.startswith(str(place))
+    assert done.stdout.startswith(str(site))

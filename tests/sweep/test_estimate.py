@@ -105,9 +105,9 @@ def test_one_cube_with_two_label_maps_is_two_scenes(plan, tmp_path):
         }
         for kind, content in files.items():
             np.save(tmp_path / f"{name}-{kind}.npy", content)
-        said = {kind: str(tmp_path / f"{name}-{kind}.npy") for kind in files}
+        options = {kind: str(tmp_path / f"{name}-{kind}.npy") for kind in files}
         config = Config(
-            model="knn", dataset=str(tmp_path / "cube.npy"), scheme="mask", val=0.1, patch=3, **said
+            model="knn", dataset=str(tmp_path / "cube.npy"), scheme="mask", val=0.1, patch=3, **options
         )
         size = sizes.of(dataclasses.replace(plan[1], config=config))
         assert len(size.scene.counts) == truth.max()
@@ -134,12 +134,12 @@ def test_finished_runs_are_the_better_source(plan, finish):
 
 def test_time_left_is_shared_by_the_cores_but_no_run_is_cut(plan):
     estimator = RuntimeEstimator({run.key: 100.0 for run in plan})
-    going = SimpleNamespace(run=plan[0], seconds=30.0)
-    assert time_left(estimator, [going], plan[1:3], cores=2, threads=1) == pytest.approx((70 + 200) / 2)
-    assert time_left(estimator, [going], [], cores=2, threads=1) == pytest.approx(70)
+    running = SimpleNamespace(run=plan[0], seconds=30.0)
+    assert time_left(estimator, [running], plan[1:3], cores=2, threads=1) == pytest.approx((70 + 200) / 2)
+    assert time_left(estimator, [running], [], cores=2, threads=1) == pytest.approx(70)
     late = SimpleNamespace(run=plan[0], seconds=300.0)
     assert time_left(estimator, [late], [], cores=2, threads=1) == 0
-    assert time_left(RuntimeEstimator({}), [going], plan[1:], cores=2, threads=1) is None
+    assert time_left(RuntimeEstimator({}), [running], plan[1:], cores=2, threads=1) is None
 
 
 def test_workers_follow_cores_memory_and_runs(monkeypatch):

@@ -43,11 +43,11 @@ class Heard(SweepCallback):
         self.words = []
         self.most = 0
 
-    def started(self, child):
-        self.words.append(("started", child.run.key))
+    def started(self, handle):
+        self.words.append(("started", handle.run.key))
 
-    def finished(self, child):
-        self.words.append(("finished", child.run.key))
+    def finished(self, handle):
+        self.words.append(("finished", handle.run.key))
 
     def failed(self, run, reason):
         self.words.append(("failed", run.key))
@@ -86,7 +86,7 @@ def test_a_failing_run_stops_no_other(plan, script):
     assert reasons[plan[2].key] == "ended with status 0"
 
 
-def test_a_killed_run_is_gone_on_with(plan, script):
+def test_a_killed_run_is_resumed(plan, script):
     lines, commands = script
     run = plan[0]
     lines[run.key] = BEGIN + "import signal; os.kill(os.getpid(), signal.SIGKILL)"
@@ -97,7 +97,7 @@ def test_a_killed_run_is_gone_on_with(plan, script):
     assert commands[-1][3:] == ["train", "--resume", str(run.folder), "--data-root", "data"]
 
 
-def test_a_stillborn_run_starts_anew_and_a_foreign_folder_is_kept(plan, script):
+def test_an_unstarted_run_starts_again_and_a_foreign_folder_is_kept(plan, script):
     (plan[0].folder / "checkpoint").mkdir(parents=True)
     (plan[0].folder / "split.npz").touch()
     (plan[0].folder / ".environment.json.7.tmp").touch()
@@ -113,7 +113,7 @@ def test_a_stillborn_run_starts_anew_and_a_foreign_folder_is_kept(plan, script):
 SLEEP = BEGIN + "import time; time.sleep(60)"
 
 
-def test_time_that_is_up_leaves_the_rest(plan, script):
+def test_a_time_limit_leaves_the_rest(plan, script):
     lines, _ = script
     lines.update({run.key: SLEEP for run in plan[1:]})
     outcome = execute(plan, workers=2, threads=1, max_seconds=1.0)
@@ -126,19 +126,19 @@ def test_time_that_is_up_leaves_the_rest(plan, script):
 def test_ctrl_c_and_sigterm_stop_the_running_ones(plan, script, number):
     lines, _ = script
     lines[plan[0].key] = SLEEP
-    children = []
+    handles = []
 
     class Interrupting(SweepCallback):
-        def started(self, child):
-            children.append(child)
+        def started(self, handle):
+            handles.append(handle)
 
         def tick(self, running, waiting):
-            if children[0].run.state is RunState.INTERRUPTED:
+            if handles[0].run.state is RunState.INTERRUPTED:
                 os.kill(os.getpid(), number)
 
     with stopped_like_ctrl_c(), pytest.raises(KeyboardInterrupt):
         execute(plan, workers=1, threads=1, callback=Interrupting())
-    assert not children[0].running
+    assert not handles[0].running
     assert plan[0].state is RunState.INTERRUPTED
     assert plan[1].state is RunState.MISSING
 
@@ -156,11 +156,11 @@ def test_one_sweep_at_a_time_and_runs_keep_the_lock(plan, script, tmp_path):
     with locked(tmp_path) as lock:
         with pytest.raises(RunError, match="still at work"), locked(tmp_path):
             pass
-        child = LocalRun(plan[0], threads=1, lock=lock)
+        handle = LocalRun(plan[0], threads=1, lock=lock)
     with pytest.raises(RunError, match="still at work"), locked(tmp_path):
         pass
-    child.process.kill()
-    child.process.wait()
+    handle.process.kill()
+    handle.process.wait()
     with locked(tmp_path):
         pass
 
@@ -185,9 +185,9 @@ def test_a_background_job_that_ignores_ctrl_c_stops_its_runs_too(plan, script):
     lines[plan[0].key] = SLEEP
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        child = LocalRun(plan[0], threads=1)
-        child.interrupt()
-        child.process.wait(5)
+        handle = LocalRun(plan[0], threads=1)
+        handle.interrupt()
+        handle.process.wait(5)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert not child.running
+    assert not handle.running

@@ -1,7 +1,4 @@
-"""From an experiment to runs: expansion, states, changed options, selection.
-
-The word for a run in listings.
-"""
+"""The runs of an experiment: expansion, status, changed options, selection."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from hsi.config import Config, read_config
 from hsi.errors import ConfigError, InputError, RunError, SceneNotFoundError
 from hsi.runs.status import RunState
 from hsi.sweep.experiment import Experiment, Grid, read_experiment
-from hsi.sweep.plan import check_options, check_scenes, make_plan, select, standing
+from hsi.sweep.plan import check_options, check_scenes, make_plan, run_status, select
 
 
 def test_every_combination_once_and_the_first_seed_first(plan, experiment_file):
@@ -63,7 +60,7 @@ def test_the_plan_is_the_union_of_its_blocks(blocks):
         {model: {"model": model} for model in LABELS["models"]},
         tuple(Grid(**{axis: tuple(labels) for axis, labels in block.items()}) for block in blocks),
     )
-    wanted = {
+    expected = {
         f"{scene}/{protocol}/{model}/seed{seed}"
         for block in blocks
         for scene, protocol, model, seed in itertools.product(
@@ -72,7 +69,7 @@ def test_the_plan_is_the_union_of_its_blocks(blocks):
     }
     keys = [run.key for run in make_plan(experiment)]
     assert len(keys) == len(set(keys))
-    assert set(keys) == wanted
+    assert set(keys) == expected
 
 
 def test_a_planned_config_comes_back_from_its_file(plan, tmp_path):
@@ -99,7 +96,7 @@ def test_folds_are_runs_of_their_own(experiment_file):
     ("old", "new", "words"),
     [
         ('model = "svm"', 'model = "swm"', "demo/random/svm-spatial: Unknown model 'swm'.*'svm'"),
-        ("patch = 7", "patch = 8", "demo/random/densenet3d: patch must be odd"),
+        ("patch = 7", "patch = 8", "demo/random/densenet3d: The patch width must be an odd number"),
         ('scheme = "random"', 'scheme = "random"\nguard = "mask"', "demo/random/densenet3d: Options clash"),
     ],
 )
@@ -117,21 +114,18 @@ def test_states_follow_the_files(plan, begin, finish):
     assert [run.state for run in plan[:3]] == [RunState.INTERRUPTED, RunState.DONE, RunState.MISSING]
 
 
-def test_changed_options_are_refused_or_replaced(plan, begin, finish):
+def test_changed_options_are_refused_or_trained_again(plan, begin, finish):
     finish(plan[0])
     begin(plan[1])
-    check_options(plan)
+    assert check_options(plan, rerun=True) == []
     changed = [dataclasses.replace(run, config=run.config.replace(epochs=9)) for run in plan]
-    with pytest.raises(RunError, match=r"seed0' and 1 more was .*epochs = 1 instead of 9.*--replace"):
+    with pytest.raises(RunError, match=r"seed0' and 1 more was .*epochs = 1 instead of 9.*--rerun"):
         check_options(changed)
     assert plan[0].folder.exists()
     with pytest.raises(RunError, match=r"svm-spatial/seed0' was .* not among the runs of --only"):
-        check_options(changed, replace=True, chosen=changed[:1])
-    assert plan[0].folder.exists()
-    assert plan[1].folder.exists()
-    check_options(changed, replace=True, chosen=changed[:2])
-    assert not plan[0].folder.exists()
-    assert not plan[1].folder.exists()
+        check_options(changed, rerun=True, chosen=changed[:1])
+    assert check_options(changed, rerun=True, chosen=changed[:2]) == changed[:2]
+    assert check_options(changed, rerun=True) == changed[:2]
 
 
 def test_runs_are_selected_by_pattern(plan):
@@ -159,19 +153,19 @@ def test_scenes_must_be_there(plan, tmp_path):
 
 
 def test_a_folder_comes_before_the_table_and_changed_options_before_all(plan, begin, finish):
-    assert [standing(run) for run in plan[:2]] == ["missing", "missing"]
-    assert standing(plan[0], {plan[0].key}) == "elsewhere"
+    assert [run_status(run) for run in plan[:2]] == ["missing", "missing"]
+    assert run_status(plan[0], {plan[0].key}) == "elsewhere"
     begin(plan[0])
     finish(plan[1])
     finish(dataclasses.replace(plan[2], config=plan[2].config.replace(lr=0.5)))
     begin(dataclasses.replace(plan[3], config=plan[3].config.replace(patch=9)))
     recorded = {run.key for run in plan}
     words = ["interrupted", "done", "changed", "changed", "elsewhere"]
-    assert [standing(run, recorded) for run in plan[:5]] == words
+    assert [run_status(run, recorded) for run in plan[:5]] == words
 
 
 def test_damaged_options_are_an_error(plan, begin):
     begin(plan[0])
     (plan[0].folder / "config.toml").write_text("patch = [", encoding="utf-8")
     with pytest.raises(ConfigError):
-        standing(plan[0])
+        run_status(plan[0])

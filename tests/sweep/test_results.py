@@ -95,9 +95,21 @@ def test_a_table_is_not_written_where_rows_would_go(plan, finish, tmp_path, expe
     others = [run for run in plan if run.key != plan[0].key]
     with pytest.raises(RunError, match=f"a run of '{plan[0].scene}/{plan[0].protocol}/{plan[0].model}' that"):
         check_table(others, path)
-    with pytest.raises(RunError, match=r"and 1 more that the experiment does not ask for now.*--replace"):
+    with pytest.raises(RunError, match=r"and 1 more that the experiment does not ask for now.*--rerun"):
         check_table(plan[2:], path)
-    check_table(plan[2:], path, replace=True)
+    check_table(plan[2:], path, rerun=True)
+
+
+def test_a_row_of_a_run_that_only_leaves_out_is_not_dropped(plan, finish, tmp_path):
+    path = tmp_path / "x.csv"
+    for run in plan[:2]:
+        finish(run)
+    write_results(plan, path)
+    changed = [replace(run, config=run.config.replace(epochs=9)) for run in plan]
+    check_table(changed, path, rerun=True, chosen=changed)
+    check_table(changed, path, rerun=True, chosen=changed[:2])
+    with pytest.raises(RunError, match=f"a run of '{plan[1].cell}' that .* --only leaves it out"):
+        check_table(changed, path, rerun=True, chosen=changed[:1])
 
 
 def test_a_fingerprint_is_of_the_options_not_of_the_place(plan):

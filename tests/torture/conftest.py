@@ -1,4 +1,4 @@
-"""How a test runs a part of the torture."""
+"""How a test runs a part of torture."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def tortured() -> Callable[..., list[dict[str, Any]]]:
-    """A function that runs a part of the torture and returns its counts; it must not fail."""
+def run_torture() -> Callable[..., list[dict[str, Any]]]:
+    """A function that runs a part, which must not fail, and returns its outcomes."""
     if not hasattr(os, "fork"):
-        pytest.skip("the torture forks its commands, which this system cannot")
+        pytest.skip("this system cannot fork")
 
     def run(*words: str) -> list[dict[str, Any]]:
-        alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", *words]
-        done = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -1,6 +1,6 @@
-"""Two processes on one thing: the second is refused."""
+"""Two processes on one folder: the second is refused."""
 
 
-def test_the_second_is_refused(tortured):
-    rows = tortured("torture.concurrency", "--verb", "train", "--trials", "2")
+def test_the_second_is_refused(run_torture):
+    rows = run_torture("torture.concurrency", "--verb", "train", "--trials", "2")
     assert [row["failures"] for row in rows] == [0]

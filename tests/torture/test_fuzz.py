@@ -1,4 +1,4 @@
-"""The fuzzer in short: it finds what is wrong, and nothing here. Then configurations of any shape."""
+"""A short fuzzing run, the fuzzer's own parts, and configurations of any shape."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from torture.fuzz_targets import Target
 from torture.fuzz_worker import damaged, judge
 
 
-def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
+def test_short_run_finds_no_failure(tmp_path: Path) -> None:
     names = ("mat5", "npz", "geojson", "scene.toml")
     outcomes = fuzz(dict.fromkeys(names, 15), seed=3, runs=tmp_path)
     assert {name: one.failures for name, one in outcomes.items()} == {name: [] for name in names}
     assert all(one.trials == 15 for one in outcomes.values())
-    assert sum(one.taken for one in outcomes.values()) < 15 * len(names)  # some were refused
+    assert sum(one.accepted for one in outcomes.values()) < 15 * len(names)  # some were refused
 
 
 def reading(read: Any) -> Target:
     return Target("x", [{"a": b"some bytes of a file", "b": b"more"}], read)
 
 
-def test_what_is_wrong_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(error: BaseException) -> Any:
         def read(folder: Path) -> None:
             raise error
@@ -53,24 +53,24 @@ def test_what_is_wrong_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             raise FileFormatError("damaged") from None
 
     def judged(read: Any) -> tuple[bool, Any]:
-        taken, failure = judge(reading(read), tmp_path, 7)
-        return taken, failure and (failure.kind, failure.index)
+        accepted, failure = judge(reading(read), tmp_path, 7)
+        return accepted, failure and (failure.kind, failure.index)
 
     with contextlib.ExitStack() as stack:
-        stack.callback(_alarm_as_before())
+        stack.callback(_alarm_raises_too_slow())
         assert judged(lambda folder: None) == (True, None)
         assert judged(fails(FileFormatError("damaged"))) == (False, None)
         assert judged(fails(KeyError("x"))) == (False, ("untyped", 7))
         assert judged(fails(SystemExit())) == (False, ("untyped", 7))
         assert judged(fails(MemoryError())) == (False, ("memory", 7))
         assert judged(hides) == (False, ("memory", 7))
-        monkeypatch.setattr(fuzz_worker, "MOST_RESIDENT", -1)
+        monkeypatch.setattr(fuzz_worker, "MAX_RESIDENT", -1)
         assert judged(lambda folder: None) == (True, ("resident", 7))
-        monkeypatch.setattr(fuzz_worker, "MOST_SECONDS", 0.2)
+        monkeypatch.setattr(fuzz_worker, "MAX_SECONDS", 0.2)
         assert judged(lambda folder: time.sleep(1)) == (False, ("time", 7))
 
 
-def _alarm_as_before() -> Any:
+def _alarm_raises_too_slow() -> Any:
     import signal
 
     def alarm(number: int, frame: Any) -> None:
@@ -80,7 +80,7 @@ def _alarm_as_before() -> Any:
     return lambda: signal.signal(signal.SIGALRM, before)
 
 
-def test_an_input_depends_on_its_number_alone() -> None:
+def test_input_depends_on_its_number_only() -> None:
     target = reading(lambda folder: None)
     first = [damaged(target, 1, index) for index in range(50)]
     assert first == [damaged(target, 1, index) for index in range(50)]
@@ -131,20 +131,11 @@ def test_options_of_any_kind(tmp_path: Path, table: dict[str, Any]) -> None:
 @given(
     tables(
         [
-            "name",
-            "title",
-            "wavelengths_nm",
-            "drop_bands",
-            "bands",
-            "no_data",
-            "unlabelled",
-            "classes",
-            "colors",
-            "cube",
-            "labels",
+            "name", "title", "wavelengths_nm", "drop_bands", "bands", "no_data", "unlabelled", "classes",
+            "colors", "cube", "labels",
         ]
     )
-)
+)  # fmt: skip
 def test_descriptions_of_any_kind(tmp_path: Path, table: dict[str, Any]) -> None:
     if not (tmp_path / "cube.npy").is_file():
         np.save(tmp_path / "cube.npy", np.arange(60).reshape(5, 4, 3))

@@ -1,4 +1,4 @@
-"""Inputs that once broke reading, made by code: each is answered by a typed error, without harm."""
+"""Inputs that once broke a reader: each raises a typed error, without harm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from hsi.datasets.formats.facts import names_a_system
+from hsi.datasets.formats.facts import is_crs
 from hsi.datasets.formats.readers import list_arrays, read_array
 from hsi.datasets.labels.rasterize import draw_labels
 from hsi.datasets.load import load_unlabelled
@@ -27,7 +27,7 @@ from hsi.datasets.splits.indices import Split
 from hsi.errors import FileFormatError, InputError, RunError
 from hsi.runs.run_files import load_predictions
 
-PLACE = {"crs": "EPSG:32616", "transform": [20.0, 0.0, 500_000.0, 0.0, -20.0, 4_480_000.0]}
+GEOREFERENCE = {"crs": "EPSG:32616", "transform": [20.0, 0.0, 500_000.0, 0.0, -20.0, 4_480_000.0]}
 CUBE = np.random.default_rng(0).integers(0, 900, (6, 5, 4)).astype(np.uint16)
 LABELS = (np.arange(30).reshape(6, 5) % 3).astype(np.uint8)
 
@@ -39,7 +39,7 @@ def npy(header: str, body: bytes = b"") -> bytes:
 
 UNCLOSED = npy("{'descr': '<u2', 'fortran_order': False, 'shape': (3,")
 HUGE = npy("{'descr': '<u2', 'fortran_order': False, 'shape': (60000, 60000, 90), }")
-SOUND = npy("{'descr': '<u2', 'fortran_order': False, 'shape': (6, 5, 4), }", bytes(240))
+VALID = npy("{'descr': '<u2', 'fortran_order': False, 'shape': (6, 5, 4), }", bytes(240))
 TEXT = npy("{'descr': '|S4', 'fortran_order': False, 'shape': (6, 5, 4), }", bytes(480))
 
 
@@ -60,10 +60,10 @@ def with_method(data: bytes, method: int, flags: int = 0) -> bytes:
     """Set compression method and flags of every member, in both of its headers."""
     changed = bytearray(data)
     for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        place = data.find(mark)
-        while place >= 0:
-            struct.pack_into("<HH", changed, place + at, flags, method)
-            place = data.find(mark, place + 1)
+        start = data.find(mark)
+        while start >= 0:
+            struct.pack_into("<HH", changed, start + at, flags, method)
+            start = data.find(mark, start + 1)
     return bytes(changed)
 
 
@@ -71,7 +71,7 @@ ARCHIVES = {
     "unclosed header": npz(),
     "huge shape": npz(HUGE),
     "texts": npz(TEXT),
-    "bad stream": with_bad_stream(npz(SOUND)),
+    "bad stream": with_bad_stream(npz(VALID)),
     "unknown method": with_method(npz(), 99),
     "encrypted": with_method(npz(), 8, 1),
     "no npy": npz(b"just text"),
@@ -117,7 +117,7 @@ def named(name: str) -> dict[str, Any]:
 def draw(folder: Path, table: Any) -> Any:
     path = folder / "a.geojson"
     path.write_text(table if isinstance(table, str) else json.dumps(table), encoding="utf-8")
-    return draw_labels(path, (6, 5), PLACE, "class")
+    return draw_labels(path, (6, 5), GEOREFERENCE, "class")
 
 
 def test_a_coordinate_system_is_never_fetched_nor_read_from_a_file(tmp_path: Path) -> None:
@@ -135,14 +135,11 @@ def test_a_coordinate_system_is_never_fetched_nor_read_from_a_file(tmp_path: Pat
 
         thread = threading.Thread(target=listen)
         thread.start()
-        for name in (
-            f"http://127.0.0.1:{server.getsockname()[1]}/x",
-            str(tmp_path / "crs.wkt"),
-            "/vsicurl/http://x",
-        ):
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/x"
+        for name in (url, str(tmp_path / "crs.wkt"), "/vsicurl/http://x"):
             with pytest.raises(FileFormatError, match="no coordinate system"):
                 draw(tmp_path, geojson(crs=named(name)))
-            assert not names_a_system(name)
+            assert not is_crs(name)
         thread.join()
     assert called == []
     for name in (
@@ -151,7 +148,7 @@ def test_a_coordinate_system_is_never_fetched_nor_read_from_a_file(tmp_path: Pat
         "+proj=utm +zone=16 +datum=WGS84",
         'PROJCS["x"]',
     ):
-        assert names_a_system(name)
+        assert is_crs(name)
     for name in (
         "+init=epsg:4326",
         "+proj=utm +nadgrids=/etc/passwd",
@@ -160,7 +157,7 @@ def test_a_coordinate_system_is_never_fetched_nor_read_from_a_file(tmp_path: Pat
         "x" * 60_000,
         "EPSG:1\n/etc",
     ):
-        assert not names_a_system(name)
+        assert not is_crs(name)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +198,7 @@ def test_shapefiles_that_say_they_hold_more(tmp_path: Path, part: str, at: int, 
     struct.pack_into(">i" if at == 104 else "<I" if part == ".dbf" else "<i", content, at, value)
     path.write_bytes(content)
     with pytest.raises(FileFormatError, match=r"than it says|does not fit"):
-        draw_labels(tmp_path / "a.shp", (6, 5), PLACE, "class")
+        draw_labels(tmp_path / "a.shp", (6, 5), GEOREFERENCE, "class")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")

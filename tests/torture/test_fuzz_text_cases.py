@@ -1,4 +1,4 @@
-"""Texts that once broke reading: descriptions, configurations, experiments, files of runs."""
+"""Texts that once broke a reader: scene descriptions, configurations, experiments, files of runs."""
 
 from __future__ import annotations
 
@@ -36,12 +36,10 @@ def test_toml(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        'model = "svm"',
-        'dataset = "demo"',
-        'model = "svm"\ndataset = "a\\u0000"',
+        'model = "svm"', 'dataset = "demo"', 'model = "svm"\ndataset = "a\\u0000"',
         'model = "svm"\ndataset = "x"\nfolds = 99999999999',
     ],
-)
+)  # fmt: skip
 def test_configurations(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError):
@@ -126,20 +124,11 @@ def test_a_key_of_thousands_of_parts_takes_no_time(tmp_path: Path) -> None:
 def test_metrics_without_a_part(tmp_path: Path, lost: str) -> None:
     scores = score([1, 1, 2], [1, 2, 2], 2).as_dict()
     metrics = {
-        "model": "svm",
-        "dataset": "demo",
-        "scheme": "random",
-        "device": "cpu",
-        "seed": 0,
-        "patch": 7,
-        "bands": 9,
-        "class_names": ["a", "b"],
-        "counts": {"train": 3, "val": 3, "test": 3},
-        "train": scores,
-        "test": scores,
-        "leakage": {"centre": 0.0, "overlap": 0.5},
+        "model": "svm", "dataset": "demo", "scheme": "random", "device": "cpu", "seed": 0, "patch": 7,
+        "bands": 9, "class_names": ["a", "b"], "counts": {"train": 3, "val": 3, "test": 3},
+        "train": scores, "test": scores, "leakage": {"centre": 0.0, "overlap": 0.5},
         "seconds": {"train": 1.0, "test": 0.5},
-    }
+    }  # fmt: skip
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(metrics), encoding="utf-8")
     assert read_metrics(path) == metrics

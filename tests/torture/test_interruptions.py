@@ -1,4 +1,4 @@
-"""Short versions of the long torture: killed, interrupted, gone on with, and nothing lost or left."""
+"""Killed, interrupted and resumed commands in short, and the tools that compare them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torture.contents import contents, damaged, differences
 
 
 @pytest.mark.parametrize(("number", "verbs"), [("KILL", ("train", "map")), ("INT", ("download",))])
-def test_every_verb_comes_to_what_it_comes_to_without_interruption(tortured, number, verbs):
-    said = [word for verb in verbs for word in ("--verb", verb)]
-    rows = tortured("torture.interruptions", *said, "--trials", "3", "--signal", number)
+def test_interrupted_commands_give_the_same_result(run_torture, number, verbs):
+    chosen = [word for verb in verbs for word in ("--verb", verb)]
+    rows = run_torture("torture.interruptions", *chosen, "--trials", "3", "--signal", number)
     assert [row["failures"] for row in rows] == [0] * len(verbs)
     assert all(row["trials"] >= 3 for row in rows)
 
 
-def test_the_comparison_sees_what_it_is_for(tmp_path):
+def test_comparison_of_folders(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.json").write_text(
@@ -45,13 +45,13 @@ def test_the_comparison_sees_what_it_is_for(tmp_path):
 
 def test_moments_are_the_calls_that_change_files(tmp_path):
     seen = []
-    faults.plant(lambda name, what: seen.append((name, os.path.basename(str(what)))))
+    faults.install(lambda name, path: seen.append((name, os.path.basename(str(path)))))
     try:
         (tmp_path / "a").write_text("x")
         (tmp_path / "a").read_text()
         (tmp_path / "a").replace(tmp_path / "b")
         (tmp_path / "b").unlink()
     finally:
-        faults.uproot()
+        faults.remove_all()
     (tmp_path / "c").write_text("x")
     assert seen == [call for call in (("open", "a"), ("os.replace", "a"), ("os.unlink", "b")) for _ in "01"]

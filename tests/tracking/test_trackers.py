@@ -14,8 +14,8 @@ pytest.importorskip("mlflow")
 
 
 @pytest.fixture
-def said(small_scene, tiny, monkeypatch):
-    """The words of a short training into the folder r."""
+def words(small_scene, tiny, monkeypatch):
+    """The command line of a short training into the folder r."""
     monkeypatch.chdir(small_scene.parent)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
@@ -74,20 +74,20 @@ def check_mlflow(uri, folder="r", experiment="hsi"):
     assert made.data.params["model_options.growth"] == "[4, 4, 4]"
 
 
-def test_an_interrupted_run_goes_on_in_the_same_records(said, monkeypatch, capsys):
-    from hsi.tracking.trackers import Tracked
+def test_resumed_run_continues_the_same_records(words, monkeypatch, capsys):
+    from hsi.tracking.trackers import TrackingCallback
 
-    plain = Tracked.on_epoch
+    plain = TrackingCallback.on_epoch
 
     def interrupt(self, row, best):
-        if row["epoch"] == 2:  # the checkpoint of this epoch is there, its record is not
+        if row["epoch"] == 2:  # the checkpoint of this epoch is written, its record is not
             raise KeyboardInterrupt
         plain(self, row, best)
 
     both = ["--track", "tensorboard", "--track", "mlflow"]
     with monkeypatch.context() as patch:
-        patch.setattr(Tracked, "on_epoch", interrupt)
-        assert run([*said, *both]) == 130
+        patch.setattr(TrackingCallback, "on_epoch", interrupt)
+        assert run([*words, *both]) == 130
     assert run(["train", "--resume", "r", *both]) == 0
     assert len(history()) == 4
     check_tensorboard()
@@ -95,40 +95,40 @@ def test_an_interrupted_run_goes_on_in_the_same_records(said, monkeypatch, capsy
     assert "failed" not in capsys.readouterr().err
 
 
-def test_a_store_of_ones_own(said, monkeypatch, tmp_path):
+def test_store_and_experiment_from_the_environment(words, monkeypatch, tmp_path):
     uri = (tmp_path / "own").as_uri()
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # made in less time than a database
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
-    assert run([*said, "--track", "mlflow"]) == 0
+    assert run([*words, "--track", "mlflow"]) == 0
     assert not (tmp_path / "r" / "mlruns" / "mlflow.db").exists()
     check_mlflow(uri, experiment="mine")
 
 
-def test_a_tracker_that_fails_does_not_stop_the_run(said, monkeypatch, capsys):
+def test_failing_tracker_does_not_stop_the_run(words, monkeypatch, capsys):
     from hsi.tracking.trackers import TensorBoardRecord
 
     def fail(self, epoch, values):
         raise OSError("no space left")
 
     monkeypatch.setattr(TensorBoardRecord, "add", fail)
-    assert run([*said, "--track", "tensorboard"]) == 0
+    assert run([*words, "--track", "tensorboard"]) == 0
     shown = capsys.readouterr().err
-    assert shown.count("tensorboard failed, and this run goes on without it: no space left.") == 1
+    assert shown.count("tensorboard failed, and this run continues without it: no space left.") == 1
     assert len(history()) == 4
 
 
-def test_bad_names_and_missing_packages_write_nothing(said, monkeypatch, capsys, tmp_path):
-    assert run([*said, "--track", "tensorbord"]) == 2
+def test_bad_names_and_missing_packages_write_nothing(words, monkeypatch, capsys, tmp_path):
+    assert run([*words, "--track", "tensorbord"]) == 2
     assert "Did you mean 'tensorboard'?" in capsys.readouterr().err
     monkeypatch.setattr("hsi.tracking.trackers.find_spec", lambda name: None)
-    assert run([*said, "--track", "mlflow"]) == 2
+    assert run([*words, "--track", "mlflow"]) == 2
     assert "pip install 'hsi[track]'" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 
 
 def test_no_names_no_wrapper():
-    from hsi.tracking import tracked
+    from hsi.tracking import with_trackers
 
     shown = Callback()
-    assert tracked(shown, []) is shown
+    assert with_trackers(shown, []) is shown

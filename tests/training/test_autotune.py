@@ -1,4 +1,4 @@
-"""How steps are computed: what is measured, what is chosen, and that a compiled network trains the same."""
+"""How steps are computed: what is chosen, what is measured, and that a compiled network trains the same."""
 
 from __future__ import annotations
 
@@ -28,24 +28,18 @@ def config():
 
 @pytest.fixture
 def bf16_gpu(monkeypatch):
-    """As on a GPU that has bfloat16; nothing is computed there."""
+    """Pretend that there is a GPU with bfloat16."""
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
 
 
-class Trials:
-    """Tells costs instead of measuring them, and what was asked."""
-
-    def __init__(self, costs):
-        self.costs, self.asked = costs, []
-
-    def __call__(self, plan):
-        self.asked.append(plan)
-        return self.costs.get(plan)
-
-
 def choose(config, device, costs, steps=1000, formats=()):
-    trials, said = Trials(costs), []
-    return choose_plan(config, device, formats, steps, trials, said.append), trials.asked, said
+    """Return the chosen plan and the messages, with costs in place of a benchmark; no other plan works."""
+    messages = []
+    return choose_plan(config, device, formats, steps, costs.get, messages.append), messages
+
+
+def never(plan):
+    raise AssertionError(f"{plan} was measured")
 
 
 OTHER = ("contiguous",)
@@ -55,106 +49,78 @@ PLAIN = {ExecutionPlan(BF16): Cost(0.5, 1.0), ExecutionPlan(FLOAT): Cost(0.2, 1.
 
 @pytest.mark.usefixtures("bf16_gpu")
 class TestOnAGpu:
-    def test_the_quickest_precision_wins_and_compiling_where_it_saves_more_than_it_takes(self, config):
+    @pytest.mark.parametrize(("warm_up", "compiles"), [(99.0, True), (101.0, False)])
+    def test_it_compiles_where_that_saves_more_time_than_it_takes(self, config, warm_up, compiles):
         compiled = ExecutionPlan(FLOAT, compiled=True)
-        for warm_up, best in ((99.0, compiled), (101.0, ExecutionPlan(FLOAT))):
-            plan, asked, said = choose(config, GPU, {**PLAIN, compiled: Cost(0.1, warm_up)})
-            assert plan == best
-            assert asked == [ExecutionPlan(BF16), ExecutionPlan(FLOAT), compiled]
-            assert said == [
-                f"Steps are computed in {best}: the quickest here by measurement (--no-tune: without)."
-            ]
+        plan, messages = choose(config, GPU, {**PLAIN, compiled: Cost(0.1, warm_up)})
+        assert plan == ExecutionPlan(FLOAT, compiled=compiles)
+        name = "float32, compiled" if compiles else "float32"
+        assert messages == [f"Using {name}: fastest in a short benchmark on this GPU (--no-tune skips it)."]
 
-    def test_a_short_training_does_not_try_to_compile(self, config):
-        plan, asked, _ = choose(config, GPU, PLAIN, steps=500)  # 101 s
-        assert plan == ExecutionPlan(FLOAT)
-        assert asked == [ExecutionPlan(BF16), ExecutionPlan(FLOAT)]
+    def test_a_short_training_is_not_compiled_at_all(self, config):
+        compiled = ExecutionPlan(FLOAT, compiled=True)
+        assert choose(config, GPU, {**PLAIN, compiled: Cost(0.0, 0.0)}, steps=500)[0] == ExecutionPlan(FLOAT)
 
-    def test_what_does_not_work_is_not_chosen(self, config):
-        assert choose(config, GPU, {ExecutionPlan(BF16): Cost(9.0, 9.0)})[0] == ExecutionPlan(BF16)
-        assert choose(config, GPU, {ExecutionPlan(FLOAT): Cost(9.0, 9.0)})[0] == ExecutionPlan(FLOAT)
-        assert choose(config, GPU, {})[0] == ExecutionPlan(BF16)
+    @pytest.mark.parametrize("precision", [BF16, FLOAT])
+    def test_a_plan_that_does_not_work_is_not_chosen(self, config, precision):
+        assert choose(config, GPU, {ExecutionPlan(precision): Cost(9.0, 9.0)})[0] == ExecutionPlan(precision)
 
-    def test_what_the_config_decides_is_not_measured(self, config):
-        for resolved in ({"tune": False}, {"tune": False, "compile": "off"}):
-            plan, asked, said = choose(config.replace(**resolved), GPU, PLAIN)
-            assert (plan, asked, said) == (ExecutionPlan(BF16), [], [])
-        plan, asked, _ = choose(config.replace(precision="bf16", compile="off"), GPU, PLAIN)
-        assert (plan, asked) == (ExecutionPlan(BF16), [ExecutionPlan(BF16)])
+    def test_without_any_working_plan_the_default_is_used(self, config):
+        assert choose(config, GPU, {}) == (ExecutionPlan(BF16), [])
+
+    @pytest.mark.parametrize("options", [{"tune": False}, {"tune": False, "compile": "off"}])
+    def test_without_tune_nothing_is_measured(self, config, options):
+        messages = []
+        plan = choose_plan(config.replace(**options), GPU, OTHER, 1000, never, messages.append)
+        assert (plan, messages) == (ExecutionPlan(BF16), [])
 
     def test_nothing_is_measured_for_no_steps(self, config):
-        assert choose(config, GPU, PLAIN, steps=0)[:2] == (ExecutionPlan(BF16), [])
-        assert choose(config, GPU, PLAIN, steps=0, formats=OTHER)[:2] == (ExecutionPlan(BF16), [])
+        assert choose_plan(config, GPU, OTHER, 0, never, never) == ExecutionPlan(BF16)
 
-    def test_the_quickest_memory_format_wins_with_each_precision(self, config):
-        every = [
-            ExecutionPlan(BF16),
-            ExecutionPlan(BF16, memory_format="contiguous"),
-            ExecutionPlan(FLOAT),
-            CONTIGUOUS,
-        ]
-        for best in every:
-            costs = {plan: Cost(0.09 if plan == best else 0.1, 1.0) for plan in every}
-            plan, asked, said = choose(config, GPU, costs, formats=OTHER)
-            assert (plan, asked) == (best, every)
-            assert said == [
-                f"Steps are computed in {best}: the quickest here by measurement (--no-tune: without)."
-            ]
-        assert choose(config, GPU, dict.fromkeys(every, Cost(0.1, 1.0)), formats=OTHER)[0] == ExecutionPlan(
-            BF16
-        )
+    def test_a_given_precision_is_kept(self, config):
+        options = config.replace(precision="bf16", compile="off")
+        assert choose(options, GPU, PLAIN) == (ExecutionPlan(BF16), [])
 
-    def test_compiling_is_tried_in_the_format_that_was_quickest(self, config):
+    def test_the_fastest_memory_format_wins_with_each_precision(self, config):
+        plans = [*PLAIN, ExecutionPlan(BF16, memory_format="contiguous"), CONTIGUOUS]
+        for best in plans:
+            costs = {plan: Cost(0.09 if plan == best else 0.1, 1.0) for plan in plans}
+            assert choose(config, GPU, costs, formats=OTHER)[0] == best
+        same = dict.fromkeys(plans, Cost(0.1, 1.0))
+        assert choose(config, GPU, same, formats=OTHER)[0] == ExecutionPlan(BF16)
+
+    def test_it_compiles_in_the_fastest_format(self, config):
         compiled = dataclasses.replace(CONTIGUOUS, compiled=True)
         costs = {**PLAIN, CONTIGUOUS: Cost(0.15, 1.0), compiled: Cost(0.1, 20.0)}
-        plan, asked, _ = choose(config, GPU, costs, formats=OTHER)
-        assert plan == compiled
-        assert asked[-1] == compiled
-        assert len(asked) == 5
+        assert choose(config, GPU, costs, formats=OTHER)[0] == compiled
 
     def test_a_format_that_does_not_work_is_not_chosen(self, config):
         assert choose(config, GPU, PLAIN, formats=OTHER)[0] == ExecutionPlan(FLOAT)
 
-    def test_a_given_precision_leaves_the_format_open_and_no_tune_leaves_nothing(self, config):
-        resolved = config.replace(precision="float32", compile="off")
+    def test_a_given_precision_leaves_the_format_open(self, config):
+        options = config.replace(precision="float32", compile="off")
         costs = {**PLAIN, CONTIGUOUS: Cost(0.1, 1.0)}
-        assert choose(resolved, GPU, costs, formats=OTHER)[:2] == (
-            CONTIGUOUS,
-            [ExecutionPlan(FLOAT), CONTIGUOUS],
-        )
-        still = resolved.replace(tune=False)
-        assert choose(still, GPU, costs, formats=OTHER) == (ExecutionPlan(FLOAT), [], [])
+        assert choose(options, GPU, costs, formats=OTHER)[0] == CONTIGUOUS
 
 
-def test_a_cpu_measures_nothing_and_compiles_when_told_to(config):
-    assert choose(config, CPU, {}) == (ExecutionPlan(FLOAT), [], [])
-    assert choose(config, CPU, {CONTIGUOUS: Cost(0.0, 0.0)}, formats=OTHER) == (ExecutionPlan(FLOAT), [], [])
+def test_a_cpu_measures_nothing_and_compiles_only_if_asked(config):
+    assert choose_plan(config, CPU, OTHER, 1000, never, never) == ExecutionPlan(FLOAT)
     compiled = ExecutionPlan(FLOAT, compiled=True)
-    told = config.replace(compile="on")
-    plan, asked, said = choose(told, CPU, {compiled: Cost(1.0, 83.4)})
-    assert (plan, asked) == (compiled, [compiled])
-    assert said == ["The network is compiled; the first step took 83 s for that."]
-    assert choose(told, CPU, {})[::2] == (
-        ExecutionPlan(FLOAT),
-        ["The network cannot be compiled here; it runs as it is."],
-    )
+    compiling = config.replace(compile="on")
+    plan, messages = choose(compiling, CPU, {compiled: Cost(1.0, 83.4)})
+    assert plan == compiled
+    assert messages == ["The network is compiled; the first step took 83 s for that."]
+    plan, messages = choose(compiling, CPU, {})
+    assert plan == ExecutionPlan(FLOAT)
+    assert messages == ["The network cannot be compiled here; it runs as it is."]
     with pytest.raises(ConfigError, match="precision bf16 needs a GPU"):
         choose(config.replace(precision="bf16"), CPU, {})
 
 
-def test_a_way_has_a_name():
-    ways = (
-        ExecutionPlan(BF16),
-        ExecutionPlan(FLOAT, compiled=True),
-        CONTIGUOUS,
-        ExecutionPlan(BF16, True, "channels_last_3d"),
-    )
-    assert list(map(str, ways)) == [
-        "bfloat16",
-        "float32, compiled",
-        "float32, contiguous",
-        "bfloat16, channels_last_3d, compiled",
-    ]
+def test_a_plan_has_a_name():
+    plan = ExecutionPlan(BF16, True, "channels_last_3d")
+    assert str(plan) == "bfloat16, channels_last_3d, compiled"
+    assert str(ExecutionPlan(FLOAT)) == "float32"
 
 
 @pytest.fixture
@@ -221,7 +187,7 @@ def test_a_trial_leaves_the_network_alone(config):
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_a_network_that_cannot_be_compiled_costs_nothing_and_other_errors_are_told(config, monkeypatch):
+def test_a_network_that_cannot_be_compiled_costs_nothing_and_other_errors_are_raised(config, monkeypatch):
     class Broken(nn.Module):
         def __init__(self):
             super().__init__()

@@ -1,4 +1,4 @@
-"""What ranks agree on, in processes of their own, against one process and by hand."""
+"""Ranks in processes of their own against one process: shares, gradients, batch norm, errors."""
 
 import copy
 
@@ -30,20 +30,20 @@ def batch(count):
     return torch.randn(count, 4, 3, 3, generator=draw), torch.randint(0, 3, (count,), generator=draw)
 
 
-def taker(model, weight, world=None, pieces=False):
-    config = Config("own", "x", batch=16, label_smoothing=0.1, fit_memory=pieces)
+def batch_gradient(model, weight, world=None, fit_memory=False):
+    config = Config("own", "x", batch=16, label_smoothing=0.1, fit_memory=fit_memory)
     scaler = torch.amp.GradScaler(enabled=False)
     return BatchGradient(model, weight, scaler, torch.float32, config, print, world)
 
 
-def steps(norm, weight, world=None, portion=16):
+def steps(norm, weight, world=None, micro_batch=16):
     """Take one batch of each size; return loss, right answers and gradients of each, and the network."""
     model = network(norm)
-    take = taker(model, weight, world)
-    take.portion.size = portion
+    gradient = batch_gradient(model, weight, world)
+    gradient.micro_batch.size = micro_batch
     found = []
     for size in SIZES:
-        loss, right = take(*batch(size))
+        loss, right = gradient(*batch(size))
         found.append([loss, right.float(), *(p.grad.clone() for p in model.parameters())])
     return found, model
 
@@ -62,7 +62,7 @@ def test_shares_are_even_in_order_and_not_too_small(count, length, least):
         assert max(sizes) - min(size for size in sizes if size) <= 1
 
 
-def test_one_process_has_everything():
+def test_one_process_has_all_rows():
     assert World().share(7) == slice(0, 7)
     assert World().is_rank_zero
     assert World().on_rank_zero(lambda: 5) == 5
@@ -76,9 +76,9 @@ def test_shares_add_up_to_the_gradient_of_the_batch(ranked, count, weight):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_memory_that_runs_out_on_one_rank_is_its_own_affair(ranked, monkeypatch):
+def test_memory_may_run_out_on_one_rank_alone(ranked, monkeypatch):
     monkeypatch.setattr(
-        "hsi.inference.predict._give_back", lambda: None
+        "hsi.inference.predict._free_cached_memory", lambda: None
     )  # it takes longer than all else here
     expected, _ = steps(False, WEIGHT)
 
@@ -90,9 +90,9 @@ def test_memory_that_runs_out_on_one_rank_is_its_own_affair(ranked, monkeypatch)
                 raise MemoryError
 
         model[-1].register_forward_pre_hook(fail)
-        take = taker(model, WEIGHT, world, pieces=True)
-        loss, right = take(*batch(17))
-        return take.portion.size, [loss, right, *(p.grad for p in model.parameters())]
+        gradient = batch_gradient(model, WEIGHT, world, fit_memory=True)
+        loss, right = gradient(*batch(17))
+        return gradient.micro_batch.size, [loss, right, *(p.grad for p in model.parameters())]
 
     answers = ranked(2, work)
     assert [size for size, _ in answers] == [16, 2]
@@ -100,16 +100,16 @@ def test_memory_that_runs_out_on_one_rank_is_its_own_affair(ranked, monkeypatch)
         torch.testing.assert_close(found, expected[0], rtol=1e-5, atol=1e-6)
 
 
-def test_batch_norm_is_that_of_a_batch_in_pieces(ranked):
-    expected, _ = steps(True, WEIGHT, portion=6)
+def test_batch_norm_is_that_of_micro_batches(ranked):
+    expected, _ = steps(True, WEIGHT, micro_batch=6)
 
     def work(world):
-        take = taker(network(True), WEIGHT, world)
-        loss, right = take(*batch(17))  # shares of 6, 6 and 5 patches, as the pieces
-        gradients = [p.grad for p in take.model.parameters()]
-        own = copy.deepcopy(take.model[1].state_dict())
-        world.average_batch_norms_(take.model)
-        return [loss, right, *gradients], own, take.model[1].state_dict()
+        gradient = batch_gradient(network(True), WEIGHT, world)
+        loss, right = gradient(*batch(17))  # shares of 6, 6 and 5 patches, as the micro-batches
+        gradients = [p.grad for p in gradient.model.parameters()]
+        own = copy.deepcopy(gradient.model[1].state_dict())
+        world.average_batch_norms_(gradient.model)
+        return [loss, right, *gradients], own, gradient.model[1].state_dict()
 
     answers = ranked(3, work)
     for found, _, _ in answers:
@@ -209,12 +209,12 @@ def test_batches_too_small_to_share_are_refused(batch, pixels, world):
 
 def test_devices_that_cannot_be_shared_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    MultiProcessWorld(3, 8, 3).place(torch.device("cpu"))
+    MultiProcessWorld(3, 8, 3).set_device(torch.device("cpu"))
     with pytest.raises(ConfigError, match="use --nproc-per-node 2, or --device cpu"):
-        MultiProcessWorld(6, 8, 2).place(torch.device("cuda"))
+        MultiProcessWorld(6, 8, 2).set_device(torch.device("cuda"))
     with pytest.raises(ConfigError, match="'mps'; use --device cpu"):
-        MultiProcessWorld(1, 2, 1).place(torch.device("mps"))
+        MultiProcessWorld(1, 2, 1).set_device(torch.device("mps"))
     taken = []
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    MultiProcessWorld(5, 8, 1).place(torch.device("cuda"))
+    MultiProcessWorld(5, 8, 1).set_device(torch.device("cuda"))
     assert taken == [1]

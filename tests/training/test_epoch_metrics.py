@@ -1,9 +1,4 @@
-"""Trainings that go wrong by a network of one's own: what is said, what is kept, how they go on.
-
-The history in a checkpoint is checked, so that a damaged one is told of and nothing is trained on it.
-
-An epoch's numbers, read at every step or seldom: the same sums, the same bad batch.
-"""
+"""Trainings that fail (NaN, memory) and resume; the history of a checkpoint; the numbers of an epoch."""
 
 from __future__ import annotations
 
@@ -25,7 +20,7 @@ from hsi.runs.checkpoint import LAST
 from hsi.training import Callback
 from hsi.training.callbacks import EpochRow
 from hsi.training.epoch_metrics import (
-    OVERFLOWS_IN_A_ROW,
+    MAX_OVERFLOWS,
     EpochMetrics,
     NotFiniteError,
     gradient_norm,
@@ -37,7 +32,7 @@ STEPS = 5  # batches an epoch of `own_settings`: 70 pixels by 16
 
 
 class Poison(torch.autograd.Function):
-    """Lets values through, and NaN as the gradient."""
+    """Passes values, and NaN as the gradient."""
 
     @staticmethod
     def forward(ctx, x):
@@ -79,7 +74,7 @@ def scores(folder):
 
 
 @pytest.mark.parametrize("how", ["loss", "gradient"])
-def test_the_batch_is_named_and_the_last_good_checkpoint_goes_on(
+def test_the_bad_batch_is_named_and_the_last_good_checkpoint_resumes(
     how, own_network, own_settings, tmp_path, capsys
 ):
     own_network()
@@ -114,14 +109,14 @@ def test_the_first_epoch_has_no_checkpoint_to_name(own_network, own_settings, tm
         hsi.train(**own_settings, out=tmp_path / "run")
 
 
-def test_weights_that_only_the_validation_finds_bad_are_not_kept(own_network, own_settings, tmp_path):
+def test_weights_with_a_bad_validation_loss_are_not_kept(own_network, own_settings, tmp_path):
     own_network(lambda network, x: x if network.training else x * float("nan"))
     with pytest.raises(TrainingError, match="The validation loss became nan in epoch 1;"):
         hsi.train(**own_settings, out=tmp_path / "run")
     assert not list((tmp_path / "run/checkpoint").iterdir())
 
 
-def test_seldom_looks_find_the_same_batch(own_network, own_settings, tmp_path, monkeypatch):
+def test_rare_reads_name_the_same_batch(own_network, own_settings, tmp_path, monkeypatch):
     monkeypatch.setattr("hsi.training.loop.sync_interval", lambda device: 3)
     own_network(bad_at(STEPS, "gradient"))
     with pytest.raises(TrainingError, match="The gradient became nan in epoch 2, batch 1 of 5"):
@@ -131,7 +126,7 @@ def test_seldom_looks_find_the_same_batch(own_network, own_settings, tmp_path, m
 
 
 def narrow(fits):
-    """Run out of memory, really, for more than `fits` patches."""
+    """Run out of memory for more than `fits` patches."""
 
     def before(network, x):
         if len(x) > fits:
@@ -162,14 +157,14 @@ class Said(Callback):
             raise KeyboardInterrupt
 
 
-def test_auto_takes_pieces_says_so_and_goes_on_alike(own_network, own_settings, tmp_path, capsys):
+def test_auto_uses_micro_batches_says_so_and_resumes_alike(own_network, own_settings, tmp_path, capsys):
     settings = {**own_settings, "batch": "auto", "preset": "quick", "epochs": 3}  # its batch is 16
     del settings["train"], settings["val"]
     own_network(narrow(6))
     callback = Said()
     whole = hsi.train(**settings, out=tmp_path / "whole", callback=callback)
     (sentence,) = [sentence for sentence in callback.said if sentence.startswith("Memory ran out")]
-    assert "each batch of 16 patches is now taken in pieces of at most 4" in sentence
+    assert "each batch of 16 patches is now split into micro-batches of at most 4" in sentence
     assert (whole.config.batch, whole.config.fit_memory, whole.metrics["patches_at_once"]) == (16, True, 4)
     with pytest.raises(KeyboardInterrupt):
         hsi.train(**settings, out=tmp_path / "cut", callback=Said(7))
@@ -180,7 +175,9 @@ def test_auto_takes_pieces_says_so_and_goes_on_alike(own_network, own_settings, 
     assert json.loads(capsys.readouterr().out)["test"] == whole.metrics["test"]
 
 
-def test_pieces_give_the_training_of_whole_batches_without_batch_norm(own_network, own_settings, tmp_path):
+def test_micro_batches_give_the_training_of_whole_batches_without_batch_norm(
+    own_network, own_settings, tmp_path
+):
     def still(network, x):
         network.dropout.p = 0.0
         return x
@@ -197,9 +194,9 @@ def test_pieces_give_the_training_of_whole_batches_without_batch_norm(own_networ
         assert one["val_loss"] == pytest.approx(other["val_loss"], rel=1e-4)
 
 
-def test_no_piece_is_small_enough(own_network, own_settings, tmp_path):
+def test_no_micro_batch_is_small_enough(own_network, own_settings, tmp_path):
     own_network(narrow(1))
-    with pytest.raises(TrainingError, match="even with pieces of 2 patches; choose a smaller --patch"):
+    with pytest.raises(TrainingError, match="even with micro-batches of 2 patches; choose a smaller --patch"):
         hsi.train(**own_settings, fit_memory=True, out=tmp_path / "run")
 
 
@@ -245,7 +242,7 @@ def test_a_row_with_a_wrong_value_is_refused(change):
     "change",
     [{"history": None}, {"history": [{}]}, {"patches_at_once": 0}, {"patches_at_once": "x"}],
 )
-def test_a_checkpoint_with_damaged_facts_is_not_gone_on_with(tmp_path, change):
+def test_a_damaged_checkpoint_is_not_resumed(tmp_path, change):
     options = {"patch": 7, "pca": 8, "train": 0.02, "val": 0.01, "scheme": "random", "device": "cpu"}
     run = hsi.train("cnn1d", "demo", epochs=1, out=tmp_path / "run", **options)
     (run.path / "metrics.json").unlink()
@@ -287,7 +284,7 @@ steps = st.lists(
 
 
 @given(steps, st.integers(1, 40))
-def test_sums_do_not_depend_on_how_often_it_looks(steps, every):
+def test_sums_do_not_depend_on_the_interval(steps, every):
     callback = Losses()
     found = feed(steps, every, callback=callback)
     pixels = sum(step[0] for step in steps)
@@ -299,7 +296,7 @@ def test_sums_do_not_depend_on_how_often_it_looks(steps, every):
 
 
 @given(st.integers(0, 19), st.integers(1, 40), st.sampled_from(["loss", "gradient"]))
-def test_the_first_bad_batch_is_named_however_late_it_is_seen(bad, every, what):
+def test_the_first_bad_batch_is_named_however_late_it_is_read(bad, every, what):
     good = (4, 1.0, 2, 1.0)
     values = [good] * bad
     values.append((4, math.nan, 2, 1.0) if what == "loss" else (4, 1.0, 2, math.inf))
@@ -319,12 +316,12 @@ def test_overflows_are_counted_where_the_loss_is_scaled():
         feed(values, 2)
 
 
-def test_overflows_without_end_are_no_matter_of_scale():
+def test_too_many_overflows_in_a_row_are_an_error():
     over = (4, 1.0, 2, math.nan)
-    assert feed([over] * (OVERFLOWS_IN_A_ROW - 1), 1, scaled=True).overflows == OVERFLOWS_IN_A_ROW - 1
+    assert feed([over] * (MAX_OVERFLOWS - 1), 1, scaled=True).overflows == MAX_OVERFLOWS - 1
     with pytest.raises(NotFiniteError, match="gradient is nan") as found:
-        feed([(4, 1.0, 2, 1.0), *[over] * OVERFLOWS_IN_A_ROW], 1, scaled=True)
-    assert found.value.batch == OVERFLOWS_IN_A_ROW
+        feed([(4, 1.0, 2, 1.0), *[over] * MAX_OVERFLOWS], 1, scaled=True)
+    assert found.value.batch == MAX_OVERFLOWS
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -17,7 +17,7 @@ from hsi.commands.app import run as run_command
 from hsi.models import build_model
 from hsi.models.protocols import Estimator
 from hsi.training import Callback
-from hsi.training.fit import device_of
+from hsi.training.context import training_device
 
 KINDS = ["svm", "forest", "logistic", "knn"]
 
@@ -56,7 +56,7 @@ def by_hand(run, scene, features, pixels):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_is_as_a_networks(kind, settings, tmp_path):
+def test_a_run_has_the_files_of_a_networks(kind, settings, tmp_path):
     run = hsi.train(model=kind, **settings, out=tmp_path / "run")
     names = {p.relative_to(run.path).as_posix() for p in run.path.rglob("*") if p.is_file()}
     assert names >= {
@@ -161,7 +161,7 @@ def test_an_interrupted_run_is_fitted_again(when, settings, tmp_path, monkeypatc
     assert fixed(hsi.open_run(tmp_path / "run")) == fixed(whole)
 
 
-def test_what_was_chosen_is_said(settings, tmp_path):
+def test_chosen_settings_are_reported(settings, tmp_path):
     callback = Stop()
     callback.on_epoch = lambda row, best: None
     run = hsi.train(model="knn", **settings, out=tmp_path / "run", callback=callback)
@@ -198,19 +198,19 @@ def test_the_command_line(settings, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["test"] == printed["test"]
 
 
-def test_only_they_are_fitted_at_once_and_stay_on_the_cpu():
+def test_only_estimators_stay_on_the_cpu():
     sizes = {"bands": 12, "classes": 3, "patch": 7}
     gpu = torch.device("cuda")
     for kind in KINDS:
         model = build_model(kind, **sizes)
         assert isinstance(model, Estimator)
-        assert device_of(model, gpu).type == "cpu"
+        assert training_device(model, gpu).type == "cpu"
     network = build_model("densenet3d", **sizes, layers=[1], growth=[4])
     assert not isinstance(network, Estimator)
-    assert device_of(network, gpu) == gpu
+    assert training_device(network, gpu) == gpu
 
 
-def test_shifted_copies_stand_behind_the_pixels_themselves(settings, tmp_path):
+def test_shifted_copies_follow_the_pixels(settings, tmp_path):
     options = {"model_options": {"features": "spatial"}}
     run = hsi.train(model="knn", **settings, **options, field_shift=1.0, out=tmp_path / "run")
     model, pixels = run.load_model("cpu"), run.split.train

@@ -1,4 +1,4 @@
-"""The gradient in pieces against that of the whole batch, and what an attempt that failed leaves."""
+"""The gradient from micro-batches against that of the whole batch, also after a failed attempt."""
 
 import copy
 
@@ -17,9 +17,9 @@ WEIGHT = torch.tensor([0.2, 1.0, 3.0])
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_retries():
-    """Giving memory back takes longer than all else here."""
+    """Freeing cached memory takes longer than all else here."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("hsi.inference.predict._give_back", lambda: None)
+        patched.setattr("hsi.inference.predict._free_cached_memory", lambda: None)
         yield
 
 
@@ -29,11 +29,11 @@ def network(norm=False, dropout=0.0):
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(6, 3)).train()
 
 
-def taker(model, *, weight=None, smoothing=0.0, batch, pieces, said=None):
-    config = Config("own", "x", batch=batch, label_smoothing=smoothing, fit_memory=pieces)
+def batch_gradient(model, *, weight=None, smoothing=0.0, batch, fit_memory, messages=None):
+    config = Config("own", "x", batch=batch, label_smoothing=smoothing, fit_memory=fit_memory)
     scaler = torch.amp.GradScaler(enabled=False)
     return BatchGradient(
-        model, weight, scaler, torch.float32, config, (said if said is not None else []).append
+        model, weight, scaler, torch.float32, config, (messages if messages is not None else []).append
     )
 
 
@@ -65,7 +65,7 @@ def batch(count, seed=0):
     smoothing=st.sampled_from([0.0, 0.2]),
     seed=st.integers(0, 99),
 )
-def test_pieces_add_up_to_the_batch(weight, count, fits, smoothing, seed):
+def test_micro_batches_add_up_to_the_batch(weight, count, fits, smoothing, seed):
     patches, targets = batch(count, seed)
     model = network()
     logits = model(patches)
@@ -73,12 +73,14 @@ def test_pieces_add_up_to_the_batch(weight, count, fits, smoothing, seed):
     loss.backward()
     expected, right = gradients(model), int((logits.argmax(dim=1) == targets).sum())
 
-    take = taker(narrow(model, fits), weight=weight, smoothing=smoothing, batch=count, pieces=True)
-    found, found_right = take(patches, targets)
+    gradient = batch_gradient(
+        narrow(model, fits), weight=weight, smoothing=smoothing, batch=count, fit_memory=True
+    )
+    found, found_right = gradient(patches, targets)
     torch.testing.assert_close(found, loss.detach())
     assert int(found_right) == right
     torch.testing.assert_close(gradients(model), expected, rtol=1e-4, atol=1e-6)
-    assert take.portion.size == count if count <= fits else take.portion.size <= fits
+    assert gradient.micro_batch.size == count if count <= fits else gradient.micro_batch.size <= fits
 
 
 def test_a_whole_batch_is_bit_for_bit_the_plain_one():
@@ -88,52 +90,52 @@ def test_a_whole_batch_is_bit_for_bit_the_plain_one():
         plain = copy.deepcopy(model)
         loss = cross_entropy(plain(patches), targets, weight=weight)
         loss.backward()
-        found, _ = taker(model, weight=weight, batch=16, pieces=False)(patches, targets)
+        found, _ = batch_gradient(model, weight=weight, batch=16, fit_memory=False)(patches, targets)
         assert torch.equal(found, loss)
         assert all(torch.equal(a, b) for a, b in zip(gradients(model), gradients(plain), strict=True))
 
 
 def test_a_failed_attempt_leaves_no_trace():
     patches, targets = batch(24)
-    said = []
+    messages = []
     model = network(norm=True, dropout=0.5)
-    take = taker(narrow(copy.deepcopy(model), 6), batch=24, pieces=True, said=said)
+    gradient = batch_gradient(narrow(copy.deepcopy(model), 6), batch=24, fit_memory=True, messages=messages)
     torch.manual_seed(5)
-    take(patches, targets)
+    gradient(patches, targets)
 
     by_hand = copy.deepcopy(model)
     torch.manual_seed(5)
     for some, their in zip(patches.split(6), targets.split(6), strict=True):
         (cross_entropy(by_hand(some), their) * 6 / 24).backward()
-    torch.testing.assert_close(gradients(take.model), gradients(by_hand))
-    ours, theirs = take.model[1], by_hand[1]
+    torch.testing.assert_close(gradients(gradient.model), gradients(by_hand))
+    ours, theirs = gradient.model[1], by_hand[1]
     assert int(ours.num_batches_tracked) == 4
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     torch.testing.assert_close(ours.running_var, theirs.running_var)
-    (sentence,) = said
-    assert "each batch of 24 patches is now taken in pieces of at most 6" in sentence
-    assert "Batch norm takes its statistics from a piece" in sentence
-    take(patches, targets)
-    assert len(said) == 1
+    (message,) = messages
+    assert "each batch of 24 patches is now split into micro-batches of at most 6" in message
+    assert "Batch norm uses the statistics of a micro-batch" in message
+    gradient(patches, targets)
+    assert len(messages) == 1
 
 
-def test_nothing_is_said_of_batch_norm_where_there_is_none():
-    said = []
-    taker(narrow(network(), 6), batch=24, pieces=True, said=said)(*batch(24))
-    assert "Batch norm" not in said[0]
+def test_the_note_on_batch_norm_is_only_for_networks_with_it():
+    messages = []
+    batch_gradient(narrow(network(), 6), batch=24, fit_memory=True, messages=messages)(*batch(24))
+    assert "Batch norm" not in messages[0]
 
 
-def test_no_piece_is_one_patch_alone():
+def test_no_micro_batch_is_a_single_patch():
     for count in range(2, 12):
         seen = []
         model = narrow(network(norm=True), 3)
         model[0].register_forward_pre_hook(lambda module, inputs, seen=seen: seen.append(len(inputs[0])))
-        taker(model, batch=count, pieces=True)(*batch(count))
+        batch_gradient(model, batch=count, fit_memory=True)(*batch(count))
         assert min(seen) >= 2
 
 
-def test_without_leave_it_fails_as_memory_did():
-    take = taker(narrow(network(), 6), batch=24, pieces=False)
+def test_without_fit_memory_the_memory_error_is_raised():
+    gradient = batch_gradient(narrow(network(), 6), batch=24, fit_memory=False)
     with pytest.raises(RuntimeError, match="allocate memory"):
-        take(*batch(24))
-    assert take.portion.size == 24
+        gradient(*batch(24))
+    assert gradient.micro_batch.size == 24

@@ -1,7 +1,4 @@
-"""The loop against a plain one written out here, and its options: same twice, same after an interruption.
-
-Learning rates in closed form.
-"""
+"""The loop against a plain one written here; its options twice and after an interruption; learning rates."""
 
 import numpy as np
 import pytest
@@ -16,7 +13,7 @@ from hsi.inference.predict import make_cutter
 from hsi.training import Callback
 from hsi.training.loop import learning_rate
 
-SAID = {
+OPTIONS = {
     "model": "densenet3d",
     "model_options": {"layers": [1, 1, 1], "growth": [4, 4, 4]},
     "scheme": "random",
@@ -40,7 +37,7 @@ EVERYTHING = {
 
 @pytest.fixture
 def settings(small_scene):
-    return {**SAID, "dataset": str(small_scene)}
+    return {**OPTIONS, "dataset": str(small_scene)}
 
 
 def last_state(run):
@@ -58,7 +55,7 @@ def test_without_options_it_is_the_plain_loop_bit_for_bit(settings, tmp_path, au
     run = hsi.train(**settings, augment=augment, out=tmp_path / "run")
     scene = run.load_scene()
     torch.manual_seed(0)
-    network = hsi.build_model("densenet3d", bands=12, classes=3, patch=7, **SAID["model_options"]).train()
+    network = hsi.build_model("densenet3d", bands=12, classes=3, patch=7, **OPTIONS["model_options"]).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=0.01, fused=True)
     cube = np.pad(run.preprocess.transform(scene.cube), ((3, 3), (3, 3), (0, 0)))
     order, symmetry = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
@@ -112,7 +109,7 @@ def test_smoothed_targets_are_those_of_their_definition(settings, tmp_path):
     run = hsi.train(**settings, label_smoothing=0.3, out=tmp_path / "run")
     scene = run.load_scene()
     torch.manual_seed(0)
-    network = hsi.build_model("densenet3d", bands=12, classes=3, patch=7, **SAID["model_options"]).train()
+    network = hsi.build_model("densenet3d", bands=12, classes=3, patch=7, **OPTIONS["model_options"]).train()
     pixels = run.split.train[torch.randperm(len(run.split.train), generator=torch.Generator().manual_seed(0))]
     cutter = make_cutter(scene, run.preprocess, None, run.config, "cpu")
     shares = 0.7 * np.eye(3)[scene.labels.ravel()[pixels] - 1] + 0.3 / 3
@@ -122,7 +119,7 @@ def test_smoothed_targets_are_those_of_their_definition(settings, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "sentence"),
+    ("options", "sentence"),
     [
         (["--label-smoothing", "1"], "label_smoothing must be a number from 0 to below 1, not 1.0."),
         (["--dropout", "1.5"], "dropout must be a number from 0 to below 1, not 1.5."),
@@ -131,9 +128,9 @@ def test_smoothed_targets_are_those_of_their_definition(settings, tmp_path):
         (["--field-shift", "inf"], "field_shift must be a number of at least 0, not inf."),
     ],
 )
-def test_bad_options_are_one_sentence(said, sentence, small_scene, tmp_path, capsys):
+def test_bad_options_are_one_sentence(options, sentence, small_scene, tmp_path, capsys):
     start = ["train", "--model", "densenet3d", "--dataset", str(small_scene), "--out", str(tmp_path / "run")]
-    assert command([*start, *said]) == 2
+    assert command([*start, *options]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

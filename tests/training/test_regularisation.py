@@ -1,7 +1,4 @@
-"""The running mean of weights against its formula, and the statistics that go with it.
-
-Dropout before the last layer: what it zeroes, when, and that it finds that layer in every network.
-"""
+"""The moving average of weights and its batch-norm statistics; dropout before the last layer."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from torch import nn
 import hsi
 from hsi.errors import ConfigError
 from hsi.models import build_model
-from hsi.training.regularisation import RunningMean, drop_features
+from hsi.training.regularisation import ExponentialMovingAverage, drop_features
 
 
 @settings(max_examples=20, deadline=None)
@@ -26,7 +23,7 @@ def test_the_mean_follows_its_formula(decay, steps, seed):
     torch.manual_seed(seed)
     network = nn.Linear(3, 2).double()
     network.register_buffer("knots", torch.rand(4, dtype=torch.float64))
-    average = RunningMean(network, decay)
+    average = ExponentialMovingAverage(network, decay)
     expected = None
     for t in range(steps):
         with torch.no_grad():
@@ -43,7 +40,7 @@ def test_the_mean_follows_its_formula(decay, steps, seed):
 
 def test_the_first_steps_are_soon_forgotten():
     network = nn.Linear(1, 1, bias=False)
-    average = RunningMean(network, 0.999)
+    average = ExponentialMovingAverage(network, 0.999)
     for t in range(100):
         nn.init.constant_(network.weight, 0.0 if t < 20 else 1.0)
         average.update_parameters(network)
@@ -51,10 +48,10 @@ def test_the_first_steps_are_soon_forgotten():
 
 
 @pytest.mark.parametrize("name", ["densenet3d", "stnet", "kanet", "ekgnet", "wcnet", "sgdscnet"])
-def test_settled_statistics_are_those_of_the_mean_weights(name):
+def test_batch_norm_statistics_are_those_of_the_mean_weights(name):
     torch.manual_seed(0)
     network = build_model(name, bands=12, classes=3, patch=7, layers=[1, 1, 1], growth=[4, 4, 4])
-    average = RunningMean(network, 0.99)
+    average = ExponentialMovingAverage(network, 0.99)
     average.update_parameters(network)
     with torch.no_grad():
         for tensor in network.parameters():
@@ -62,7 +59,7 @@ def test_settled_statistics_are_those_of_the_mean_weights(name):
     average.update_parameters(network)
     batch = 3 + 2 * torch.randn(200, 12, 7, 7)
     before = torch.get_rng_state()
-    average.settle([batch, batch])
+    average.update_batch_norm([batch, batch])
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.equal(network.head.weight, average.module.head.weight)
     for norm in (m for m in average.module.modules() if isinstance(m, nn.BatchNorm3d)):
@@ -77,10 +74,10 @@ def test_settled_statistics_are_those_of_the_mean_weights(name):
 
 def test_a_network_without_batch_norm_is_left_alone():
     network = nn.Sequential(nn.Flatten(), nn.Linear(8, 2))
-    average = RunningMean(network, 0.9)
+    average = ExponentialMovingAverage(network, 0.9)
     average.update_parameters(network)
     before = [tensor.clone() for tensor in average.parameters()]
-    average.settle([torch.ones(2, 8, 1, 1)])
+    average.update_batch_norm([torch.ones(2, 8, 1, 1)])
     assert all(torch.equal(a, b) for a, b in zip(before, average.parameters(), strict=True))
 
 
@@ -158,6 +155,6 @@ def test_the_layer_of_every_network_is_the_one_with_the_classes(name):
     assert seen[-1] is logits
 
 
-def test_a_network_without_a_linear_layer_is_told_of():
+def test_a_network_without_a_linear_layer_is_refused():
     with pytest.raises(ConfigError, match="this network has none"):
         drop_features(nn.Sequential(nn.Conv2d(3, 3, 1)), 0.5)

@@ -1,7 +1,4 @@
-"""Names and options of repeated runs.
-
-One training repeated: seeds, folds, interruption, extension, refusals.
-"""
+"""One training repeated over seeds and folds: interruption, extension, refusals, the mean of scores."""
 
 from __future__ import annotations
 
@@ -78,7 +75,7 @@ class Stop(Callback):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_group_goes_on_with_what_is_missing(settings, tmp_path):
+def test_an_interrupted_group_resumes_what_is_missing(settings, tmp_path):
     whole = hsi.train_runs(**settings, runs=3, out=tmp_path / "whole")
     group = tmp_path / "group"
     with pytest.raises(KeyboardInterrupt):
@@ -179,7 +176,7 @@ def test_ctrl_c_in_a_group_names_the_group(small_scene, tiny, tmp_path, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(TrainingProgress, "step", interrupt)
+    monkeypatch.setattr(TrainingProgress, "on_step", interrupt)
     options = "--dataset scene.toml --scheme random --train 0.2 --val 0.2 --epochs 1 --batch 16 --device cpu"
     words = ["train", *tiny, *options.split()]
     assert run([*words, "--runs", "2", "--out", "group"]) == 130

@@ -1,4 +1,4 @@
-"""A scene of one's own, described in a ``scene.toml``; no code is needed.
+"""``scene.toml``, the description of a user's own scene: reading one, and writing one for given files.
 
 .. code-block:: toml
 
@@ -22,14 +22,12 @@
     [colors]                               # optional; others come from the default palette
     1 = "#2fb344"
 
-Only ``cube`` and ``labels`` are needed; ENVI and GeoTIFF files say the rest themselves. Labels may be points
-or polygons (``labels = { file = "fields.geojson", class_field = "crop" }``).
+Only ``cube`` and ``labels`` are required; ENVI and GeoTIFF files have the rest in their metadata. Labels may
+be points or polygons (``labels = { file = "fields.geojson", class_field = "crop" }``).
 
 Paths are relative to the ``scene.toml``; a file that is not there is looked for under the data root
 (``--data-root``, ``HSI_DATA``, the download cache), in any letter case and folder, so that a description can
-be shared without its data. A ``key`` is needed only where a file holds several arrays that could be meant.
-
-Writing the ``scene.toml`` of files of one's own, from what the files say and show.
+be shared without its data. A ``key`` is needed only where a file holds several arrays that fit.
 """
 
 from __future__ import annotations
@@ -43,11 +41,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hsi.datasets.assemble import ArraySource, SceneFacts, load_own
+from hsi.datasets.assemble import ArraySource, SceneFacts, load_files
 from hsi.datasets.catalogue.locate import data_roots, find_file, user_path
-from hsi.datasets.checks import Suspicions, look_for
+from hsi.datasets.checks import Anomalies, find_anomalies
 from hsi.datasets.formats.readers import read_array, read_facts
-from hsi.datasets.formats.recognise import SHAPES, recognise
+from hsi.datasets.formats.recognise import SHAPES
 from hsi.datasets.scene import Scene, is_color
 from hsi.errors import ConfigError, SceneNotFoundError
 from hsi.io.text import read_toml, refuse_unknown_keys
@@ -55,7 +53,7 @@ from hsi.io.text import read_toml, refuse_unknown_keys
 
 @dataclass(frozen=True)
 class SceneDescription:
-    """What a ``scene.toml`` says."""
+    """The contents of a ``scene.toml``."""
 
     cube: ArraySource
     labels: ArraySource
@@ -63,14 +61,14 @@ class SceneDescription:
 
 
 def read_description(path: Path, data_root: str | Path | None = None) -> SceneDescription:
-    """Read a ``scene.toml`` (the format stands at the top of this module).
+    """Read a ``scene.toml`` (format: see the top of this module).
 
     Parameters
     ----------
     path
         The ``scene.toml``.
     data_root
-        Where its files are looked for if they are not beside it; see `hsi.datasets.catalogue.locate.data_roots`.
+        Folder to search for files that are not beside it; see `hsi.datasets.catalogue.locate.data_roots`.
 
     Raises
     ------
@@ -85,16 +83,16 @@ def read_description(path: Path, data_root: str | Path | None = None) -> SceneDe
         if key not in table:
             raise ConfigError(f'{path} does not name the file of the {key}; add {key} = {{ file = "..." }}.')
     values = {key: _KINDS[key](value, f"{path}: '{key}'") for key, value in table.items()}
-    cube, labels = (_found(values.pop(part), path, data_root) for part in ("cube", "labels"))
+    cube, labels = (_resolve(values.pop(key), path, data_root) for key in ("cube", "labels"))
     values["class_names"] = values.pop("classes", {})
     values.setdefault("name", cube.file.stem)
     return SceneDescription(cube, labels, SceneFacts(**values))
 
 
-def _found(source: ArraySource, description: Path, data_root: str | Path | None) -> ArraySource:
-    """Settle where a file is: as named, beside the description, or under a data root."""
+def _resolve(source: ArraySource, description: Path, data_root: str | Path | None) -> ArraySource:
+    """Resolve the path of a file: as named, beside the description, or under a data root."""
     named = user_path(source.file)
-    beside = user_path(description.parent / named)  # which may be too long only now
+    beside = user_path(description.parent / named)  # may be too long only now
     if named.is_absolute() or beside.exists():
         return ArraySource(beside, source.key)
     found = find_file(named, data_root)
@@ -186,7 +184,7 @@ def _by_code(item: Callable[[Any, str], Any]) -> Callable[[Any, str], dict[int, 
 
 
 def _array_source(*names: str) -> Callable[[Any, str], ArraySource]:
-    """Return a check of a file and what is meant in it, which may be called any one of `names`."""
+    """Return a check of a file and the name of the array in it, which is under one of the keys `names`."""
 
     def check(value: Any, where: str) -> ArraySource:
         if isinstance(value, str):
@@ -234,38 +232,36 @@ class NewDescription:
 
     text: str
     scene: Scene
-    suspicions: Suspicions
+    anomalies: Anomalies
     notes: tuple[str, ...]
 
 
 def describe_files(cube: ArraySource, labels: ArraySource, out: Path) -> NewDescription:
-    """Look through a cube and its labels, and write down what a ``scene.toml`` should say of them.
+    """Inspect a cube and its labels and return their ``scene.toml``; nothing is written.
 
     Parameters
     ----------
-    cube, labels
-        Where they are.
     out
-        Where the description will stand: its paths are relative to that folder. Nothing is written.
+        The ``scene.toml`` to be; paths in the text are relative to its folder.
 
     Raises
     ------
     SceneNotFoundError, FileFormatError, SceneError
         When the two do not make a scene.
     """
-    values = read_array(cube.file, ndim=3, key=cube.key, option="cube_key")
-    said = read_facts(cube.file)
-    found = look_for(values)
-    no_data = math.nan if found.not_finite and said.no_data is None else None
+    values = read_array(cube.file, ndim=3, key=cube.key, option="cube_key", kind=cube.kind)
+    file_no_data = read_facts(cube.file, cube.kind).no_data
+    found = find_anomalies(values)
+    no_data = math.nan if found.not_finite and file_no_data is None else None
     facts = SceneFacts(name=_short_name(cube.file), no_data=no_data)
-    scene = load_own(cube, labels, facts, options=("cube_key", "labels_key"))
+    scene = load_files(cube, labels, facts, options=("cube_key", "labels_key"))
     notes = []
     if found.not_finite:
         notes.append(
             f"{found.not_finite} pixels hold values that are no numbers; they count as without data."
         )
     guess = found.no_data
-    if said.no_data is None and no_data is None and guess is not None:
+    if file_no_data is None and no_data is None and guess is not None:
         notes.append(
             f"{found.filled[guess]} pixels hold {guess:g} in every band; if that means no data, take the # "
             f"from 'no_data = {guess:g}'."
@@ -278,17 +274,16 @@ def describe_files(cube: ArraySource, labels: ArraySource, out: Path) -> NewDesc
 def _toml_text(
     cube: ArraySource, labels: ArraySource, out: Path, facts: SceneFacts, scene: Scene, guess: float | None
 ) -> str:
-    drawn = recognise(labels.file) in SHAPES
     wavelengths = scene.wavelengths_nm
     no_data = "nan" if guess is None or math.isnan(guess) else f"{guess:g}"
     lines = [
-        "# What these lines mean stands in hsi.datasets.catalogue.description. A line after a # does nothing.",
+        "# These lines are explained in hsi.datasets.catalogue.description. A line after a # is ignored.",
         f"name = {_quoted(facts.name)}                 # short name, in file names and tables",
         f"title = {_quoted(facts.name)}                # full name",
         f"{'' if scene.sensor else '# '}sensor = {_quoted(scene.sensor or 'AVIRIS')}",
         f"# {scene.rows} x {scene.cols} pixels, {scene.bands} bands, {scene.cube.dtype}",
         f"cube = {_source(cube, out, 'key')}",
-        f"labels = {_source(labels, out, 'class_field' if drawn else 'key')}",
+        f"labels = {_source(labels, out, 'class_field' if labels.kind in SHAPES else 'key')}",
         "",
         f"# wavelengths_nm = [400.0, 410.0]  # one a band of the file; {_wavelengths(scene)}"
         if wavelengths is None
@@ -328,10 +323,10 @@ def _source(source: ArraySource, out: Path, key: str) -> str:
 
 
 def _short_name(path: Path) -> str:
-    """Return the name of a file as a name that can be part of others."""
+    """Return the name of a file without characters that file names must not have."""
     return re.sub(r'[/\\:*?"<>|\s]+', "-", path.stem).strip(".-") or "scene"
 
 
 def _quoted(text: str) -> str:
-    """Return a TOML string: JSON's escapes are TOML's, but for the delete character."""
+    """Return a TOML string; JSON's escapes are the same but for the delete character."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,9 +1,7 @@
-"""Which web addresses files are fetched from, and where these may send us on to.
+"""Downloading the files of a benchmark scene: mirrors in turn, resumable, verified by hash.
 
-A file is known by its hash, so that no mirror has to be trusted; still none may lead to this machine's own
-files, nor from an encrypted connection to a plain one.
-
-Fetching the files of a benchmark scene: mirrors in turn, resumable, hash checked.
+Files are verified by SHA-256, so no mirror has to be trusted. Only http and https are used, and a redirect
+from https to http is refused.
 """
 
 from __future__ import annotations
@@ -30,19 +28,16 @@ if TYPE_CHECKING:
 _SCHEMES = ("https", "http")  # the safer first
 
 
-def in_order(urls: Iterable[str]) -> list[str]:
-    """Return web addresses with the encrypted ones first, else as they stand; others are left out."""
+def usable_urls(urls: Iterable[str]) -> list[str]:
+    """Return the https addresses, then the http ones, each in their order; others are left out."""
     known = [url for url in urls if _scheme(url) in _SCHEMES]
     return sorted(known, key=lambda url: _SCHEMES.index(_scheme(url)))
 
 
-def wrong_turn(answer: requests.Response) -> str:
-    """Return in words why the way to an answer is refused, "" where it is not.
-
-    What `requests` follows are http and https alone; it refuses any other address itself.
-    """
-    way = [_scheme(one.url) for one in (*answer.history, answer)]
-    for before, after in itertools.pairwise(way):
+def redirect_error(response: requests.Response) -> str:
+    """Return why the redirects to a response are refused, or "". `requests` follows http and https only."""
+    schemes = [_scheme(one.url) for one in (*response.history, response)]
+    for before, after in itertools.pairwise(schemes):
         if before == "https" and after != "https":
             return "sends on from an encrypted connection to a plain one"
     return ""
@@ -53,16 +48,16 @@ def _scheme(url: str) -> str:
 
 
 Progress = Callable[[str, int, "int | None"], None]
-"""Called with a file's name, the bytes on disk so far, and the whole size in bytes (None while not known)."""
+"""Called with a file's name, the bytes on disk, and its size in bytes (None while not known)."""
 
-_CHUNK = 1 << 14  # bytes; what a broken connection loses at most
+_CHUNK_BYTES = 1 << 14  # at most this much is lost where the connection breaks
 _TIMEOUT_S = (10.0, 60.0)  # to connect, between two chunks
-_MOST_BYTES = 16 << 30  # of a file whose size is not known: no mirror may fill the disk
-_ATTEMPTS = 20  # on one mirror, as long as each brings the file further
+_MOST_BYTES = 16 << 30  # of a file whose size is not known
+_ATTEMPTS = 20  # on one mirror, as long as each makes progress
 
 
 class _MirrorError(Exception):
-    """One mirror did not give the file; the text says why, and whether it could be reached at all."""
+    """A mirror did not give the file, and why; `reached`: whether there was a connection."""
 
     def __init__(self, reason: str, *, reached: bool = True) -> None:
         super().__init__(reason)
@@ -79,12 +74,12 @@ def file_sha256(path: Path) -> str:
 
 
 def download_folder(entry: SceneEntry, data_root: str | Path | None = None) -> Path:
-    """Return the folder that a scene's files are saved in: a folder of its name in the first data root."""
+    """Return the folder of a scene's files, ``NAME`` in the first data root."""
     return data_roots(data_root)[0] / entry.name
 
 
 def missing_files_message(entry: SceneEntry, data_root: str | Path | None = None) -> str:
-    """Return the sentence for a scene whose files are not there: what to run, or which file to put where."""
+    """Return the message for a scene whose files are missing: what to run, or which file to put where."""
     files = " and ".join(file.file for file in entry.files)
     looked = " and ".join(str(root) for root in data_roots(data_root))
     by_hand = f"put {files} into {download_folder(entry, data_root)}"
@@ -143,7 +138,7 @@ def download_scene(
     for file in entry.files:
         target = folder / file.file
         path = have.get(file, target)
-        ours = path == target and file.urls and file.sha256  # a file elsewhere is its owner's business
+        ours = path == target and file.urls and file.sha256  # others are not replaced
         clear_stale_lock(_lock_of(target))
         if force or not path.is_file() or (ours and file_sha256(path) != file.sha256):
             _download_file(entry, file, target, progress)
@@ -182,15 +177,15 @@ def _lock_of(target: Path) -> Path:
 
 def _from_mirrors(entry: SceneEntry, file: SceneFile, target: Path, progress: Progress | None) -> None:
     failures: list[tuple[str, _MirrorError]] = []
-    for url in in_order(file.urls):
+    for url in usable_urls(file.urls):
         try:
             _from_mirror(url, file, target, progress)
         except _MirrorError as error:
             failures.append((urlsplit(url).netloc, error))
         except OSError as error:
             raise DownloadError(
-                f"{target} cannot be written ({error.strerror or error}); make room, and the same command "
-                "goes on where it stopped, or choose another folder with --data-root."
+                f"{target} cannot be written ({error.strerror or error}); make room and run the same "
+                "command again to resume, or choose another folder with --data-root."
             ) from None
         else:
             return
@@ -207,18 +202,16 @@ def _from_mirrors(entry: SceneEntry, file: SceneFile, target: Path, progress: Pr
 def _from_mirror(url: str, file: SceneFile, target: Path, progress: Progress | None) -> None:
     """Fetch one file from one mirror and give it its final name, or raise _MirrorError.
 
-    A ``.part`` stays only where it is a good beginning of the file.
+    A ``.part`` is kept only if the download can be resumed from it.
     """
     part = target.with_name(target.name + ".part")
-    continued = part.exists()
+    resumed = part.exists()
     _fetch(url, part, file, progress)
     if file_sha256(part) != file.sha256:
         part.unlink()
-        if not continued:
+        if not resumed:
             raise _MirrorError("another file (its SHA-256 is wrong)")
-        _from_mirror(
-            url, file, target, progress
-        )  # the first half may have been another file: once more, whole
+        _from_mirror(url, file, target, progress)  # the old part may have been of another file
         return
     with signals_wait():
         with part.open("rb+") as whole:
@@ -227,7 +220,7 @@ def _from_mirror(url: str, file: SceneFile, target: Path, progress: Progress | N
 
 
 def _fetch(url: str, part: Path, file: SceneFile, progress: Progress | None) -> None:
-    """Bring `part` to its whole length, in several requests where the connection breaks."""
+    """Download to `part`, in several requests if the connection breaks."""
     import requests
 
     total = None
@@ -237,44 +230,46 @@ def _fetch(url: str, part: Path, file: SceneFile, progress: Progress | None) -> 
         if had:
             headers["Range"] = f"bytes={had}-"
         try:
-            with requests.get(url, stream=True, timeout=_TIMEOUT_S, headers=headers) as answer:
-                total = _receive(answer, part, had, file, progress)
+            with requests.get(url, stream=True, timeout=_TIMEOUT_S, headers=headers) as response:
+                total = _receive(response, part, had, file, progress)
         except requests.RequestException as error:
             if _size(part) > had:
                 continue
             reached = not isinstance(error, (requests.ConnectionError, requests.Timeout))
             if reached and had and file.size is not None:
-                break  # named below, with what is missing
+                break  # reported below, with the missing bytes
             raise _MirrorError(f"the connection failed ({type(error).__name__})", reached=reached) from None
         if not part.exists():
-            continue  # what was there cannot be continued: afresh
+            continue  # the old part was refused: start again
         if total is None or _size(part) in (had, total):
             break
     _check_arrived(part, file.size or total)
 
 
 def _receive(
-    answer: requests.Response, part: Path, had: int, file: SceneFile, progress: Progress | None
+    response: requests.Response, part: Path, had: int, file: SceneFile, progress: Progress | None
 ) -> int | None:
-    """Write one answer to the end of `part` (afresh where the server sends all); return the whole size."""
-    if refused := wrong_turn(answer):
+    """Append a response to `part` (overwrite it if the server sends all); return the size of the file."""
+    if refused := redirect_error(response):
         raise _MirrorError(refused)
-    if answer.status_code == 416 and answer.headers.get("Content-Range") == f"bytes */{had}":
+    if response.status_code == 416 and response.headers.get("Content-Range") == f"bytes */{had}":
         return had  # nothing was missing
-    if answer.status_code == 416:
+    if response.status_code == 416:
         part.unlink()
         return None
-    if answer.status_code not in (200, 206):
-        page = " and an HTML page" if "html" in answer.headers.get("Content-Type", "") else ""
-        raise _MirrorError(f"HTTP {answer.status_code}{page}")
-    if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {had}-"):
+    if response.status_code not in (200, 206):
+        page = " and an HTML page" if "html" in response.headers.get("Content-Type", "") else ""
+        raise _MirrorError(f"HTTP {response.status_code}{page}")
+    if response.status_code == 206 and not response.headers.get("Content-Range", "").startswith(
+        f"bytes {had}-"
+    ):
         raise _MirrorError("an answer that does not continue the file")
-    start = had if answer.status_code == 206 else 0
-    length = answer.headers.get("Content-Length", "")
-    total = start + int(length) if length.isdecimal() and "Content-Encoding" not in answer.headers else None
+    start = had if response.status_code == 206 else 0
+    length = response.headers.get("Content-Length", "")
+    total = start + int(length) if length.isdecimal() and "Content-Encoding" not in response.headers else None
     done = start
     with part.open("ab" if start else "wb") as out:
-        for chunk in answer.iter_content(_CHUNK):
+        for chunk in response.iter_content(_CHUNK_BYTES):
             out.write(chunk)
             done += len(chunk)
             if done > (file.size or _MOST_BYTES):
@@ -285,7 +280,7 @@ def _receive(
 
 
 def _check_arrived(part: Path, size: int | None) -> None:
-    """Name what arrived if it cannot be the file; a good beginning is kept, anything else is removed."""
+    """Raise _MirrorError unless `part` is complete; it is removed if it is another kind of file."""
     head = b""
     if part.exists():
         with part.open("rb") as file:

@@ -1,7 +1,6 @@
-"""The table of scenes: the benchmarks (one file each in ``catalogue/``), the demo, and what users' packages
-add.
+"""The table of scenes: the benchmarks, the demo, and scenes registered by other packages.
 
-To add a benchmark scene, add a TOML file to ``catalogue/``; no code is needed.
+To add a benchmark scene, add a TOML file to ``scenes/``; no code is needed.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from hsi.datasets.scene import Scene
 from hsi.errors import InputError, SceneNotFoundError, unknown
 from hsi.io.text import read_toml
 
-# The order in which tables show them: the three scenes of the papers first.
+# Order in tables: the three scenes of the papers first.
 _BENCHMARKS = ("in", "up", "ksc", "sa", "pc", "bo", "hu13")
 
 
@@ -120,8 +119,8 @@ _entries: dict[str, SceneEntry] = {}
 _filled = False
 
 
-def _fold(name: str) -> str:
-    """Spelling without letter case and separators: 'Indian_Pines' and 'indian pines' are one name."""
+def normalise_name(name: str) -> str:
+    """Return a name without letter case and separators: 'Indian_Pines' and 'indian pines' are the same."""
     return re.sub(r"[\s_\-]", "", name).casefold()
 
 
@@ -146,11 +145,15 @@ def _demo() -> Scene:
 
 
 def _add(entry: SceneEntry) -> None:
-    taken = {_fold(word): known.name for known in _entries.values() for word in (known.name, *known.aliases)}
+    taken = {
+        normalise_name(word): known.name
+        for known in _entries.values()
+        for word in (known.name, *known.aliases)
+    }
     for word in (entry.name, *entry.aliases):
-        if not _fold(word):
+        if not normalise_name(word):
             raise InputError("A scene needs a name with at least one letter or digit; give it one.")
-        if taken.get(_fold(word), entry.name) != entry.name or entry.name in _entries:
+        if taken.get(normalise_name(word), entry.name) != entry.name or entry.name in _entries:
             raise InputError(f"A scene called '{word}' is registered already; choose another name.")
     _entries[entry.name] = entry
 
@@ -214,9 +217,9 @@ def list_scenes() -> list[SceneEntry]:
 def find_entry(name: str) -> SceneEntry | None:
     """Return the entry of a scene by name or alias, any letter case, or None."""
     _fill()
-    wanted = _fold(name) if isinstance(name, str) else None  # a configuration may hold anything
+    key = normalise_name(name) if isinstance(name, str) else None  # a configuration may hold anything
     for entry in _entries.values():
-        if wanted in {_fold(word) for word in (entry.name, *entry.aliases)}:
+        if key in {normalise_name(word) for word in (entry.name, *entry.aliases)}:
             return entry
     return None
 

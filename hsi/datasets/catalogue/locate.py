@@ -1,18 +1,17 @@
-"""Finding the files of a benchmark scene that people already have, in any folder layout and letter case."""
+"""Finding the files of a benchmark scene on disk, in any folder layout and letter case."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsi.datasets.catalogue.entries import SceneEntry, SceneFile
+from hsi.datasets.catalogue.entries import SceneEntry, SceneFile, normalise_name
 from hsi.errors import SceneNotFoundError
 from hsi.io.files import cache_folder
 
-# Formats that a scene's file may have been saved in again; the first found counts.
+# Formats that a copy of a scene's file may have, by priority.
 _SUFFIXES = (".mat", ".npy", ".npz", ".h5", ".hdf5")
 _DEPTH = 4
 _MOST_FOLDERS = 5000
@@ -27,16 +26,16 @@ class SceneFiles:
 
 
 def user_path(text: str | Path) -> Path:
-    """Return a path that someone wrote, with ``~`` spelt out; it need not lead anywhere.
+    """Return a path with ``~`` expanded; it need not exist.
 
     Raises
     ------
     SceneNotFoundError
-        For what no file can be called: too long, with a zero byte, or below the home of nobody.
+        For what cannot be a path: too long, with a zero byte, or in the home of an unknown user.
     """
     try:
         path = Path(text).expanduser()
-        path.exists()  # which asks the system whether such a name can be
+        path.exists()  # raises for an impossible name
     except (OSError, ValueError, RuntimeError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or error
         raise SceneNotFoundError(f"There is no file {str(text)[:100]!r} ({why}); check the path.") from None
@@ -62,8 +61,6 @@ def find_scene_files(entry: SceneEntry, data_root: str | Path | None = None) -> 
 
     Parameters
     ----------
-    entry
-        As from `scene_entry`; an entry without files has none to find.
     data_root
         See `data_roots`.
     """
@@ -106,17 +103,17 @@ def is_on_disk(entry: SceneEntry, data_root: str | Path | None = None) -> bool:
 
 
 def _find(cube: SceneFile, labels: SceneFile, root: Path) -> SceneFiles | None:
-    wanted = {_fold(name) for file in (cube, labels) for name in (file.file, *file.other_names)}
+    wanted = {_stem(name) for file in (cube, labels) for name in (file.file, *file.other_names)}
     found: dict[str, list[Path]] = {name: [] for name in wanted}
     for path in _walk(root):
-        if _fold(path.name) in wanted and path.suffix.lower() in _SUFFIXES:
-            found[_fold(path.name)].append(path)
-    # Where one file may hold both, a label map of its own is the surer sign of what the owner means.
+        if _stem(path.name) in wanted and path.suffix.lower() in _SUFFIXES:
+            found[_stem(path.name)].append(path)
+    # Where one file may hold both, a separate label file takes precedence.
     label_names = (labels.file, *labels.other_names)
     if cube.file == labels.file:
         label_names = (*labels.other_names, labels.file)
-    maps = [path for name in label_names for path in _ranked(found[_fold(name)], root)]
-    cubes = [path for name in (cube.file, *cube.other_names) for path in _ranked(found[_fold(name)], root)]
+    maps = [path for name in label_names for path in _ranked(found[_stem(name)], root)]
+    cubes = [path for name in (cube.file, *cube.other_names) for path in _ranked(found[_stem(name)], root)]
     for cube_path in cubes:
         for path in maps:
             if path.parent == cube_path.parent:
@@ -127,9 +124,8 @@ def _find(cube: SceneFile, labels: SceneFile, root: Path) -> SceneFiles | None:
     return SceneFiles(cubes[0], max(maps, key=lambda path: shared[path]))
 
 
-def _fold(name: str) -> str:
-    """Stem without letter case and separators."""
-    return re.sub(r"[\s_\-]", "", Path(name).stem).casefold()
+def _stem(name: str) -> str:
+    return normalise_name(Path(name).stem)
 
 
 def _ranked(paths: list[Path], root: Path) -> list[Path]:
@@ -140,7 +136,7 @@ def _ranked(paths: list[Path], root: Path) -> list[Path]:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield the files under `root`, shallow folders first, without what is hidden or cannot be read."""
+    """Yield the files under `root`, shallow folders first; hidden and unreadable ones are skipped."""
     level, seen = [root], 0
     for _ in range(_DEPTH + 1):
         deeper: list[Path] = []

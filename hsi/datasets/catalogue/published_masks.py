@@ -1,7 +1,6 @@
-"""Published train/test masks by name: the facts in ``published_masks/``, the files from where the user has
-them.
+"""Published train/test masks by name; the user has the files.
 
-To add a mask, add a TOML file to ``published_masks/``; no code is needed.
+To add a mask, add a TOML file to ``masks/``; no code is needed.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from hsi.io.text import read_toml
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A file that a mask may be in, and the name of the array with its training pixels (not 0 there)."""
+    """A file that may hold a mask, and the name of the array that is not 0 at training pixels."""
 
     file: str
     array: str
@@ -32,7 +31,7 @@ class MaskFile:
 
 @dataclass(frozen=True)
 class MaskedLabels:
-    """A label map that a mask goes with.
+    """A label map that a mask fits.
 
     Attributes
     ----------
@@ -105,7 +104,7 @@ def load_masks(
 
     The mask is chosen by the scene's label map, so it works for any cube with that map. Classes come from
     the scene: how a mask's file numbers them does not matter. Training pixels that the label map leaves
-    unlabelled stay in the training map; `mask_parts` drops and counts them.
+    unlabelled stay in the training map; `split_by_masks` drops and counts them.
 
     Parameters
     ----------
@@ -123,10 +122,8 @@ def load_masks(
     SceneNotFoundError
         When no file of the mask is there; the message says which to put where.
     """
-    wanted = name.casefold()
-    named = [
-        mask for mask in list_masks() if wanted in (mask.name.casefold(), *map(str.casefold, mask.aliases))
-    ]
+    key = name.casefold()
+    named = [mask for mask in list_masks() if key in (mask.name.casefold(), *map(str.casefold, mask.aliases))]
     if not named:
         raise SplitError(unknown("published mask", name, {mask.name for mask in list_masks()}))
     labels = np.asarray(scene.labels)
@@ -150,7 +147,7 @@ def _listed(masks: Iterable[PublishedMask]) -> str:
 def _training_pixels(
     mask: PublishedMask, known: MaskedLabels, labelled: NDArray[np.bool_], data_root: str | Path | None
 ) -> NDArray[np.bool_]:
-    """Read the mask from the first file that holds it, and make sure that it is the published one."""
+    """Read the mask from the first file that holds it, and verify its hash."""
     wrong = ""
     for place in mask.files:
         path = find_file(place.file, data_root)

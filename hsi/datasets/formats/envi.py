@@ -1,8 +1,8 @@
 """ENVI images: a text header (``.hdr``) and a data file, read by the `spectral` library.
 
 The data is memory-mapped, so a cube larger than memory can be opened; the view is (rows, cols, bands)
-whatever the interleave. Factors of the header (gain, offset, reflectance scale) are not applied: each band is
-standardised later, which undoes them.
+whatever the interleave. Gain, offset and reflectance scale of the header are not applied: each band is
+standardised later, which cancels them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from hsi.datasets.formats.facts import (
     ArrayInfo,
     FileFacts,
-    georeference_of,
-    names_a_system,
+    is_crs,
+    make_georeference,
     raster_info,
     to_nanometres,
 )
@@ -66,7 +66,7 @@ def list_envi(path: Path) -> list[ArrayInfo]:
     return [raster_info(image.nrows, image.ncols, image.nbands, str(dtype), dtype.kind in "iuf")]
 
 
-def read_envi(path: Path, name: str = "") -> NDArray[Any]:
+def read_envi(path: Path, info: ArrayInfo | None = None) -> NDArray[Any]:
     """Return the values, memory-mapped and read-only: (rows, cols, bands), or (rows, cols) of one band."""
     image = _open(path)
     mapped: NDArray[Any] = image.open_memmap(interleave="bip", writable=False)
@@ -74,7 +74,7 @@ def read_envi(path: Path, name: str = "") -> NDArray[Any]:
 
 
 def envi_facts(path: Path) -> FileFacts:
-    """Return what the header says; see `FileFacts`. Text that cannot be read as numbers is noted."""
+    """Return the metadata of the header; a note is made of values that cannot be read."""
     header = _open(path).metadata
     bands = int(header["bands"])
     notes: list[str] = []
@@ -83,7 +83,7 @@ def envi_facts(path: Path) -> FileFacts:
     wavelengths, note = to_nanometres(centres, unit)
     notes += [note] * bool(note)
     widths = _numbers(header, "fwhm", notes) if wavelengths else ()
-    # Widths share the unit of the centres, which may have had to be guessed.
+    # Widths are in the unit of the centres, which may have been guessed.
     factor = wavelengths[0] / centres[0] if wavelengths else 1.0
     if not all(0 < width < math.inf for width in widths):
         notes.append("The header lists band widths ('fwhm') that are not positive numbers; left out.")
@@ -106,13 +106,13 @@ def envi_facts(path: Path) -> FileFacts:
 
 
 def _open(path: Path) -> Any:
-    """Open with `spectral`; turn its errors into one sentence."""
+    """Open with `spectral`; raise FileFormatError for its errors."""
     from spectral.io import envi, spyfile
 
     header, data = envi_files(path)
     check_length(header)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that names of header fields are not in lower case
+        warnings.simplefilter("ignore")  # field names that are not in lower case
         try:
             image = envi.open(str(header.resolve()), str(data.resolve()))
         except (envi.EnviException, spyfile.SpyException, KeyError, ValueError, TypeError) as error:
@@ -122,10 +122,10 @@ def _open(path: Path) -> Any:
         raise FileFormatError(f"{header} describes a spectral library, not an image; name an image.")
     if min(image.nrows, image.ncols, image.nbands, image.offset + 1) < 1:
         raise FileFormatError(f"{header} gives a size that cannot be; write it again.")
-    wanted = image.offset + image.nrows * image.ncols * image.nbands * np.dtype(image.dtype).itemsize
-    if data.stat().st_size < wanted:
+    expected = image.offset + image.nrows * image.ncols * image.nbands * np.dtype(image.dtype).itemsize
+    if data.stat().st_size < expected:
         raise FileFormatError(
-            f"{data} is truncated: its header {header.name} asks for {wanted:,} bytes, and it has "
+            f"{data} is truncated: its header {header.name} asks for {expected:,} bytes, and it has "
             f"{data.stat().st_size:,}; fetch or write it again."
         )
     return image
@@ -146,7 +146,7 @@ def _numbers(header: Header, name: str, notes: list[str]) -> tuple[float, ...]:
 
 
 def _class_names(header: Header) -> dict[int, str]:
-    """Code -> name; class 0 is "Unclassified" by ENVI's own rule, which is 0 = unlabelled here."""
+    """Code -> name, without 0, which is "Unclassified" in ENVI."""
     return {code: name for code, name in enumerate(_listed(header, "class names")) if code and name}
 
 
@@ -167,8 +167,7 @@ def _sensor(header: Header) -> str:
 def _georeference(header: Header, notes: list[str]) -> dict[str, Any] | None:
     """Return the grid of "map info": name, reference pixel (from 1), its x and y, pixel width and height, ...
 
-    The reference pixel (1, 1) is the outer corner of the first one. A rotation, degrees, is understood as
-    GDAL does, so that maps lie where a GIS puts the image.
+    Reference pixel (1, 1) is the outer corner of the first pixel. A rotation (degrees) is applied as by GDAL.
     """
     fields = _listed(header, "map info")
     if len(fields) < 7:
@@ -182,16 +181,16 @@ def _georeference(header: Header, notes: list[str]) -> dict[str, Any] | None:
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     left, top = x - (col - 1) * width, y + (row - 1) * height
     transform = [cosine * width, sine * width, left, sine * height, -cosine * height, top]
-    placed = georeference_of(_crs(header, fields, notes), transform)
+    placed = make_georeference(_crs(header, fields, notes), transform)
     if placed is None:
         notes.append("'map info' in the ENVI header gives pixels no place; the scene has no georeference.")
     return placed
 
 
 def _crs(header: Header, fields: list[str], notes: list[str]) -> str:
-    # The reader splits what is in braces at commas, which in WKT are part of the text.
+    # `spectral` splits text in braces at commas, which are part of WKT.
     wkt = ",".join(_listed(header, "coordinate system string")).strip()
-    if wkt and names_a_system(wkt):
+    if wkt and is_crs(wkt):
         return wkt
     plain = [field.strip().casefold() for field in fields]
     if any(re.fullmatch(r"wgs[-_ ]?(19)?84", field) for field in plain):

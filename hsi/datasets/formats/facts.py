@@ -1,13 +1,7 @@
-"""What is said of an array in a file before it is read.
+"""What a file says about itself: its arrays, wavelengths, bad bands, classes, coordinate system.
 
-What image files say of themselves beside their values: wavelengths, bad bands, classes, place on earth.
-
-Texts that name a coordinate system, as files of others have them.
-
-GDAL takes the name of a file or a web address for a coordinate system, too, and opens it. No file may make
-this program do so: only codes of authorities, WKT and plain PROJ texts are let through (our decision).
-
-Band positions in nanometres, from the units that files give them in.
+GDAL also accepts a file name or a web address as a coordinate system, and opens it. `is_crs` keeps that out:
+it accepts codes of authorities, WKT and plain PROJ strings only.
 """
 
 from __future__ import annotations
@@ -34,13 +28,13 @@ class ArrayInfo:
 
 
 def raster_info(rows: int, cols: int, bands: int, dtype: str, numeric: bool) -> ArrayInfo:
-    """Return what a raster file holds: one nameless array, 2-D where there is a single band."""
+    """Return the one, nameless array of a raster file: 2-D where there is a single band."""
     return ArrayInfo("", (rows, cols) if bands == 1 else (rows, cols, bands), dtype, numeric)
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a file says of itself; everything is empty where it says nothing.
+    """Metadata of a file; empty where it has none.
 
     Attributes
     ----------
@@ -55,11 +49,11 @@ class FileFacts:
     sensor
         The sensor's name.
     georeference
-        ``{"crs": text, "transform": [a, b, c, d, e, f]}``, or None. The text is ``EPSG:n`` or WKT, "" where
-        not known; x = a col + b row + c and y = d col + e row + f, where (0, 0) is the outer corner of the
-        first pixel.
+        ``{"crs": text, "transform": [a, b, c, d, e, f]}``, or None. ``crs`` is ``EPSG:n`` or WKT, "" if not
+        known; x = a col + b row + c and y = d col + e row + f, with (0, 0) the outer corner of the first
+        pixel.
     notes
-        One sentence each for what could not be taken over, or was guessed.
+        One sentence each for metadata that was ignored or guessed.
     """
 
     wavelengths_nm: tuple[float, ...] = ()
@@ -73,22 +67,17 @@ class FileFacts:
     notes: tuple[str, ...] = ()
 
 
-def georeference_of(crs: str, transform: Sequence[float]) -> dict[str, Any] | None:
-    """Return a georeference as `FileFacts` has it, or None where its numbers put no pixel anywhere.
-
-    That is so where one is not finite or beyond any coordinate on earth, or where pixels have no area.
-    """
+def make_georeference(crs: str, transform: Sequence[float]) -> dict[str, Any] | None:
+    """Return a georeference as in `FileFacts`, or None if it is not finite, out of range or singular."""
     a, b, _, d, e, _ = transform
-    sizes = (abs(value) for value in transform)
-    if not all(math.isfinite(value) and value < _FARTHEST for value in sizes) or a * e - b * d == 0:
+    sizes = map(abs, transform)
+    if not all(math.isfinite(size) and size < _MAX_COORDINATE for size in sizes) or a * e - b * d == 0:
         return None
     return {"crs": crs, "transform": [float(value) for value in transform]}
 
 
-_FARTHEST = 1e12  # in metres or degrees, whichever the system has
-
-
-_MOST = 50_000  # letters
+_MAX_COORDINATE = 1e12  # metres or degrees
+_MAX_CRS_LENGTH = 50_000
 _CODE = re.compile(
     r"(?:EPSG|ESRI|OGC|CRS|IGNF|IAU_2015|SR-ORG):{1,2}[A-Za-z0-9]+"
     r"|urn:(?:ogc|x-ogc):def:crs:[A-Za-z]+:[\w.]*:[A-Za-z0-9]+"
@@ -103,9 +92,9 @@ _WKT = re.compile(
 _PROJ = re.compile(r"(?:\s*\+(?!init|nadgrids|geoidgrids|grids|file)[A-Za-z_0-9]+(?:=[\w.,+-]*)?)+\s*")
 
 
-def names_a_system(text: str) -> bool:
-    """Whether a text is a code (``EPSG:32616``, OGC's URN or address), WKT, or a PROJ text without files."""
-    if len(text) > _MOST:
+def is_crs(text: str) -> bool:
+    """Whether a text is a code (``EPSG:32616``, OGC's URN or URL), WKT, or a PROJ string without files."""
+    if len(text) > _MAX_CRS_LENGTH:
         return False
     return bool(_CODE.fullmatch(text.strip()) or _WKT.match(text) or _PROJ.fullmatch(text))
 
@@ -118,22 +107,21 @@ _UNITS = {
     "angstrom": 0.1, "angstroms": 0.1,
 }  # fmt: skip
 _NO_UNIT = {"", "unknown", "none"}
-# Where no unit is given: optical sensors, visible to thermal infrared.
-_LIKE_MICROMETRES = (0.2, 20.0)
-_LIKE_NANOMETRES = (200.0, 20_000.0)
+# Ranges and factors where no unit is given: optical sensors, visible to thermal infrared.
+_GUESSES = (("micrometres", 1e3, 0.2, 20.0), ("nanometres", 1.0, 200.0, 20_000.0))
 
 
 def to_nanometres(values: Sequence[float], unit: str) -> tuple[tuple[float, ...], str]:
-    """Return band positions (or widths) in nanometres, and a note for people ("" where all is plain).
+    """Return band centres (or widths) in nanometres, and a note ("" if the unit is clear).
 
     Parameters
     ----------
     values
         One a band, in `unit`.
     unit
-        As ENVI headers and raster tags write it, any letter case. Where it is missing, values from 0.2 to 20
-        are taken for micrometres and from 200 to 20,000 for nanometres (our decision). What is no wavelength
-        (a band's number, a frequency, a wave number) or cannot be told gives none.
+        As in ENVI headers and raster tags, any letter case. Where it is missing, values from 0.2 to 20 are
+        taken as micrometres and from 200 to 20,000 as nanometres. Other quantities (band number, frequency,
+        wave number) and ambiguous values give no wavelengths.
     """
     word = unit.strip().casefold()
     if not values or not all(math.isfinite(value) and value > 0 for value in values):
@@ -142,9 +130,8 @@ def to_nanometres(values: Sequence[float], unit: str) -> tuple[tuple[float, ...]
         return tuple(value * _UNITS[word] for value in values), ""
     if word not in _NO_UNIT:
         return (), f"The file gives its bands in '{unit}', which is no wavelength; it is left out."
-    for (low, high), name in ((_LIKE_MICROMETRES, "micrometres"), (_LIKE_NANOMETRES, "nanometres")):
+    for name, factor, low, high in _GUESSES:
         if low <= min(values) and max(values) <= high:
-            factor = 1e3 if name == "micrometres" else 1.0
             note = f"The file gives no unit of its wavelengths; by their size they are taken for {name}."
             return tuple(value * factor for value in values), note
     return (), "The file gives no unit of its wavelengths, and none can be told; they are left out."

@@ -1,6 +1,7 @@
-"""Arrays of numbers in HDF5 files, those of MATLAB v7.3 among them.
+"""Numeric arrays in HDF5 files, those of MATLAB v7.3 among them.
 
-Nothing outside the file is ever opened: external links, external storage and virtual datasets are left alone.
+Nothing outside the file is opened: external links, external storage and virtual datasets are skipped. MATLAB
+v7.3 is HDF5 after a 512-byte text header, with the axes reversed (`matlab`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hsi.datasets.formats.facts import ArrayInfo
-from hsi.datasets.formats.recognise import recognise
 from hsi.io.size_limits import check_claim
 
 _MATLAB_NUMBERS = {
@@ -19,65 +19,38 @@ _MATLAB_NUMBERS = {
 }  # fmt: skip
 
 
-def list_hdf5(path: Path) -> list[ArrayInfo]:
-    """Return the arrays of a file, without reading them; of MATLAB's own with their axes reversed."""
+def list_hdf5(path: Path, matlab: bool = False) -> list[ArrayInfo]:
+    """Return the arrays of a file, without reading them."""
     import h5py
 
     infos = []
-    reverse = _stored_by_matlab(path)
 
     def visit(name: str, node: Any) -> None:
         if not isinstance(node, h5py.Dataset) or name.startswith("#"):
             return
-        kind = _matlab_class(node)
+        kind = node.attrs.get("MATLAB_class", "")
+        kind = kind.decode(errors="replace") if isinstance(kind, bytes) else str(kind)
         numeric = node.dtype.kind in "iufb" and (not kind or kind in _MATLAB_NUMBERS)
-        numeric = numeric and "MATLAB_empty" not in node.attrs and not _is_elsewhere(node)
+        in_other_files = bool(node.external) or node.is_virtual
+        numeric = numeric and "MATLAB_empty" not in node.attrs and not in_other_files
         shape = tuple(node.shape or ())
-        infos.append(
-            ArrayInfo(
-                name,
-                shape[::-1] if reverse else shape,
-                kind if not numeric and kind else str(node.dtype),
-                numeric,
-            )
-        )
+        dtype = kind if not numeric and kind else str(node.dtype)
+        infos.append(ArrayInfo(name, shape[::-1] if matlab else shape, dtype, numeric))
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)  # hard links only: never into another file
     return infos
 
 
-def read_hdf5(path: Path, name: str) -> NDArray[Any]:
-    """Return one array that `list_hdf5` calls numeric.
-
-    Raises
-    ------
-    FileFormatError
-        When it claims more than what is stored of it can hold.
-    """
+def read_hdf5(path: Path, info: ArrayInfo, matlab: bool = False) -> NDArray[Any]:
+    """Return a numeric array; FileFormatError where its stored bytes cannot hold its shape."""
     import h5py
 
     with h5py.File(path, "r") as file:
-        node = file[name]
+        node = file[info.name]
         stored = min(int(node.id.get_storage_size()), path.stat().st_size)
         check_claim(path, node.shape, node.dtype.itemsize, stored)
         if node.chunks is not None:  # a chunk is unpacked as a whole
             check_claim(path, node.chunks, node.dtype.itemsize, stored)
         array: NDArray[Any] = node[()]
-    return array.T if _stored_by_matlab(path) else array
-
-
-def _stored_by_matlab(path: Path) -> bool:
-    # MATLAB v7.3 is HDF5 after a 512-byte text header; its axes come out reversed. Other HDF5 files are taken
-    # as they are.
-    return recognise(path) == "mat73"
-
-
-def _matlab_class(node: Any) -> str:
-    kind = node.attrs.get("MATLAB_class", b"")
-    return kind.decode(errors="replace") if isinstance(kind, bytes) else str(kind)
-
-
-def _is_elsewhere(node: Any) -> bool:
-    """Whether the values are kept in other files."""
-    return bool(node.external) or node.is_virtual
+    return array.T if matlab else array

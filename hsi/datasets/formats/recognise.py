@@ -1,4 +1,4 @@
-"""What a file really is, told from its first bytes and not from its name."""
+"""The format of a file, recognised by its first bytes and not by its name."""
 
 from __future__ import annotations
 
@@ -37,17 +37,16 @@ _MAGIC = (
 
 
 def identify(head: bytes) -> str:
-    """Return what the first `HEAD_BYTES` of a file say it is.
+    """Return the format that the first `HEAD_BYTES` of a file show.
 
-    One of the readable formats ``mat5``, ``mat73``, ``hdf5``, ``npy``, ``zip``, ``tiff``, ``envi`` (a
-    header), ``geojson``, ``shapefile``; or, in words that start with an article, what else it is; or an empty
-    string for bytes that say nothing.
+    One of ``mat5``, ``mat73``, ``hdf5``, ``npy``, ``zip``, ``tiff``, ``envi`` (a header), ``geojson``,
+    ``shapefile``; or a description that starts with an article ("a PNG image"); or "" if not known.
     """
     if not head:
         return "an empty file"
     if head.startswith(b"MATLAB 7.3") or head[124:128] in (b"\x00\x02IM", b"\x02\x00MI"):
         return "mat73"
-    # Byte 124 on: version 0x0100 and the two letters that tell the byte order (MAT-File Format, MathWorks).
+    # Byte 124 on: version 0x0100 and two letters for the byte order (MAT-File Format, MathWorks).
     if head.startswith(b"MATLAB 5.0") or head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):
         return "mat5"
     if any(head[at : at + 8] == _HDF5 for at in (0, 512, 1024, 2048)):
@@ -81,10 +80,8 @@ def _identify_text(head: bytes) -> str:
 
 def envi_header(path: Path) -> Path | None:
     """Return the ENVI header of an image: `path` itself, or ``NAME.hdr`` or ``NAME.img.hdr`` beside it."""
-    for candidate in (
-        path,
-        *(path.with_name(f"{name}{end}") for name in (path.name, path.stem) for end in _HDR),
-    ):
+    beside = (path.with_name(name + end) for name in (path.name, path.stem) for end in (".hdr", ".HDR"))
+    for candidate in (path, *beside):
         try:
             with candidate.open("rb") as file:
                 if identify(file.read(HEAD_BYTES)) == "envi":
@@ -92,9 +89,6 @@ def envi_header(path: Path) -> Path | None:
         except OSError:
             continue
     return None
-
-
-_HDR = (".hdr", ".HDR")
 
 
 def _advice(found: str, path: Path) -> str:
@@ -123,18 +117,18 @@ def _advice(found: str, path: Path) -> str:
 def recognise(path: Path) -> str:
     """Return the format of a file that can be read: one of `ARRAYS`, or of `SHAPES` for labels.
 
-    ENVI's data has no mark of its own: a file is taken for it where its header lies beside it and its first
-    bytes are of no other format that can be read.
+    ENVI data files have no signature: a file counts as one if its header lies beside it and its first bytes
+    are those of no other readable format.
 
     Raises
     ------
     SceneNotFoundError
         When there is no such file.
     FileFormatError
-        For anything else: the message says what it is and what to do.
+        For any other file; the message says what it is and what to do.
     """
     try:
-        # A pipe or a device could be read for ever.
+        # Reading a pipe or a device might never end.
         if not (stat.S_ISREG(path.stat().st_mode) or path.is_dir()):
             raise FileFormatError(f"{path} is a device or a pipe; name a file.")
         with path.open("rb") as file:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from hsi.errors import SceneError
 
-# More distinct values than any label map has; an image taken for labels has far more.
-MOST_CLASSES = 1000
+MOST_CLASSES = 1000  # an image mistaken for a label map has far more
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class CheckedLabels:
 def check_labels(
     labels: NDArray[Any], size: tuple[int, int], where: str, *, unlabelled: Sequence[int] = ()
 ) -> CheckedLabels:
-    """Return a label map that is safe to use.
+    """Return a label map with classes 1..C without gaps.
 
     Parameters
     ----------
@@ -35,7 +34,7 @@ def check_labels(
     size
         (rows, cols) of the cube.
     where
-        Words that name the map in messages.
+        What messages call the map.
     unlabelled
         Integers that mean "no label" beside 0, such as -1 or 255.
 
@@ -50,8 +49,7 @@ def check_labels(
         turned = "; it looks transposed" if labels.ndim == 2 and labels.shape[::-1] == size else ""
         raise SceneError(
             f"{where} has shape {' x '.join(map(str, labels.shape))}, but the cube is {size[0]} x {size[1]} "
-            "pixels"
-            f"{turned}; give the label map that belongs to this cube."
+            f"pixels{turned}; give the label map that belongs to this cube."
         )
     if labels.dtype.kind == "f":
         wrong = ~np.isfinite(labels) | (labels != np.round(labels))
@@ -67,8 +65,7 @@ def check_labels(
     if len(codes) and codes[0] < 0:
         raise SceneError(
             f"{where} holds negative values ({codes[0]} is the smallest); 0 means unlabelled: list other "
-            "such "
-            "numbers under 'unlabelled' in a scene.toml."
+            "such numbers under 'unlabelled' in a scene.toml."
         )
     if not len(codes):
         raise SceneError(f"{where} has no labelled pixel (all are 0); give a map with at least two classes.")
@@ -84,7 +81,7 @@ def check_labels(
 
 
 def clear_no_data(labels: NDArray[Any], no_data: float | None) -> NDArray[Any]:
-    """Return a label map with 0 where it holds the value that its file sets aside for no data."""
+    """Return a label map with 0 in place of its file's no-data value."""
     if no_data is None or labels.dtype.kind not in "iuf":
         return labels
     missing = np.isnan(labels) if np.isnan(no_data) else labels == no_data

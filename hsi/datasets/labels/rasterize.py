@@ -1,7 +1,7 @@
-"""Labels drawn as points and polygons (GeoJSON, shapefile), put on a scene's grid of pixels.
+"""Rasterising points and polygons (GeoJSON, shapefile) to a label map on a scene's grid.
 
-A pixel gets the class of the polygon that its centre lies in, or of the point that lies in it. A pixel that
-two classes claim stays unlabelled (our decision). Needs the optional extra ``geo``.
+A pixel gets the class of the polygon that contains its centre, or of the point inside it. A pixel with
+features of two classes stays unlabelled. Needs the optional extra ``geo``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets.formats.facts import names_a_system
+from hsi.datasets.formats.facts import is_crs
 from hsi.datasets.formats.geotiff import load_rasterio
 from hsi.datasets.labels.label_map import MOST_CLASSES
 from hsi.datasets.labels.vectors import read_features
@@ -25,7 +25,7 @@ _USUAL = (
     "class", "class_id", "classid", "class_name", "classname", "class_code", "label", "label_id", "code",
     "landcover", "land_cover", "lulc", "crop", "category", "species", "type",
 )  # fmt: skip
-_LARGEST_CODE = 9  # digits
+_MAX_CODE_DIGITS = 9
 _NUMBERING = {"id", "fid", "ogc_fid", "objectid", "gid", "uid", "uuid", "index"}
 
 
@@ -41,14 +41,14 @@ class DrawnLabels:
 def draw_labels(
     path: Path, size: tuple[int, int], georeference: Mapping[str, Any] | None, class_field: str | None = None
 ) -> DrawnLabels:
-    """Read points and polygons and put them on a grid.
+    """Read points and polygons and rasterise them.
 
     Parameters
     ----------
     path
         A GeoJSON file or the ``.shp`` of a shapefile.
     size, georeference
-        Rows and columns of the scene, and where it lies; see `hsi.datasets.formats.facts.FileFacts`.
+        (rows, cols) of the scene, and its georeference as in `hsi.datasets.formats.facts.FileFacts`.
     class_field
         Name of the attribute that holds the class, in any letter case. Default: the only one that fits, usual
         names such as ``class`` first. Whole numbers are the codes of the classes, 0 = unlabelled; texts are
@@ -72,18 +72,18 @@ def draw_labels(
         )
     codes, names, notes = _codes(path, features.attributes, class_field)
     for text in (features.crs, georeference["crs"]):
-        if not names_a_system(text):
+        if not is_crs(text):
             raise FileFormatError(
                 f"{path} cannot be brought to the cube's coordinates: '{text[:60]}' is no coordinate system; "
                 "name one by its code, such as EPSG:32616."
             )
     transform = rasterio.Affine(*georeference["transform"])
     try:
-        with rasterio.Env():  # so that GDAL's own messages do not reach the terminal
+        with rasterio.Env():  # silences GDAL's own messages
             source = rasterio.crs.CRS.from_user_input(features.crs)
             target = rasterio.crs.CRS.from_user_input(georeference["crs"])
             shapes = rasterio.warp.transform_geom(source, target, features.geometries)
-            outside = sum(not _touches(rasterio, shape, transform, size) for shape in shapes)
+            outside = sum(not _overlaps(rasterio, shape, transform, size) for shape in shapes)
     except Exception as error:  # GDAL and PROJ raise almost any type
         cause = " ".join(str(error).split())[:160] or type(error).__name__
         raise FileFormatError(f"{path} cannot be brought to the cube's coordinates: {cause}.") from None
@@ -93,13 +93,13 @@ def draw_labels(
         )
     if outside:
         notes.append(f"{outside} of {len(shapes)} features in {path.name} lie outside the scene.")
-    labels, contested = _burn(rasterio, path, shapes, codes, transform, size)
+    labels, contested = _rasterise(rasterio, path, shapes, codes, transform, size)
     if contested:
         notes.append(f"{contested} pixels lie in features of two classes; they are unlabelled.")
     return DrawnLabels(labels, names, tuple(notes))
 
 
-def _burn(
+def _rasterise(
     rasterio: Any, path: Path, shapes: list[Any], codes: list[int], transform: Any, size: tuple[int, int]
 ) -> tuple[NDArray[np.int64], int]:
     labels = np.zeros(size, np.int64)
@@ -121,8 +121,8 @@ def _burn(
     return labels, int(contested.sum())
 
 
-def _touches(rasterio: Any, shape: Any, transform: Any, size: tuple[int, int]) -> bool:
-    """Whether the box round a shape meets the grid."""
+def _overlaps(rasterio: Any, shape: Any, transform: Any, size: tuple[int, int]) -> bool:
+    """Whether the bounding box of a shape overlaps the grid."""
     left, bottom, right, top = rasterio.features.bounds(shape)
     a, b, x, d, e, y = transform[:6]
     corners = np.array([[left, left, right, right], [bottom, top, bottom, top]]) - [[x], [y]]
@@ -138,7 +138,7 @@ def _codes(
         name: [row.get(name) for row in attributes]
         for name in dict.fromkeys(n for r in attributes for n in r)
     }
-    field = _field(path, columns, class_field)
+    field = _choose_attribute(path, columns, class_field)
     values = [None if value is None or value == "" else value for value in columns[field]]
     notes = [f"The classes are those of the attribute '{field}' in {path.name}."]
     without = sum(value is None for value in values)
@@ -155,20 +155,20 @@ def _codes(
     return codes, {code: text for text, code in code_of.items()}, notes
 
 
-def _field(path: Path, columns: Mapping[str, list[Any]], wanted: str | None) -> str:
+def _choose_attribute(path: Path, columns: Mapping[str, list[Any]], given: str | None) -> str:
     """Return the attribute that holds the class."""
     inside = ", ".join(columns) or "none"
     advice = "name the right one with --class-field (class_field in a scene.toml)"
-    if wanted is not None:
+    if given is not None:
         for name in columns:
-            if name.casefold() == wanted.casefold():
+            if name.casefold() == given.casefold():
                 if not _fits(columns[name]):
                     raise FileFormatError(
                         f"The attribute '{name}' in {path} holds neither texts nor whole numbers."
                     )
                 return name
         raise FileFormatError(
-            f"{path} has no attribute '{wanted}'.{near_miss(wanted, columns)} It has: {inside}; {advice}."
+            f"{path} has no attribute '{given}'.{near_miss(given, columns)} It has: {inside}; {advice}."
         )
     fitting = [name for name, values in columns.items() if _fits(values) and len(_distinct(values)) > 1]
     usual = [name for name in fitting if name.casefold() in _USUAL]
@@ -189,19 +189,19 @@ def _distinct(values: Iterable[Any]) -> set[str]:
 
 def _fits(values: Iterable[Any]) -> bool:
     """Whether values could be classes: texts, or whole numbers from 0."""
-    there = [value for value in values if value is not None and value != ""]
-    return bool(there) and (
-        _whole_numbers(there) is not None or all(isinstance(value, str) for value in there)
+    present = [value for value in values if value is not None and value != ""]
+    return bool(present) and (
+        _whole_numbers(present) is not None or all(isinstance(value, str) for value in present)
     )
 
 
 def _whole_numbers(values: Iterable[Any]) -> list[int] | None:
-    """Return values as codes (missing ones 0), or None where one is no whole number from 0, nor its text."""
+    """Return values (whole numbers >= 0, or their texts) as codes, missing ones as 0; None if one is not."""
     codes = []
     for value in values:
-        text = isinstance(value, str) and value.strip().isdecimal() and len(value) <= _LARGEST_CODE
+        text = isinstance(value, str) and value.strip().isdecimal() and len(value) <= _MAX_CODE_DIGITS
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        whole = number and 0 <= value < 10**_LARGEST_CODE and value % 1 == 0
+        whole = number and 0 <= value < 10**_MAX_CODE_DIGITS and value % 1 == 0
         if value is not None and not text and not whole:
             return None
         codes.append(0 if value is None else int(value))

@@ -1,9 +1,7 @@
-"""Checks of a shapefile's lengths, before its reader believes them.
+"""Reading points and polygons with their attributes: GeoJSON, and shapefiles by pyshp (extra ``geo``).
 
-Numbers of points, parts and rows stand in the file, and a reader takes memory for as many. The layout is that
-of the "ESRI Shapefile Technical Description" (1998) and of dBASE III.
-
-Reading points and polygons with their attributes: GeoJSON, and shapefiles by pyshp (extra ``geo``).
+A shapefile states numbers of points, parts and rows, and pyshp allocates memory for as many. They are checked
+against the file's length first (layout: "ESRI Shapefile Technical Description", 1998, and dBASE III).
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ _WITH_PARTS = (3, 5, 13, 15, 23, 25, 31)  # lines, polygons, patches
 _MANY_POINTS = (8, 18, 28)
 
 
-def check_shapes(path: Path) -> None:
+def _check_shapes(path: Path) -> None:
     """Raise ValueError or struct.error where a shape is longer than the file, or than its record."""
     content = memoryview(path.read_bytes())
     at = _HEADER
@@ -47,24 +45,23 @@ def check_shapes(path: Path) -> None:
         at = end
 
 
-def check_rows(path: Path) -> None:
-    """Raise ValueError or struct.error where a ``.dbf`` says it has more rows than there are bytes for."""
+def _check_rows(path: Path) -> None:
+    """Raise ValueError or struct.error where a ``.dbf`` is too short for its number of rows."""
     with path.open("rb") as file:
         rows, header, length = struct.unpack("<4xIHH", file.read(12))
     if header < 33 or length < 1 or header + rows * length > path.stat().st_size + 1:
         raise ValueError("the table of attributes is shorter than it says")
 
 
-_MOST_BYTES = 1 << 30  # of one part of a file of shapes; it is read whole
-_WGS84 = "OGC:CRS84"  # longitude, latitude: what GeoJSON is by its standard (RFC 7946, section 4)
+_MOST_BYTES = 1 << 30  # of a GeoJSON file or a part of a shapefile, which is read whole
+_WGS84 = "OGC:CRS84"  # longitude, latitude; the default of GeoJSON (RFC 7946, section 4)
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a file holds: geometries as in GeoJSON, one table of attributes each, and a coordinate system.
+    """GeoJSON geometries, the attributes of each, and the coordinate system as text for GDAL.
 
-    The system is text that GDAL understands, ``OGC:CRS84`` for a GeoJSON file that names none. Features
-    without a geometry are left out.
+    Features without a geometry are left out.
     """
 
     geometries: list[Mapping[str, Any]]
@@ -120,12 +117,12 @@ def _read_shapefile(path: Path) -> Features:
         for part in (path, path.with_suffix(".dbf"), projection, encoding):
             if part.is_file():
                 check_length(part, _MOST_BYTES)
-        check_shapes(path)
-        check_rows(path.with_suffix(".dbf"))
+        _check_shapes(path)
+        _check_rows(path.with_suffix(".dbf"))
         named = encoding.read_text(encoding="ascii").strip() if encoding.is_file() else "utf-8"
         with contextlib.ExitStack() as stack, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damage: what is damaged beyond reading raises
-            # Two files are enough: the index (.shx) says nothing that the shapes do not.
+            warnings.simplefilter("ignore")  # of damage that does not prevent reading
+            # The index (.shx) is not needed.
             shapes, rows = (
                 stack.enter_context(path.with_suffix(end).open("rb")) for end in (path.suffix, ".dbf")
             )

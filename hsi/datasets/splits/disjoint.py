@@ -1,9 +1,4 @@
-"""Area maps: from the areas of labelled pixels to an area for every pixel of a scene.
-
-What a division into areas could not meet, as sentences.
-
-Split scheme ``disjoint``: train, val and test are separate areas of the scene.
-"""
+"""Split scheme ``disjoint``: train, val and test are separate regions of the scene."""
 
 from __future__ import annotations
 
@@ -14,211 +9,157 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from hsi.datasets.splits.annealing import PARTS, TEST, ApartSearch, Search
-from hsi.datasets.splits.cells import Cells, assign_regions, cut_into_cells, reach
-from hsi.datasets.splits.indices import SplitIndices, class_name, wanted_counts
-from hsi.datasets.splits.sampling import too_few
-from hsi.errors import SplitError, unknown
+from hsi.datasets.splits.annealing import SUBSETS, TEST, GapSearch, Search
+from hsi.datasets.splits.cells import Cells, assign_regions, cells_within, cut_into_cells
+from hsi.datasets.splits.indices import SplitIndices, class_name, subset_counts
+from hsi.datasets.splits.leakage import dilate
+from hsi.datasets.splits.sampling import note_tiny_class
+from hsi.errors import SplitError
 
-Areas = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+Regions = NDArray[np.uint8]  # 1 train, 2 val, 3 test, 0 none
 
-
-def within(mask: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
-    """Return the pixels within `distance` (Chebyshev) of `mask`."""
-    grown = mask.view(np.uint8)
-    for axis in (0, 1):
-        grown = ndimage.maximum_filter1d(grown, 2 * distance + 1, axis=axis, mode="constant")
-    return np.asarray(grown, bool)
+_SLICES_PER_REGION = 5  # a region of the target size holds about this many slices of each class
+_FEW_PIXELS = 5  # smaller subsets of a class are named in the notes
+_TOLERANCE = 0.25  # larger relative errors of a class's share are named in the notes
 
 
-def nearest_regions(areas: Areas) -> Areas:
-    """Give each pixel the area of the nearest pixel that has one (areas 0 have none)."""
-    _, (rows, cols) = ndimage.distance_transform_edt(areas == 0, return_indices=True)
-    return np.asarray(areas[rows, cols])
+def split_disjoint(
+    labels: Ints, names: Sequence[str], *, train: float, val: float, patch: int, guard: str, seed: int
+) -> SplitIndices:
+    """Divide a scene into three regions, one each for train, val and test.
+
+    Fields (connected pieces of one class) are assigned whole where that meets the target shares, and cut
+    straight across their longer axis where it does not. Simulated annealing looks, in this order, for every
+    class in all three subsets, for the target shares of each class and overall, and for few and short borders
+    between regions, above all through fields.
+
+    With ``guard="mask"`` every pixel of the scene gets the region of the nearest labelled pixel, and a patch
+    sees only pixels of its centre's region: no labelled pixel is lost. With ``guard="drop"`` patches stay
+    whole, and labelled pixels are left out until any two pixels of different subsets are at least `patch`
+    pixels apart in rows or in columns: then their patches share no pixel. (At ``patch - 1`` they would still
+    share a line.) The region map is 0 wherever a pixel is nearer than that to a pixel of another subset.
+
+    Parameters are those of `make_split`; raises SplitError where the labels have no room for three regions.
+    """
+    cells = cut_into_cells(labels, min(train, val, 1 - train - val) / _SLICES_PER_REGION)
+    totals = np.bincount(labels.ravel())
+    targets = np.array([(0, *subset_counts(int(total), train, val)) for total in totals])
+    class_targets = [tuple(row) for row in targets[np.unique(cells.label)].tolist()]
+    if guard == "mask":
+        assigned = assign_regions(cells, class_targets, Search, seed)
+        regions = nearest_regions(assigned)
+    else:
+        search = partial(GapSearch, within=cells_within(cells, patch - 1))
+        assigned = assign_regions(cells, class_targets, search, seed)
+        assigned = _narrow_gaps(labels, assigned, patch, targets)
+        regions = separate_regions(labels, assigned, patch)
+    subsets = [np.flatnonzero(assigned == subset) for subset in SUBSETS]
+    if not all(map(len, subsets)):
+        alternative = "a smaller patch or guard='mask'" if guard == "drop" else "scheme 'random'"
+        raise SplitError(
+            f"These labels have no room for separate train, val and test regions with patch {patch}; "
+            f"use {alternative}."
+        )
+    notes = region_notes(labels, names, assigned, cells, (train, val), guard)
+    return SplitIndices(subsets[0], subsets[1], subsets[2], notes, regions)
 
 
-def apart_regions(labels: NDArray[np.int64], areas: Areas, patch: int) -> Areas:
-    """Give unlabelled pixels the nearest area, and none where another area is nearer than `patch`."""
-    regions = nearest_regions(areas)
-    for part in PARTS:
-        regions[(regions != part) & within(areas == part, patch - 1)] = 0
-    regions[(labels > 0) & (areas == 0)] = 0
+def _narrow_gaps(labels: Ints, assigned: Regions, patch: int, targets: Ints) -> Regions:
+    """Give left-out pixels that no other region is near back to a region that has their class.
+
+    The search leaves out whole slices of fields. Test takes back all it can, train and val only up to the
+    class's target (`targets`, a row for each class), nearest pixels first.
+    """
+    assigned = assigned.copy()
+    for subset in reversed(SUBSETS):
+        own = assigned == subset
+        free = (labels > 0) & (assigned == 0) & ~dilate((assigned > 0) & ~own, patch - 1)
+        distance = ndimage.distance_transform_edt(~own) if own.any() else np.zeros(labels.shape)
+        for label in np.unique(labels[own]):
+            pixels = np.flatnonzero(free & (labels == label))
+            room = len(pixels)
+            if subset != TEST:
+                room = targets[label, subset] - int((own & (labels == label)).sum())
+            order = np.argsort(distance.ravel()[pixels], kind="stable")
+            assigned.ravel()[pixels[order[: max(0, room)]]] = subset
+    return assigned
+
+
+def nearest_regions(assigned: Regions) -> Regions:
+    """Give each pixel the region of the nearest pixel that has one."""
+    _, (rows, cols) = ndimage.distance_transform_edt(assigned == 0, return_indices=True)
+    return np.asarray(assigned[rows, cols])
+
+
+def separate_regions(labels: Ints, assigned: Regions, patch: int) -> Regions:
+    """Give unlabelled pixels the nearest region, and none where another region is nearer than `patch`."""
+    regions = nearest_regions(assigned)
+    for subset in SUBSETS:
+        regions[(regions != subset) & dilate(assigned == subset, patch - 1)] = 0
+    regions[(labels > 0) & (assigned == 0)] = 0
     return regions
 
 
-Ints = NDArray[np.int64]
-
-_FEW_PIXELS = 5  # smaller parts of a class are named
-_NEAR_ENOUGH = 0.25  # larger relative errors of a class's share are named
-
-
-def area_notes(
+def region_notes(
     labels: Ints,
     names: Sequence[str],
-    areas: NDArray[np.uint8],
+    assigned: Regions,
     cells: Cells,
-    wanted: tuple[float, float],
+    shares: tuple[float, float],
     guard: str,
 ) -> tuple[str, ...]:
-    """Say what could not be met, a sentence for each kind.
+    """Return a sentence for each kind of target that `assigned` misses; `shares` are those of train and val.
 
-    Parameters
-    ----------
-    labels, names
-        Label map ``(rows, cols)``, 0 unlabelled; class names, class 1 first.
-    areas
-        ``(rows, cols)`` part of each labelled pixel: 1 train, 2 val, 3 test, 0 left out.
-    cells
-        The cells that the areas are made of.
-    wanted
-        Wanted shares of train and val.
-    guard
-        "mask" or "drop".
+    `assigned` is the ``(rows, cols)`` region of each labelled pixel, 0 where it is left out.
     """
     classes = int(labels.max()) + 1
     total = np.bincount(labels.ravel(), minlength=classes)
-    counts = np.stack([np.bincount(labels[areas == part], minlength=classes) for part in PARTS])
+    counts = np.stack([np.bincount(labels[assigned == subset], minlength=classes) for subset in SUBSETS])
     present = [label for label in range(1, classes) if total[label]]
-    notes = [
-        too_few(names, label, int(total[label])) for label in present if guard == "mask" and total[label] < 3
-    ]
+    notes = []
+    if guard == "mask":
+        notes += [note_tiny_class(names, label, int(total[label])) for label in present if total[label] < 3]
     lost = int(total[1:].sum() - counts[:, 1:].sum())
     if lost:
-        notes.append(f"{lost} of {total[1:].sum()} labelled pixels lie between the areas and are left out.")
+        notes.append(f"{lost} of {total[1:].sum()} labelled pixels lie between the regions and are left out.")
     for row, word in zip(counts, ("training", "validation", "test"), strict=True):
-        lacking = [
-            class_name(names, label) for label in present if not row[label] and (lost or total[label] > 2)
-        ]
-        if lacking:
-            notes.append(
-                f"No {word} pixel of: {', '.join(lacking)}; their fields are too small or too close."
-            )
-    for row, share, word in zip(counts, wanted, ("Training", "Validation"), strict=False):
+        absent = [label for label in present if not row[label] and (lost or total[label] > 2)]
+        if absent:
+            listed = ", ".join(class_name(names, label) for label in absent)
+            notes.append(f"No {word} pixel of: {listed}; their fields are too small or too close.")
+    for row, share, word in zip(counts, shares, ("Training", "Validation"), strict=False):
         reached = row.sum() / total[1:].sum()
-        if abs(reached - share) > _NEAR_ENOUGH * share:
+        if abs(reached - share) > _TOLERANCE * share:
             notes.append(f"{word} holds {reached:.2f} of all labelled pixels instead of {share:g}.")
         off = [
             f"{class_name(names, label)} {row[label] / total[label]:.2f}"
             for label in present
             if row[label]
-            and abs(row[label] - share * total[label]) > max(1.0, _NEAR_ENOUGH * share * total[label])
+            and abs(row[label] - share * total[label]) > max(1.0, _TOLERANCE * share * total[label])
         ]
         if off:
             notes.append(
                 f"{word} share differs from {share:g} by more than a quarter of it for: {', '.join(off)}."
             )
     small = [
-        f"{class_name(names, label)} {'/'.join(str(row[label]) for row in counts)}"
+        f"{class_name(names, label)} {'/'.join(map(str, counts[:, label]))}"
         for label in present
-        if total[label] > 2 and (counts[:, label] > 0).all() and counts[:, label].min() < _FEW_PIXELS
+        if total[label] > 2 and 0 < counts[:, label].min() < _FEW_PIXELS
     ]
     if small:
-        notes.append(f"Fewer than {_FEW_PIXELS} pixels (train/val/test) in a part: {', '.join(small)}.")
-    cut = _cut_classes(cells, areas) if guard == "mask" else []
+        notes.append(f"Fewer than {_FEW_PIXELS} pixels in a subset (train/val/test): {', '.join(small)}.")
+    cut = _cut_classes(cells, assigned) if guard == "mask" else []
     if cut:
         listed = ", ".join(class_name(names, label) for label in cut)
-        notes.append(f"Fields are cut, so that areas touch inside them, for: {listed}.")
+        notes.append(f"Fields are cut, so that regions touch inside them, for: {listed}.")
     return tuple(notes)
 
 
-def _cut_classes(cells: Cells, areas: NDArray[np.uint8]) -> list[int]:
-    """Return the classes that have a field in more than one area."""
+def _cut_classes(cells: Cells, assigned: Regions) -> list[int]:
+    """Return the classes that have a field in more than one region."""
     inside = cells.index >= 0
     cell = cells.index[inside]
-    pairs = np.unique(np.stack([cells.field[cell], areas[inside], cells.label[cell]]), axis=1)
-    fields, parts = np.unique(pairs[0], return_counts=True)
-    return [int(label) for label in np.unique(pairs[2][np.isin(pairs[0], fields[parts > 1])])]
-
-
-GUARDS = ("mask", "drop")
-
-_SLICES_PER_PART = 5  # a part of the wanted size is made of about this many slices of its class
-
-
-def disjoint_parts(
-    labels: Ints, names: Sequence[str], *, train: float, val: float, patch: int, guard: str, seed: int
-) -> SplitIndices:
-    """Divide a scene into a train, a val and a test area, so that no patch of one reaches into another.
-
-    The fields of each class (connected patches of it) are dealt out whole where that meets the wanted shares,
-    and cut straight across their longer axis where it does not. The areas are found by a search (simulated
-    annealing) that looks, in this order, for classes in all three parts, for the wanted shares of each class
-    and of all classes together, and for few and short borders between areas, above all through fields. The
-    method is our decision.
-
-    With ``guard="mask"`` each pixel of the scene belongs to the area of the nearest labelled pixel, and a
-    patch sees only pixels of its own area: no labelled pixel is lost. With ``guard="drop"`` the patches stay
-    whole, and labelled pixels are left out until any two pixels of different parts are at least `patch`
-    pixels apart in rows or in columns: then their patches share no pixel. (At a distance of ``patch - 1``
-    they would still share a line.) There the area map is 0 wherever a pixel is nearer than that to
-    a pixel of another part.
-
-    Parameters
-    ----------
-    labels
-        Label map ``(rows, cols)``; 0 is unlabelled.
-    names
-        Class names, class 1 first, for the notes.
-    train, val
-        Wanted shares of each class's labelled pixels; the rest is test.
-    patch
-        Odd patch width in pixels.
-    guard
-        "mask" or "drop".
-    seed
-        Any integer >= 0; another seed gives other areas.
-
-    Returns
-    -------
-    Parts
-        With the area map as ``regions``, and notes on what could not be met.
-
-    Raises
-    ------
-    SplitError
-        For an unknown guard, or where the labels have no room for three areas.
-    """
-    if guard not in GUARDS:
-        raise SplitError(unknown("guard", guard, GUARDS))
-    cells = cut_into_cells(labels, min(train, val, 1 - train - val) / _SLICES_PER_PART)
-    totals = np.bincount(labels.ravel())
-    targets = np.array([(0, *wanted_counts(int(total), train, val)) for total in totals])
-    wanted = [tuple(row) for row in targets[np.unique(cells.label)].tolist()]
-    if guard == "mask":
-        areas = assign_regions(cells, wanted, Search, seed)
-        regions = nearest_regions(areas)
-    else:
-        areas = assign_regions(cells, wanted, partial(ApartSearch, reach=reach(cells, patch - 1)), seed)
-        areas = _take_back(labels, areas, patch, targets)
-        regions = apart_regions(labels, areas, patch)
-    train_pixels, val_pixels, test_pixels = (np.flatnonzero(areas == part) for part in PARTS)
-    if not (len(train_pixels) and len(val_pixels) and len(test_pixels)):
-        way_out = "a smaller patch or guard='mask'" if guard == "drop" else "scheme 'random'"
-        raise SplitError(
-            f"These labels have no room for separate train, val and test areas with patch {patch}; "
-            f"use {way_out}."
-        )
-    notes = area_notes(labels, names, areas, cells, (train, val), guard)
-    return SplitIndices(train_pixels, val_pixels, test_pixels, notes, regions)
-
-
-def _take_back(labels: Ints, areas: NDArray[np.uint8], patch: int, targets: Ints) -> NDArray[np.uint8]:
-    """Give left-out pixels that no other area is near back to an area that has their class.
-
-    The search leaves out whole slices of fields; this makes the gaps as narrow as they may be. Test takes all
-    it can, train and val only up to the wanted count of the class (`targets`, a row for each class), nearest
-    pixels first.
-    """
-    areas = areas.copy()
-    for part in reversed(PARTS):
-        mine = areas == part
-        free = (labels > 0) & (areas == 0) & ~within((areas > 0) & ~mine, patch - 1)
-        distance = ndimage.distance_transform_edt(~mine) if mine.any() else np.zeros(labels.shape)
-        for label in np.unique(labels[mine]):
-            pixels = np.flatnonzero(free & (labels == label))
-            room = (
-                len(pixels) if part == TEST else targets[label, part] - int((mine & (labels == label)).sum())
-            )
-            order = np.argsort(distance.ravel()[pixels], kind="stable")
-            areas.ravel()[pixels[order[: max(0, room)]]] = part
-    return areas
+    pairs = np.unique(np.stack([cells.field[cell], assigned[inside], cells.label[cell]]), axis=1)
+    fields, regions = np.unique(pairs[0], return_counts=True)
+    return [int(label) for label in np.unique(pairs[2][np.isin(pairs[0], fields[regions > 1])])]

@@ -1,7 +1,4 @@
-"""What every split scheme works on and hands back.
-
-A split of a scene's labelled pixels into train, val and test, checked and kept in a file.
-"""
+"""A split of a scene's labelled pixels into train, val and test, checked, saved and loaded."""
 
 from __future__ import annotations
 
@@ -17,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi.datasets.formats.numpy_files import read_archive
-from hsi.datasets.splits.leakage import Leakage, check_patch, measure_leakage
-from hsi.errors import FileFormatError, SplitError
+from hsi.datasets.splits.leakage import Leakage, measure_leakage
+from hsi.errors import FileFormatError, SplitError, check_patch_width
 from hsi.io.files import written_whole
 
 Pixels = NDArray[np.int64]
-AREAS = ("train", "val", "test")
+SUBSETS = ("train", "val", "test")
 
 
 class Labelled(Protocol):
-    """Anything with a label map and class names; `hsi.datasets.scene.Scene` is one."""
+    """Anything with a label map and class names, such as `hsi.datasets.scene.Scene`."""
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -38,9 +35,9 @@ class Labelled(Protocol):
 
 
 class SplitIndices(NamedTuple):
-    """The three parts of a split, as flat row-major pixel indices, and what could not be met.
+    """The subsets of a split, as flat row-major pixel indices, and notes on targets that were missed.
 
-    ``regions`` is the ``(rows, cols)`` area map of a scheme that works with areas, else None.
+    ``regions`` is the ``(rows, cols)`` region map of a disjoint scheme (1 train, 2 val, 3 test), else None.
     """
 
     train: Pixels
@@ -51,7 +48,7 @@ class SplitIndices(NamedTuple):
 
 
 def class_pixels(labels: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
-    """Yield each class that has pixels, lowest first, with its flat row-major indices in rising order."""
+    """Yield each class that has pixels, lowest first, with its flat row-major indices, sorted."""
     flat = labels.ravel()
     order = np.argsort(flat, kind="stable")
     for block in np.split(order, np.flatnonzero(np.diff(flat[order])) + 1):
@@ -60,20 +57,20 @@ def class_pixels(labels: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
 
 
 def class_name(names: Sequence[str], label: int) -> str:
-    """Return how notes call class `label`: its name, or its number where it has none."""
+    """Return the name of class `label`, or its number where it has none."""
     return names[label - 1] if label <= len(names) else f"class {label}"
 
 
 def concat(blocks: Sequence[Pixels]) -> Pixels:
-    """Return all pixels of `blocks` as one sorted array (empty where there are none)."""
+    """Return all pixels of `blocks` as one sorted array."""
     return np.sort(np.concatenate(blocks)) if len(blocks) else np.empty(0, np.int64)
 
 
-def wanted_counts(pixels: int, train: float, val: float) -> tuple[int, int, int]:
+def subset_counts(pixels: int, train: float, val: float) -> tuple[int, int, int]:
     """Return how many of a class's pixels go to train, val and test for the given fractions.
 
-    Rounded to the nearest count; from three pixels on every part gets at least one. Two pixels are one for
-    train and one for test, a single one is for train (our decision: what is scored can then be learnt).
+    Rounded to the nearest count. Every subset gets at least one of three or more pixels; of two, one is for
+    train and one for test; a single one is for train, since what is scored must have been learnt.
     """
     if pixels < 3:
         return (1, 0, pixels - 1) if pixels else (0, 0, 0)
@@ -84,12 +81,12 @@ def wanted_counts(pixels: int, train: float, val: float) -> tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Train, val and test pixels of one scene; checked whenever one is made or loaded.
+    """Train, val and test pixels of one scene, checked on construction.
 
     Attributes
     ----------
     train, val, test
-        Flat row-major int64 pixel indices, in rising order. They never share a pixel.
+        Flat row-major int64 pixel indices, sorted. They never share a pixel.
     labelled
         ``(rows, cols)`` bool: the labelled pixels of the scene that the split was made for.
     labels_sha256
@@ -101,20 +98,20 @@ class Split:
     seed
         Seed it was drawn with.
     guard
-        How areas are kept apart, "mask" or "drop"; None for schemes without areas.
+        How regions are kept apart, "mask" or "drop"; None for schemes without regions.
     regions
-        ``(rows, cols)`` uint8 area of every pixel, unlabelled ones too: 1 train, 2 val, 3 test, 0 none.
-        None for schemes without areas. Under guard "mask" a patch sees only pixels of its centre's area.
+        ``(rows, cols)`` uint8 region of every pixel, unlabelled ones too: 1 train, 2 val, 3 test, 0 none.
+        None for schemes without regions. Under guard "mask" a patch sees only pixels of its centre's region.
     folds, fold
-        Number of areas that are tested in turn, and which one this split tests (0-based); None without folds.
+        Number of folds, and the one that this split tests (0-based); None without folds.
     notes
-        One plain sentence for each wish that could not be met.
+        One sentence for each target that was missed.
 
     Raises
     ------
     SplitError
-        When parts share a pixel, hold an unlabelled or repeated one, leave the scene or the area they belong
-        to, or are empty.
+        When subsets share a pixel, hold an unlabelled or repeated one, leave the scene or their region, or
+        are empty.
     """
 
     train: Pixels
@@ -132,7 +129,7 @@ class Split:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_patch(self.patch)
+        check_patch_width(self.patch, SplitError)
         object.__setattr__(self, "labelled", np.array(self.labelled, bool))
         if self.labelled.ndim != 2:
             raise SplitError(f"The map of labelled pixels is {self.labelled.ndim}-D, not 2-D; make it again.")
@@ -140,10 +137,10 @@ class Split:
             object.__setattr__(self, "regions", np.array(self.regions, np.uint8))
             if self.regions.shape != self.labelled.shape:
                 raise SplitError(
-                    f"The area map is {self.regions.shape}, the scene {self.labelled.shape}; make it again."
+                    f"The region map is {self.regions.shape}, the scene {self.labelled.shape}; make it again."
                 )
         uses = np.zeros(self.labelled.shape, np.int64).ravel()
-        for number, name in enumerate(AREAS, start=1):
+        for number, name in enumerate(SUBSETS, start=1):
             pixels = np.sort(np.asarray(getattr(self, name), np.int64).ravel())
             object.__setattr__(self, name, pixels)
             if len(pixels) == 0:
@@ -157,7 +154,7 @@ class Split:
                     f"The split holds unlabelled {name} pixels; make it again from these labels."
                 )
             if self.regions is not None and (self.regions.ravel()[pixels] != number).any():
-                raise SplitError(f"The split has {name} pixels outside the {name} area; make it again.")
+                raise SplitError(f"The split has {name} pixels outside the {name} region; make it again.")
             np.add.at(uses, pixels, 1)
         if uses.max() > 1:
             raise SplitError(
@@ -175,26 +172,26 @@ class Split:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of pixels of each part: ``{"train": n, "val": n, "test": n}``."""
-        return {name: len(getattr(self, name)) for name in AREAS}
+        """Number of pixels of each subset: ``{"train": n, "val": n, "test": n}``."""
+        return {name: len(getattr(self, name)) for name in SUBSETS}
 
     @property
     def patch_regions(self) -> NDArray[np.uint8] | None:
-        """The areas that patches must be masked by: ``regions`` under guard "mask", else None."""
+        """The regions that patches must be masked by: ``regions`` under guard "mask", else None."""
         return self.regions if self.guard == "mask" else None
 
     @property
     def unused(self) -> int:
-        """Number of labelled pixels that are in no part."""
+        """Number of labelled pixels that are in no subset."""
         return int(self.labelled.sum()) - sum(self.counts.values())
 
     def class_counts(self, scene: Labelled) -> dict[str, tuple[int, ...]]:
-        """Return the pixels of each class in each part, class 1 first; the scene must be the split's own."""
+        """Return the pixels of each class in each subset, class 1 first; checks that the scene fits."""
         self.check(scene)
         flat, classes = np.asarray(scene.labels).ravel(), len(scene.class_names)
         return {
             name: tuple(int(n) for n in np.bincount(flat[getattr(self, name)], minlength=classes + 1)[1:])
-            for name in AREAS
+            for name in SUBSETS
         }
 
     def leakage(self, patch: int | None = None) -> Leakage:
@@ -203,7 +200,7 @@ class Split:
         return measure_leakage(self.train, self.test, self.shape, width, regions=self.patch_regions)
 
     def check(self, scene: Labelled) -> None:
-        """Raise `SplitError` unless `scene` has the very labels that the split was made for."""
+        """Raise `SplitError` unless `scene` has the labels that the split was made for."""
         if hash_labels(scene.labels) != self.labels_sha256:
             shape = "x".join(str(n) for n in np.shape(scene.labels))
             raise SplitError(
@@ -212,21 +209,21 @@ class Split:
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the split to `path` as NPZ without pickle; an older file is replaced once all is written.
+        """Write the split to `path` as NPZ without pickle, atomically.
 
         Raises
         ------
         SplitError
             When the file cannot be written.
         StorageError
-            When its disk is full or must not be written to.
+            When the disk is full or read-only.
         """
         target = Path(path)
         about = {
             name: getattr(self, name)
             for name in ("labels_sha256", "scheme", "patch", "seed", "guard", "folds", "fold", "notes")
         }
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in (*AREAS, "labelled")}
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in (*SUBSETS, "labelled")}
         if self.regions is not None:
             arrays["regions"] = self.regions
         arrays["about"] = np.array(json.dumps(about))
@@ -243,7 +240,7 @@ class Split:
         Raises
         ------
         SplitError
-            When the file is missing, is not such a file, or holds parts that fail the checks above.
+            When the file is missing, is not a split file, or fails the checks of `Split`.
         """
         try:
             arrays: dict[str, Any] = read_archive(Path(path))
@@ -258,13 +255,13 @@ class Split:
 
 
 def _checked_about(about: Any) -> dict[str, Any]:
-    """Return what a file says beside its arrays, or raise ValueError, KeyError or TypeError."""
-    kinds = {"labels_sha256": str, "scheme": str, "patch": int, "seed": int, "notes": list}
-    kinds_or_none = {"guard": str, "folds": int, "fold": int}
-    if any(not isinstance(about[name], kind) for name, kind in kinds.items()) or any(
-        not isinstance(about.get(name), (kind, type(None))) for name, kind in kinds_or_none.items()
+    """Return the metadata of a split file, or raise ValueError, KeyError or TypeError."""
+    required = {"labels_sha256": str, "scheme": str, "patch": int, "seed": int, "notes": list}
+    optional = {"guard": str, "folds": int, "fold": int}
+    if any(not isinstance(about[name], kind) for name, kind in required.items()) or any(
+        not isinstance(about.get(name), (kind, type(None))) for name, kind in optional.items()
     ):
-        raise ValueError("an option of the split is of another kind")
+        raise ValueError("a field of the split has another type")
     about["notes"] = tuple(map(str, about["notes"]))
     return dict(about)
 

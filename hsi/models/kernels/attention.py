@@ -1,13 +1,10 @@
-"""Multi-head softmax attention along one axis of a grid of tokens, made for many short sequences and narrow
-heads.
+"""Multi-head softmax attention along one axis of a grid of tokens: many short sequences, narrow heads.
 
-The function is the scaled dot-product attention of "Attention Is All You Need" (Vaswani et al., arXiv
-1706.03762, equation 1). How it is computed is our decision. Sequences here have 1 to about 100 tokens and
-heads of 8 to 32 channels, thousands of them at a time. Fused kernels are built for long sequences and spend
-most of their time on overhead there. On a CPU this file computes the score matrices by batched matrix
-products, a few thousand at a time, so that they stay in the cache and never exist all at once; the backward
-pass makes them again, unless they are small. Elsewhere, and under `torch.compile` or export, it calls
-PyTorch's fused kernel.
+The function is scaled dot-product attention (Vaswani et al., arXiv 1706.03762, equation 1). Sequences here
+have 1 to about 100 tokens and heads of 8 to 32 channels, thousands of them at a time, where fused kernels,
+built for long sequences, are mostly overhead. On a CPU the score matrices are computed here by batched
+products, a few thousand at a time, so that they stay in the cache; the backward pass recomputes them unless
+they are small. Elsewhere, and under `torch.compile` or export, PyTorch's fused kernel is called.
 """
 
 from __future__ import annotations
@@ -23,25 +20,14 @@ from torch.nn import functional as F
 from hsi.models.kernels.dispatch import runs_eagerly
 
 SCORE_BYTES = 2 * 2**20
-"""Size of the score matrices that are worked on at a time, per thread: that of a second-level cache."""
+"""Size of the score matrices per chunk and thread: that of a second-level cache."""
 
 
 def attend(qkv: Tensor, heads: int, axis: int) -> Tensor:
-    """Multi-head self-attention along axis 1 or 2 of a grid; the lines along that axis do not see each other.
+    """Multi-head self-attention along axis 1 or 2 of a grid, each line along that axis being one sequence.
 
-    Parameters
-    ----------
-    qkv
-        Queries, keys and values side by side, ``(N, A, B, 3 * dim)``, any strides.
-    heads
-        Number of heads; divides ``dim``. The scale is 1 / sqrt(dim / heads).
-    axis
-        1: each of the ``N * B`` lines along A is a sequence; 2: each of the ``N * A`` lines along B.
-
-    Returns
-    -------
-    Tensor
-        ``(N, A, B, dim)``, heads side by side, before any output projection.
+    `qkv` ``(N, A, B, 3 * dim)`` holds queries, keys and values side by side; `heads` divides dim, and the
+    scale is 1 / sqrt(dim / heads). Returns ``(N, A, B, dim)``, heads side by side, without output projection.
     """
     plain = qkv.device.type == "cpu" and qkv.dtype in (torch.float32, torch.float64)
     if plain and runs_eagerly():
@@ -70,11 +56,10 @@ def _merge_heads(x: Tensor, heads: int, axis: int) -> Tensor:
 
 
 class _CachedAttention(torch.autograd.Function):
-    """Exact attention, a cacheful of score matrices at a time.
+    """Exact attention in chunks whose score matrices fit the cache.
 
-    All heads of all lines stand in one batch axis, M = N * lines * heads: q, k, v are ``(M, length,
-    width)``. Scores are kept between the passes where they take less room than q, k, v and the output; else
-    they are made again.
+    q, k, v are ``(M, length, width)``, M = N * lines * heads. The weights are kept for the backward pass if
+    they take less memory than q, k, v and the output.
     """
 
     @staticmethod
@@ -84,7 +69,7 @@ class _CachedAttention(torch.autograd.Function):
         out = _product_like(q)
         keep = ctx.needs_input_grad[0] and q.shape[1] <= 4 * q.shape[2]
         weights = []
-        for part in _cachefuls(q):
+        for part in _cache_sized_slices(q):
             p = _softmax_scores(q[part], k[part])
             _multiply(p, v[part], out[part])
             if keep:
@@ -105,7 +90,7 @@ class _CachedAttention(torch.autograd.Function):
         # (Dao et al., arXiv 2205.14135).
         mean = (grad_out * out).sum(-1, keepdim=True)
         grads = tuple(_product_like(q) for _ in range(3))
-        for i, part in enumerate(_cachefuls(q)):
+        for i, part in enumerate(_cache_sized_slices(q)):
             p = weights[i] if weights else _softmax_scores(q[part], k[part])
             _multiply(p.mT, grad_out[part], grads[2][part])
             s = _scores(grad_out[part], v[part], 1.0).sub_(mean[part]).mul_(p)
@@ -117,15 +102,15 @@ class _CachedAttention(torch.autograd.Function):
         return result, None, None
 
 
-def _cachefuls(q: Tensor) -> Iterator[slice]:
-    """Cut the batch axis of q so that the scores of one part stay in the cache."""
+def _cache_sized_slices(q: Tensor) -> Iterator[slice]:
+    """Split the batch axis of q so that the scores of one part fit the cache."""
     step = max(1, SCORE_BYTES * torch.get_num_threads() // (q.shape[1] ** 2 * q.element_size()))
     return (slice(start, start + step) for start in range(0, q.shape[0], step))
 
 
 def _scores(q: Tensor, k: Tensor, scale: float) -> Tensor:
-    """``scale * q k'``, (M, queries, keys). Short sequences are stored keys first: see `_softmax_scores`."""
-    if _keys_first(q):
+    """``scale * q k'``, (M, queries, keys); short sequences are stored keys first, for `_softmax_scores`."""
+    if _is_short(q):
         return _product(k, q.mT, scale).mT
     return _product(q, k.mT, scale)
 
@@ -133,12 +118,11 @@ def _scores(q: Tensor, k: Tensor, scale: float) -> Tensor:
 def _softmax_scores(q: Tensor, k: Tensor) -> Tensor:
     """``softmax(q k' / sqrt(width))``, (M, queries, keys)."""
     scores = _scores(q, k, q.shape[-1] ** -0.5)
-    # Along rows of a few vector registers' length softmax is slow; down the columns it runs a row of queries
-    # at once.
-    return torch.softmax(scores.mT, 1).mT if _keys_first(q) else torch.softmax(scores, 2)
+    # Softmax along short rows is slow; along the first axis it handles a row of queries at once.
+    return torch.softmax(scores.mT, 1).mT if _is_short(q) else torch.softmax(scores, 2)
 
 
-def _keys_first(q: Tensor) -> bool:
+def _is_short(q: Tensor) -> bool:
     return q.shape[1] <= 64
 
 
@@ -148,19 +132,19 @@ def _product(a: Tensor, b: Tensor, scale: float) -> Tensor:
 
 
 def _product_like(q: Tensor) -> Tensor:
-    """Room for a result of `_multiply` of q's shape: narrow heads are stored tokens last."""
-    if _narrow(q):
+    """Memory for a result of `_multiply` of q's shape; narrow heads are stored tokens last."""
+    if _is_narrow(q):
         return torch.empty_like(q.mT, memory_format=torch.contiguous_format).mT
     return torch.empty_like(q)
 
 
 def _multiply(weights: Tensor, x: Tensor, out: Tensor, scale: float = 1.0) -> None:
-    """``out = scale * weights x``. A narrow result is made transposed: its long side fills the registers."""
-    if _narrow(x):
+    """``out = scale * weights x``; a narrow result is computed transposed, to fill the vector registers."""
+    if _is_narrow(x):
         out.mT.baddbmm_(x.mT, weights.mT, beta=0, alpha=scale)
     else:
         out.baddbmm_(weights, x, beta=0, alpha=scale)
 
 
-def _narrow(x: Tensor) -> bool:
+def _is_narrow(x: Tensor) -> bool:
     return x.shape[-1] < 16

@@ -1,18 +1,14 @@
-"""Average pooling by 2 in all three axes for channels-last maps, by additions of whole rows.
+"""A whole dense block of the plain network as one operator on one growing map; and average pooling by 2.
 
-A whole dense block of the plain network as one operator on one growing map.
-
-As modules, each layer takes statistics of channels whose statistics are known, copies all channels for the
-concatenation, and adds up gradients of all channels. Here
+As modules, each layer recomputes statistics of earlier channels, copies all channels for the concatenation,
+and adds up gradients of all channels. Here
 
 * one channels-last map holds all channels; each layer reads the first C of a row and writes the next k;
 * each channel's mean and variance are computed once;
-* what a batch norm's backward adds besides ``scale * g`` is a number times x and a number, for each channel;
-  over all layers these two are added up and applied once, when a channel's gradient is used;
-* activations are made chunk by chunk of samples, and made again in the backward pass rather than kept (the
-  idea of memory-efficient DenseNets, Pleiss et al., arXiv 1707.06990).
-
-Source: our own; the function is that of the modules.
+* the backward pass of a batch norm is ``scale * g + p * x + q``; p and q are added up over all layers and
+  applied once, when a channel's gradient is used;
+* activations are computed in chunks of samples and recomputed in the backward pass (memory-efficient
+  DenseNets, Pleiss et al., arXiv 1707.06990).
 """
 
 from __future__ import annotations
@@ -25,16 +21,19 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from hsi.models.kernels.grouped_conv import FoldedConv3d, fold, unfold
+from hsi.models.kernels.grouped_conv import GroupedConv3d, from_group_major, to_group_major
 from hsi.models.kernels.matrix_product import matrix_product
-from hsi.models.kernels.norm_conv import ChannelMoments, NormConvStage, NormPass, chunks, uses_batch
+from hsi.models.kernels.norm_conv import (
+    ChannelMoments,
+    NormConvStage,
+    NormPass,
+    chunk_slices,
+    uses_batch_statistics,
+)
 
 
 def halve(x: Tensor) -> Tensor:
-    """Return ``avg_pool3d(x, 2)`` in channels-last memory: half of each of D, H, W, rounded down.
-
-    Source: our own; ten times as fast on channels-last maps as PyTorch's (measured on one core).
-    """
+    """Return ``avg_pool3d(x, 2)``, channels-last: ten times as fast there as PyTorch's (one core)."""
     result: Tensor = _Halve.apply(x)
     return result
 
@@ -60,7 +59,7 @@ class _Halve(torch.autograd.Function):
         depth, height, width = (n // 2 for n in size)
         out = grad.new_empty(samples, *size, channels)
         if any(n % 2 for n in size):
-            out.zero_()  # the last of an odd number of pixels is left out
+            out.zero_()  # the last voxel of an odd axis is not pooled
         covered = out[:, : 2 * depth, : 2 * height, : 2 * width]
         pairs = covered.view(samples, depth, 2, height, 2, width, 2, channels)
         rows = (grad * 0.125).permute(0, 2, 3, 4, 1)
@@ -78,7 +77,7 @@ class LayerModules:
     conv2: nn.Conv3d
 
     def parameters(self) -> tuple[Tensor, ...]:
-        """Six tensors in the order of use."""
+        """The six parameters in the order of use."""
         return (
             self.norm1.weight,
             self.norm1.bias,
@@ -90,19 +89,10 @@ class LayerModules:
 
 
 def dense_block(x: Tensor, layers: Sequence[LayerModules]) -> Tensor:
-    """Run dense layers ``x -> concat([x, conv2(relu(norm2(conv1(relu(norm1(x))))))])`` one after the other.
+    """Run dense layers ``x -> concat([x, conv2(relu(norm2(conv1(relu(norm1(x))))))])`` in turn.
 
-    Parameters
-    ----------
-    x
-        ``(N, C, D, H, W)`` on a CPU, float32 or float64.
-    layers
-        Modules of each layer: conv1 1x1x1, conv2 3x3x3 with padding 1 and groups, both without bias.
-
-    Returns
-    -------
-    Tensor
-        ``(N, C + sum of all conv2.out_channels, D, H, W)`` in channels-last memory.
+    `x` is ``(N, C, D, H, W)`` on a CPU, float32 or float64; conv1 is 1x1x1, conv2 3x3x3 with padding 1 and
+    groups, both without bias. Returns all channels, ``(N, C + added, D, H, W)``, channels-last.
     """
     parameters = [tensor for layer in layers for tensor in layer.parameters()]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *parameters)):
@@ -112,7 +102,7 @@ def dense_block(x: Tensor, layers: Sequence[LayerModules]) -> Tensor:
 
 
 class _Layer:
-    """One layer during one run: BN, ReLU, 1x1x1 convolution on rows of channels, then a `NormConvStage`."""
+    """One layer during one pass: BN, ReLU, 1x1x1 convolution on rows of channels, then a `NormConvStage`."""
 
     def __init__(self, modules: LayerModules, tensors: Sequence[Tensor], size: Sequence[int]) -> None:
         self.norm = modules.norm1
@@ -121,19 +111,19 @@ class _Layer:
         self.point = point.view(point.shape[:2])
         depth, height, width = size
         self.groups = modules.conv2.groups
-        self.folded = (depth, height, self.groups, width, point.shape[0] // self.groups)
-        conv = FoldedConv3d(kernel, self.groups, depth, height, width)
+        self.bottleneck_size = (depth, height, self.groups, width, point.shape[0] // self.groups)
+        conv = GroupedConv3d(kernel, self.groups, depth, height, width)
         self.stage = NormConvStage(modules.norm2, gain2, bias2, conv)
 
-    def settle_constants(self) -> None:
-        """Fix the statistics of the batch norms that use their running averages."""
-        if not uses_batch(self.norm):
+    def use_running_averages(self) -> None:
+        """Set up the batch norms that use their running averages."""
+        if not uses_batch_statistics(self.norm):
             self.first = NormPass(self.norm, self.gain, self.bias, None)
-        self.stage.settle_constants()
+        self.stage.use_running_averages()
 
-    def settle(self, moments: tuple[Tensor, Tensor, int] | None) -> None:
-        """Fix the statistics of the first batch norm, if it uses those of the batch."""
-        if uses_batch(self.norm):
+    def use_batch_statistics(self, moments: tuple[Tensor, Tensor, int] | None) -> None:
+        """Set up the first batch norm, if it uses the statistics of the batch."""
+        if uses_batch_statistics(self.norm):
             self.first = NormPass(self.norm, self.gain, self.bias, moments)
 
     def activate(self, rows: Tensor, scratch: Tensor) -> Tensor:
@@ -142,20 +132,20 @@ class _Layer:
         return torch.addcmul(self.first.shift, rows, self.first.scale, out=a).clamp_min_(0)
 
     def squeeze(self, rows: Tensor, out: Tensor, scratch: Tensor) -> None:
-        """Write the bottleneck of rows ``(R, C)``, folded, into `out` ``(n, D, H, g, W, c)``."""
+        """Write the bottleneck of rows ``(R, C)`` into `out` ``(n, D, H, g, W, c)``."""
         y = matrix_product(self.activate(rows, scratch), self.point.t())
-        fold(_maps(y, out), out)
+        to_group_major(_as_maps(y, out), out)
 
     def unsqueeze(
-        self, dy: Tensor, rows: Tensor, one: Tensor, two: Tensor, sums: Tensor
+        self, dy: Tensor, rows: Tensor, scratch1: Tensor, scratch2: Tensor, sums: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Take the gradient of a bottleneck, folded, through the first half.
+        """Backward pass of `squeeze`: return the gradients of BN's output and of the 1x1x1 weight.
 
-        Adds up ``(2, C)`` sums for the batch norm; returns the gradient of BN's output, and the weight's.
+        `sums` ``(2, C)`` accumulates what the batch norm's gradients need.
         """
-        flat = one[: dy.numel()].view(rows.shape[0], -1)
-        unfold(dy, _maps(flat, dy))
-        a = self.activate(rows, two)
+        flat = scratch1[: dy.numel()].view(rows.shape[0], -1)
+        from_group_major(dy, _as_maps(flat, dy))
+        a = self.activate(rows, scratch2)
         weight = matrix_product(flat.t(), a)
         grad = matrix_product(flat, self.point)
         torch.ops.aten.threshold_backward.grad_input(grad, a, 0, grad_input=grad)
@@ -164,14 +154,14 @@ class _Layer:
         return grad, weight
 
 
-def _maps(rows: Tensor, folded: Tensor) -> Tensor:
-    """View rows ``(R, C)`` with the sizes of a folded map as ``(n, D, H, W, C)``."""
-    samples, depth, height, _, width, _ = folded.shape
+def _as_maps(rows: Tensor, like: Tensor) -> Tensor:
+    """View rows ``(R, C)`` as ``(n, D, H, W, C)``, with the sizes of a group-major map."""
+    samples, depth, height, _, width, _ = like.shape
     return rows.view(samples, depth, height, width, -1)
 
 
 class _Run:
-    """One forward pass through a block, and what its backward pass needs."""
+    """One forward pass through a block, and its backward pass."""
 
     def __init__(self, x: Tensor, modules: Sequence[LayerModules], parameters: Sequence[Tensor]) -> None:
         self.samples, self.channels, *self.size = x.shape
@@ -179,46 +169,48 @@ class _Run:
         self.total = self.channels + sum(layer.outputs for layer in self.layers)
         self.pixels = self.size[0] * self.size[1] * self.size[2]
         self.width = max(layer.point.shape[0] for layer in self.layers)
-        self.parts = list(chunks(self.samples, self.pixels * self.width))
+        self.parts = list(chunk_slices(self.samples, self.pixels * self.width))
         self.bottlenecks: list[Tensor] = []
 
     def forward(self, x: Tensor, keep: bool) -> Tensor:
         """Return the block's output ``(N, D, H, W, C)``; `keep` the bottlenecks for `backward`."""
-        one, two = self._scratch(x)
+        scratch1, scratch2 = self._scratch(x)
         out = x.new_empty(self.samples, *self.size, self.total)
-        batch = any(uses_batch(norm) for layer in self.layers for norm in (layer.norm, layer.stage.norm))
-        # Where nothing depends on the batch, a chunk goes through all layers while it is in cache.
+        batch = any(
+            uses_batch_statistics(norm) for layer in self.layers for norm in (layer.norm, layer.stage.norm)
+        )
+        # With running averages alone, a chunk goes through all layers while it is in cache.
         sweeps = [self.parts] if batch else [[part] for part in self.parts]
-        room = self.samples if batch or keep else self.parts[0].stop
+        held = self.samples if batch or keep else self.parts[0].stop  # samples whose bottlenecks are held
         if keep:
-            self.bottlenecks = [x.new_empty(room, *layer.folded) for layer in self.layers]
+            self.bottlenecks = [x.new_empty(held, *layer.bottleneck_size) for layer in self.layers]
         else:
-            shared = x.new_empty(room * self.pixels * self.width)
+            shared = x.new_empty(held * self.pixels * self.width)
             self.bottlenecks = [
-                shared[: room * self.pixels * layer.point.shape[0]].view(room, *layer.folded)
+                shared[: held * self.pixels * layer.point.shape[0]].view(held, *layer.bottleneck_size)
                 for layer in self.layers
             ]
         for layer in self.layers:
-            layer.settle_constants()
+            layer.use_running_averages()
         source = x.permute(0, 2, 3, 4, 1)
         for parts in sweeps:
             for part in parts:
                 out[part][..., : self.channels].copy_(source[part])
-            known = self._moments(out[..., : self.channels], parts, two) if batch else None
+            known = self._moments(out[..., : self.channels], parts, scratch2) if batch else None
             for layer, bottleneck in zip(self.layers, self.bottlenecks, strict=True):
                 stop = layer.inputs
-                layer.settle(known)
+                layer.use_batch_statistics(known)
                 for part in parts:
-                    place = slice(part.start % room, part.start % room + part.stop - part.start)
-                    layer.squeeze(out[part][..., :stop].flatten(0, 3), bottleneck[place], two)
-                    layer.stage.collect(bottleneck[place], one)
-                layer.stage.settle()
+                    place = slice(part.start % held, part.start % held + part.stop - part.start)
+                    layer.squeeze(out[part][..., :stop].flatten(0, 3), bottleneck[place], scratch2)
+                    layer.stage.add_to_statistics(bottleneck[place], scratch1)
+                layer.stage.use_batch_statistics()
                 new = out[..., stop : stop + layer.outputs]
                 for part in reversed(parts):  # what was written last is still in cache
-                    place = slice(part.start % room, part.start % room + part.stop - part.start)
-                    unfold(layer.stage.forward(bottleneck[place], one), new[part])
+                    place = slice(part.start % held, part.start % held + part.stop - part.start)
+                    from_group_major(layer.stage.forward(bottleneck[place], scratch1), new[part])
                 if known is not None and layer is not self.layers[-1]:
-                    more = self._moments(new, parts, two)
+                    more = self._moments(new, parts, scratch2)
                     known = (torch.cat([known[0], more[0]]), torch.cat([known[1], more[1]]), more[2])
         return out
 
@@ -232,9 +224,9 @@ class _Run:
 
     def backward(self, out: Tensor, grad: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the gradients of the block's input ``(N, D, H, W, C)`` and of its parameters."""
-        one, two = self._scratch(out)
+        scratch1, scratch2 = self._scratch(out)
         running = torch.empty_like(out)
-        # Of the gradient of each channel: p * x + q is still to be added.
+        # p * x + q is still to be added to the gradient of each channel.
         p, q = out.new_zeros(self.total), out.new_zeros(self.total)
         shared = out.new_empty(self.samples * self.pixels * self.width)
         gradients: list[Tensor] = []
@@ -244,18 +236,20 @@ class _Run:
             new = slice(stop - layer.outputs, stop)
             for part in self.parts:
                 rows = torch.addcmul(q[new], out[part][..., new], p[new]).add_(grad[part][..., new])
-                folded = fold(rows, out.new_empty(*inner[part].shape[:-1], layer.stage.conv.outputs))
-                layer.stage.start_backward(folded, bottleneck[part], one, inner[part])
-            gain2, bias2, kernel = layer.stage.settle_backward()
+                new_grad = to_group_major(
+                    rows, out.new_empty(*inner[part].shape[:-1], layer.stage.conv.outputs)
+                )
+                layer.stage.start_backward(new_grad, bottleneck[part], scratch1, inner[part])
+            gain2, bias2, kernel = layer.stage.finish_backward()
             stop -= layer.outputs
             sums = out.new_zeros(2, stop)
             point = torch.zeros_like(layer.point)
             for part in reversed(self.parts):
-                dy = layer.stage.input_gradient(inner[part], bottleneck[part], two)
-                g, weight = layer.unsqueeze(dy, out[part][..., :stop].flatten(0, 3), one, two, sums)
+                dy = layer.stage.input_gradient(inner[part], bottleneck[part], scratch2)
+                g, weight = layer.unsqueeze(dy, out[part][..., :stop].flatten(0, 3), scratch1, scratch2, sums)
                 point += weight
                 before = grad[part][..., :stop]
-                torch.addcmul(before, _maps(g, dy), layer.first.scale, out=running[part][..., :stop])
+                torch.addcmul(before, _as_maps(g, dy), layer.first.scale, out=running[part][..., :stop])
             grad = running
             gain, bias, more_p, more_q = layer.first.gradients(sums[0], sums[1])
             p[:stop] += more_p
@@ -265,7 +259,7 @@ class _Run:
         return torch.addcmul(q[first], out[..., first], p[first]).add_(grad[..., first]), gradients
 
     def _scratch(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Room for a chunk of the bottleneck, and for a chunk of the bottleneck or of all channels."""
+        """Memory for a chunk of the bottleneck, and for a chunk of the bottleneck or of all channels."""
         rows = self.parts[0].stop * self.pixels
         return like.new_empty(rows * self.width), like.new_empty(rows * max(self.total, self.width))
 

@@ -1,9 +1,8 @@
-"""Depthwise 3D convolution whose gradients are fast on a CPU too.
+"""Depthwise 3D convolution with a fast backward pass on a CPU.
 
-PyTorch (oneDNN) computes a depthwise Conv3d of channels-last float32 maps at tens of billions of products a
-second and core, but its gradients ten times slower. The gradient of the input is such a convolution itself,
-with flipped kernels; the gradient of the kernels is a few two-dimensional ones, which are fast. Source: our
-decision.
+On channels-last float32 maps, PyTorch's (oneDNN's) forward pass is fast, but its backward pass is ten times
+slower. Here the input gradient is a depthwise convolution with flipped kernels, and the kernel gradient is a
+few 2D convolutions.
 """
 
 from __future__ import annotations
@@ -25,11 +24,10 @@ def convolve_rows(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def kernel_gradient(x: Tensor, grad: Tensor, taps: Sequence[int]) -> Tensor:
-    """Gradient of `convolve_rows` for its kernel of `taps`, ``(C, 1, *taps)``.
+    """Gradient ``(C, 1, *taps)`` of `convolve_rows` for its kernel.
 
-    PyTorch's own takes about ten times as long on a CPU, where only two-dimensional depthwise convolutions
-    have a fast one, and that only on images at least as high as the kernel. So the taps of one axis are
-    taken one by one, as shifts of that axis in front of the batch, and the other two axes are the image.
+    On a CPU only 2D depthwise convolutions have a fast kernel gradient, and only on images at least as high
+    as the kernel. So one axis is handled tap by tap, as shifts, and the other two form the image.
     """
     if x.device.type != "cpu":
         return _image_gradient(x, grad, taps)
@@ -54,15 +52,15 @@ def kernel_gradient(x: Tensor, grad: Tensor, taps: Sequence[int]) -> Tensor:
 
 def _image_gradient(x: Tensor, grad: Tensor, taps: Sequence[int]) -> Tensor:
     """Kernel gradient of a depthwise "same" convolution of ``(N, ..., C)`` with as many axes as `taps`."""
-    channels, one = x.shape[-1], [1] * len(taps)
+    channels, ones = x.shape[-1], [1] * len(taps)
     gradient: Tensor = torch.ops.aten.convolution_backward(
         grad.movedim(-1, 1),
         x.movedim(-1, 1),
         x.new_empty(channels, 1, *taps),
         None,
-        one,
+        ones,
         [n // 2 for n in taps],
-        one,
+        ones,
         False,
         [0] * len(taps),
         channels,
@@ -72,8 +70,6 @@ def _image_gradient(x: Tensor, grad: Tensor, taps: Sequence[int]) -> Tensor:
 
 
 class _Depthwise(torch.autograd.Function):
-    """Depthwise "same" convolution whose gradients are fast on a CPU too."""
-
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
         rows = x.permute(0, 2, 3, 4, 1).contiguous()
@@ -91,16 +87,15 @@ class _Depthwise(torch.autograd.Function):
 
 
 def depthwise_conv3d(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Depthwise convolution with odd kernels that keeps the size.
+    """Depthwise "same" convolution with odd kernels; the result is channels-last.
 
-    `x` is ``(N, C, D, H, W)``, `kernel` ``(C, 1, k_D, k_H, k_W)``, `bias` ``(C,)``. The result is in
-    channels-last memory.
+    `x` is ``(N, C, D, H, W)``, `kernel` ``(C, 1, k_D, k_H, k_W)``, `bias` ``(C,)``.
     """
     out: Tensor = _Depthwise.apply(x, kernel, bias)
     return out
 
 
 def sum_rows(rows: Tensor) -> Tensor:
-    """Sum per channel: as a matrix product, which is several times faster than a sum over short rows."""
+    """Sum per channel, as a matrix product: several times faster than `sum` over short rows."""
     flat = rows.flatten(0, -2)
     return flat.new_ones(len(flat)) @ flat

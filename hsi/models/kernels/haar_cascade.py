@@ -4,7 +4,6 @@ A Haar transform is sums and differences of neighbours; its factors 1/sqrt(2) go
 Along an axis of length one the padded transform gives low = high = x / sqrt(2), and the cropped inverse
 adds them again, so the two kernels are averaged and the axis is not transformed at all. The operator is
 linear and the transform orthogonal, so the gradient of the input is the same cascade with flipped kernels.
-Source: our decision.
 """
 
 from __future__ import annotations
@@ -21,64 +20,57 @@ from hsi.models.kernels.depthwise import convolve_rows, kernel_gradient, sum_row
 from hsi.models.wavelet import AXES
 
 CHUNK_BYTES = 1 << 21
-"""Activations worked on at a time: a few such arrays stay in the last-level cache."""
+"""Activations per chunk: a few such arrays fit the last-level cache."""
 
 Plan = tuple[tuple[int, ...], ...]
 """For each level, the axes of ``(N, D, H, W, C)`` that are transformed there: those longer than one."""
 
 
 def haar_cascade(x: Tensor, base: Tensor, bias: Tensor, kernels: Sequence[Tensor], axes: str) -> Tensor:
-    """Return ``Conv(base, x) + bias + Z(1)`` of `hsi.models.wcnet`, with Haar's wavelet.
+    """Return ``Conv(base, x) + bias + Z(1)`` of `hsi.models.wcnet` with the Haar wavelet, channels-last.
 
     Parameters
     ----------
     x
         ``(N, C, D, H, W)``, not empty; fastest in channels-last memory.
     base, bias
-        Depthwise kernels ``(C, 1, k, k, k)`` and ``(C,)``, with their scale.
+        Depthwise kernels ``(C, 1, k, k, k)`` and ``(C,)``, scaled.
     kernels
-        For each level ``(C * B, 1, k, k, k)``, with their scales, channel ``c * B + b`` for sub-band b of
-        channel c.
+        For each level ``(C * B, 1, k, k, k)``, scaled; channel ``c * B + b`` is sub-band b of channel c.
     axes
         "dhw" or "hw".
-
-    Returns
-    -------
-    Tensor
-        ``(N, C, D, H, W)`` in channels-last memory.
     """
-    wanted = [axis % 5 - 1 for axis in AXES[axes]]  # of (N, D, H, W, C)
+    transformed = [axis % 5 - 1 for axis in AXES[axes]]  # of (N, D, H, W, C)
     size = list(x.shape[2:])
-    folded = [_crop_taps(base, size)]
+    scaled = [_crop_taps(base, size)]
     plan = []
     for level, kernel in enumerate(kernels, start=1):
-        active = tuple(axis for axis in wanted if size[axis - 1] > 1)
+        active = tuple(axis for axis in transformed if size[axis - 1] > 1)
         size = [(n + 1) // 2 if axis in active else n for axis, n in enumerate(size, start=1)]
-        folded.append(_crop_taps(_fold(kernel, level, wanted, active), size))
+        scaled.append(_crop_taps(_scale_kernel(kernel, level, transformed, active), size))
         plan.append(active)
-    folded = [kernel.to(x.dtype) for kernel in folded]
-    bias = bias.to(x.dtype)
-    out: Tensor = _HaarCascade.apply(x, bias, tuple(plan), *folded)
+    scaled = [kernel.to(x.dtype) for kernel in scaled]
+    out: Tensor = _HaarCascade.apply(x, bias.to(x.dtype), tuple(plan), *scaled)
     return out
 
 
-def _fold(kernel: Tensor, level: int, wanted: Sequence[int], active: Sequence[int]) -> Tensor:
+def _scale_kernel(kernel: Tensor, level: int, transformed: Sequence[int], active: Sequence[int]) -> Tensor:
     """Kernels for unnormalised transforms of the `active` axes only: band-major, ``(B' * C, 1, k, k, k)``.
 
-    Each wanted axis owes 1/2 a level: 1/sqrt(2) on the way down and again on the way up. An axis of length
-    one owes the same 1/2, as the mean of its two kernels.
+    Each transformed axis contributes 1/2 per level: 1/sqrt(2) in the analysis and again in the synthesis. An
+    axis of length one contributes 1/2 too, as the mean of its two kernels.
     """
     taps = kernel.shape[2:]
-    kernel = kernel.view(-1, *(2,) * len(wanted), *taps)
-    gone = [1 + i for i, axis in enumerate(wanted) if axis not in active]
-    if gone:
-        kernel = kernel.sum(gone)
+    kernel = kernel.view(-1, *(2,) * len(transformed), *taps)
+    inactive = [1 + i for i, axis in enumerate(transformed) if axis not in active]
+    if inactive:
+        kernel = kernel.sum(inactive)
     kernel = kernel.reshape(kernel.shape[0], -1, *taps).transpose(0, 1)
-    return kernel.reshape(-1, 1, *taps) * 0.5 ** (len(wanted) * level)
+    return kernel.reshape(-1, 1, *taps) * 0.5 ** (len(transformed) * level)
 
 
 def _crop_taps(kernel: Tensor, size: Sequence[int]) -> Tensor:
-    """Leave out the taps that only ever read the zeros round a map of this size."""
+    """Leave out the taps that only read padding on a map of this size."""
     for dim, n in zip((2, 3, 4), size, strict=True):
         half = kernel.shape[dim] // 2
         keep = min(half, n - 1)
@@ -87,11 +79,7 @@ def _crop_taps(kernel: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class _HaarCascade(torch.autograd.Function):
-    """The whole operator on channels-last rows, from folded kernels.
-
-    It goes through the batch in chunks that stay in cache and keeps nothing but its input: the sub-bands
-    are made anew in the backward pass, which costs less than memory to hold them.
-    """
+    """The operator in chunks of samples that fit the cache; the backward pass recomputes the sub-bands."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, bias: Tensor, plan: Plan, base: Tensor, *kernels: Tensor) -> Tensor:
@@ -124,7 +112,7 @@ class _HaarCascade(torch.autograd.Function):
 
 
 def _chunks(rows: Tensor) -> list[Tensor]:
-    """Cut the batch into equal parts of at most `CHUNK_BYTES` where that is possible, on a CPU."""
+    """On a CPU, split the batch into equal parts of at most `CHUNK_BYTES` (or one sample)."""
     if rows.device.type != "cpu":
         return [rows]
     samples = rows.shape[0]
@@ -134,7 +122,7 @@ def _chunks(rows: Tensor) -> list[Tensor]:
 
 
 def _split_levels(x: Tensor, plan: Plan) -> list[Tensor]:
-    """Sub-bands ``(N, d, h, w, B, C)`` of each level, not normalised."""
+    """Unnormalised sub-bands ``(N, d, h, w, B, C)`` of each level."""
     bands: list[Tensor] = []
     for axes in plan:
         bands.append(haar_split(bands[-1][..., 0, :] if bands else x, axes))
@@ -163,13 +151,12 @@ def _cascade(
 def haar_split(x: Tensor, axes: Sequence[int]) -> Tensor:
     """Sums and differences of neighbours: the Haar analysis without its factor 1/sqrt(2) per axis.
 
-    `x` is ``(N, D, H, W, C)``, any strides; `axes` is a sorted subset of (1, 2, 3). An axis of odd length
-    counts as having one more zero at its end. Returns ``(N, d, h, w, B, C)`` with B = 2 ** len(axes)
-    sub-bands, in the order of `hsi.models.wavelet.SUBBANDS`. Its adjoint is `haar_merge`. Not
-    differentiable by autograd.
+    ``(N, D, H, W, C)`` to ``(N, d, h, w, B, C)`` with B = 2 ** len(axes) sub-bands in the order of
+    `hsi.models.wavelet.SUBBANDS`. `axes` is a sorted subset of (1, 2, 3); an odd axis is padded with one
+    zero at its end. The adjoint is `haar_merge`. Not differentiable by autograd.
     """
     t = x.unsqueeze(4)
-    for axis in reversed(axes):  # W, H, D: each pass then adds rows that are longer and closer together
+    for axis in reversed(axes):  # W, H, D: rows get longer and closer together with each pass
         n, (even, odd) = t.shape[axis], _phases(t, axis)
         shape = [*t.shape[:4], 2, *t.shape[4:]]
         shape[axis] = (n + 1) // 2
@@ -187,8 +174,7 @@ def haar_split(x: Tensor, axes: Sequence[int]) -> Tensor:
 def haar_merge(bands: Tensor, axes: Sequence[int], size: Sequence[int]) -> Tensor:
     """The adjoint of `haar_split`: the Haar synthesis without its factor 1/sqrt(2) per axis.
 
-    `bands` is ``(N, d, h, w, B, C)``, `size` the (D, H, W) to return. The result is ``(N, D, H, W, C)``. Not
-    differentiable by autograd.
+    ``(N, d, h, w, B, C)`` to ``(N, D, H, W, C)``, `size` being (D, H, W). Not differentiable by autograd.
     """
     t = bands
     for axis in axes:

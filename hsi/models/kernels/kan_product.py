@@ -1,9 +1,8 @@
-"""Products of weights with SiLU and B-spline values that are never all in memory.
+"""Linear maps and convolutions of SiLU and B-spline values, expanded chunk by chunk.
 
 A KAN layer is a linear map of its expanded input: SiLU(x) and all basis functions N_j(x), 1 + G + p values
-for each element. Here the input is expanded chunk by chunk. Each chunk is multiplied while it is in cache,
-and is expanded again in the backward pass. So memory is that of the input, and a kernel of 3x3x3 costs one
-expansion per element, not 27. This is our decision.
+per element. Here each chunk is expanded and multiplied while it is in cache, and expanded again in the
+backward pass. So memory is that of the input, and a 3x3x3 kernel costs one expansion per element, not 27.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ from hsi.models.kernels.dispatch import runs_eagerly
 from hsi.models.kernels.matrix_product import matrix_product
 
 CPU_CHUNK, GPU_CHUNK = 1 << 16, 1 << 20
-"""Elements expanded at a time: on a CPU a chunk stays in cache, yet calls are few."""
+"""Elements per chunk: on a CPU small enough for the cache, large enough that calls are few."""
 MIN_ROWS = 256
 
 
 def runs_chunked(x: Tensor) -> bool:
-    """Tell whether the functions below may run: eagerly, seen by no compiler, tracer or dispatch mode."""
+    """Tell whether the functions below may run on `x` (see `runs_eagerly`)."""
     return runs_eagerly() and type(x) in (Tensor, nn.Parameter)
 
 
 def row_product(x: Tensor, weight: Tensor, grid: Tensor, order: int) -> Tensor:
-    """Expand rows x ``(R, C)`` and multiply them by the weight ``(out, (1 + G + p) * C)``, to ``(R, out)``.
+    """Expand rows x ``(R, C)`` and multiply by `weight` ``(out, (1 + G + p) * C)``, to ``(R, out)``.
 
-    In the weight C is the faster index. The knots in `grid` ``(C, G + 2p + 1)`` must increase strictly.
+    In the weight, C varies fastest. The knots `grid` ``(C, G + 2p + 1)`` must increase strictly.
     Differentiable once, in x and weight.
     """
     result: Tensor = _RowProduct.apply(x, weight, grid, order)
@@ -69,7 +68,7 @@ class _RowProduct(torch.autograd.Function):
         grad = grad.contiguous()
         turned = weight.t().contiguous()
         grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
-        # In half precision too, the sum over chunks is taken in float32.
+        # The sum over chunks is float32 in half precision too.
         grad_turned = torch.zeros_like(turned, dtype=torch.promote_types(weight.dtype, torch.float32))
         for part, planes in _row_chunks(x, grid, ctx.order):
             values = planes.fill(x[part].t().unsqueeze(0))
@@ -132,28 +131,28 @@ def _sample_chunks(
 ) -> Iterator[tuple[slice, BasisPlanes]]:
     knots = grid.to(torch.promote_types(x.dtype, torch.float32))
     points = math.prod(x.shape[2:])
-    # Each convolution rearranges its weight first, so what it convolves should be several times larger.
-    wanted = max(_elements(x), 4 * weight.numel() * x.shape[1] // weight.shape[1])
-    size = max(1, wanted // (x.shape[1] * points))
+    # Each convolution reorders its weight first, so its input should be several times larger.
+    elements = max(_elements(x), 4 * weight.numel() * x.shape[1] // weight.shape[1])
+    size = max(1, elements // (x.shape[1] * points))
     return _chunks(len(x), size, lambda samples: BasisPlanes(knots, order, samples, points, _memory))
 
 
-_kept = threading.local()
+_thread = threading.local()
 
 
 def _memory(like: Tensor, numbers: int) -> Tensor:
-    """Return flat memory for so many numbers; on a CPU always the same of this thread, grown where needed.
+    """Return flat memory for so many numbers; on a CPU a buffer of this thread, which is reused.
 
-    Fetched anew for each pass, it would come from the system page by page (KANConv3d 3x3x3 takes a third
-    longer then). Each pass here is done with it before the next one on its thread begins.
+    Allocated per pass, it would be paged in each time (KANConv3d 3x3x3 takes a third longer). A pass is done
+    with the buffer before the next one on its thread begins.
     """
     if like.device.type != "cpu":
         return like.new_empty(numbers)
-    room: Tensor | None = getattr(_kept, "room", None)
-    if room is None or room.dtype != like.dtype or room.numel() < numbers:
-        with torch.inference_mode(False):  # what is made under it cannot be written to outside
-            room = _kept.room = torch.empty(numbers, dtype=like.dtype)
-    return room[:numbers]
+    buffer: Tensor | None = getattr(_thread, "buffer", None)
+    if buffer is None or buffer.dtype != like.dtype or buffer.numel() < numbers:
+        with torch.inference_mode(False):  # an inference tensor cannot be written to in training
+            buffer = _thread.buffer = torch.empty(numbers, dtype=like.dtype)
+    return buffer[:numbers]
 
 
 def _elements(x: Tensor) -> int:
@@ -163,7 +162,7 @@ def _elements(x: Tensor) -> int:
 def _chunks(
     total: int, size: int, workspace: Callable[[int], BasisPlanes]
 ) -> Iterator[tuple[slice, BasisPlanes]]:
-    """Cut `total` into parts of at most `size`, equal but for the last, each with a workspace that fits."""
+    """Split `total` into parts of at most `size`, equal but for the last, each with a workspace that fits."""
     parts = -(-total // size)
     size = -(-total // parts) if parts else 1
     planes: BasisPlanes | None = None

@@ -1,4 +1,9 @@
-"""Matrix products by the faster of the two libraries that PyTorch has for them on a CPU."""
+"""Matrix products by MKL or oneDNN, whichever is faster on this CPU.
+
+PyTorch hands float32 products to MKL, which leaves AVX-512 unused on CPUs that are not Intel's. oneDNN is
+twice as fast there (230 against 105 billion operations a second on one core of an AMD EPYC, on shapes of
+KANet), but 4 to 38 % slower on Intel's (six shapes, one core of a Xeon).
+"""
 
 from __future__ import annotations
 
@@ -15,14 +20,10 @@ from hsi.models.kernels.dispatch import runs_eagerly
 
 
 def matrix_product(left: Tensor, right: Tensor) -> Tensor:
-    """Return ``left @ right`` for ``(M, K)`` and ``(K, N)`` of one dtype and device.
+    """Return ``left @ right`` for ``(M, K)`` and ``(K, N)`` of one dtype and device; no autograd.
 
-    PyTorch hands float32 products on a CPU to MKL, which leaves AVX-512 unused on CPUs that are not Intel's.
-    oneDNN, which PyTorch has too, is twice as fast there (230 against 105 billion operations a second on one
-    core of an AMD EPYC, on shapes of KANet). On Intel's it is 4 to 38 % slower (six shapes, one core of a
-    Xeon), so PyTorch's own product is taken there, as it is where PyTorch comes without either library, as on
-    Apple's CPUs, and for other dtypes and devices. Fastest where `left` or ``right.t()`` is contiguous.
-    Autograd does not see this function. It is our decision.
+    oneDNN is used for float32 on CPUs where it is faster, PyTorch's own product everywhere else. Fastest
+    where `left` or ``right.t()`` is contiguous.
     """
     if left.device.type != "cpu" or left.dtype != torch.float32 or not _prefers_onednn():
         return left @ right
@@ -32,40 +33,32 @@ def matrix_product(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _prefers_onednn() -> bool:
-    return _has_both() and not _is_intel()
+    return _has_both_libraries() and not _is_intel()
+
+
+def _has_both_libraries() -> bool:
+    onednn = torch.backends.mkldnn
+    available = torch.backends.mkl.is_available() and onednn.is_available() and bool(onednn.enabled)
+    return available and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # private: may go in another PyTorch
 
 
 @cache
 def _is_intel() -> bool:
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # an older PyTorch has none
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch 2.6 lacks it
     return "intel" in str(capabilities.get("cpu_name", platform.processor())).lower()
 
 
-def _has_both() -> bool:
-    onednn = torch.backends.mkldnn
-    there = torch.backends.mkl.is_available() and onednn.is_available() and bool(onednn.enabled)
-    return there and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # private, so another PyTorch may drop it
-
-
 def _onednn(rows: Tensor, other: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return ``rows @ other.t()``, plus `bias`. oneDNN is hundreds of times slower on rows with gaps."""
+    """Return ``rows @ other.t() + bias``; oneDNN is hundreds of times slower on strided rows."""
     packed = other if other.is_contiguous() or other.t().is_contiguous() else other.contiguous()
     result: Tensor = torch.ops.mkldnn._linear_pointwise(rows.contiguous(), packed, bias, "none", [], "")
     return result
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return ``x @ weight.t() + bias`` as `torch.nn.functional.linear`, by the faster library where it can.
+    """Do what `torch.nn.functional.linear` does, by `matrix_product` in eager float32 on a CPU.
 
-    Differentiable once where it can: in x, weight and bias. Compilers, autocast, other dtypes and devices get
-    PyTorch's own. It is our decision.
-
-    Parameters
-    ----------
-    x
-        ``(..., in)``.
-    weight, bias
-        ``(out, in)`` and ``(out,)`` or None.
+    There it is differentiable once; compilers, autocast, other dtypes and devices get PyTorch's function.
     """
     plain = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
     if not plain or not _prefers_onednn() or not runs_eagerly() or torch.is_autocast_enabled("cpu"):
@@ -89,13 +82,13 @@ class _Linear(torch.autograd.Function):
         flat = grad.reshape(-1, grad.shape[-1])
         wants_x, wants_weight, _ = ctx.needs_input_grad
         grad_x = matrix_product(flat, weight).view(ctx.shape) if wants_x else None
-        # Few numbers, each a sum over all rows: MKL is the faster one at that.
+        # A small result, each entry a sum over all rows: MKL is faster at that.
         grad_weight = flat.t() @ rows if wants_weight else None
         return grad_x, grad_weight, flat.sum(0) if ctx.biased else None
 
 
 class Linear(nn.Linear):
-    """`torch.nn.Linear` by `linear`: the same parameters and the same function."""
+    """`torch.nn.Linear` computed by `linear`."""
 
     def forward(self, input: Tensor) -> Tensor:
         """``(..., in)`` to ``(..., out)``."""

@@ -1,24 +1,13 @@
-"""The geometry of a snake: the plane that a view moves in, shifts along its axis, positions of the sampler.
-
-Source: our decision; see `hsi.models.kernels.snake`.
-
-The snakes of `hsi.models.kernels.snake` in plain operations, for graphs that are written to a file.
-
-The same sums as there, whole batches at a time and without writing into tensors, so that a tracer sees a
-graph that holds for any number of samples. It needs more memory, and autograd keeps all of it.
-
-Source: our own; see `hsi.models.kernels.snake`.
-
-Dynamic snake convolution in three dimensions: K points on an axis, all but the centre free to leave it.
+"""Dynamic snake convolution in three dimensions: K points on an axis, all but the centre free to leave it.
 
 Source: Qi et al., "Dynamic Snake Convolution based on Topological Geometric Constraints for Tubular
 Structure Segmentation" (DSCNet, ICCV 2023, arXiv 2307.08388): points at -c..c on one axis, displacements
 summed outward from a fixed centre, linear interpolation, positions clamped to the volume.
 
-How it is computed here is our own. Interpolation and the sum over input channels are both linear, so they
-may change places: the K pointwise products are taken first, on the undeformed grid, and only their few
-output channels are interpolated. On the view's own axis every point lies on a voxel, so a bilinear
-interpolation in the plane of the two other axes is exact and takes the place of a trilinear one.
+Interpolation and the sum over input channels are both linear and commute: the K pointwise products are
+computed first, on the undeformed grid, and only their few output channels are interpolated. On the view's
+own axis every point lies on a voxel, so bilinear interpolation in the plane of the two other axes replaces
+the trilinear one.
 """
 
 from __future__ import annotations
@@ -31,14 +20,14 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from hsi.errors import ModelError
-from hsi.models.kernels.dispatch import is_written_out
+from hsi.models.kernels.dispatch import is_exporting
 
 AXES = {"d": 1, "h": 2, "w": 3}
-"""Where each axis stands in rows ``(N, D, H, W, C)``."""
+"""Dimension of each axis in rows ``(N, D, H, W, C)``."""
 
 
 def plane_of(rows: Tensor, axis: str) -> Tensor:
-    """``(N, D, H, W, k)`` as ``(N, V, A, B, k)``: the view's axis, then the plane it moves in; no copy."""
+    """View ``(N, D, H, W, k)`` as ``(N, V, A, B, k)``: the snake's axis, then the plane it moves in."""
     return rows.movedim(AXES[axis], 1)
 
 
@@ -81,39 +70,38 @@ def unshift(d_shifted: Tensor, d_plane: Tensor, distance: int) -> None:
 
 
 def sampler_grid(offsets: Tensor, axis: str) -> tuple[Tensor, Tensor]:
-    """Turn offsets ``(N, D, H, W, 2)`` into positions ``(N * V, A, B, 2)`` and their scale in [-1, 1]."""
+    """Return the sampling grid ``(N * V, A, B, 2)`` in [-1, 1] for offsets ``(N, D, H, W, 2)``; its scale."""
     plane = plane_of(offsets, axis).contiguous()
     height, width = (int(n) for n in plane.shape[2:4])
-    # On an axis of one voxel there is nowhere to go; 2 / (n - 1) would be infinite.
+    # An axis of one voxel allows no displacement; 2 / (n - 1) would be infinite.
     scale = plane.new_tensor([2 / (n - 1) if n > 1 else 0.0 for n in (width, height)])
     ticks = [torch.linspace(-1, 1, n, dtype=plane.dtype, device=plane.device) for n in (height, width)]
     down, across = torch.meshgrid(*ticks, indexing="ij")
     return torch.addcmul(torch.stack((across, down), -1), plane, scale).flatten(0, 1), scale
 
 
-def plain_rows(
+def snake_rows_unchunked(
     x: Tensor,
     centre: Tensor,
     bias: Tensor,
     outer: Tensor,
     offsets: Tensor | None,
     views: tuple[View, ...],
-    sampler: tuple[int, int, bool],
 ) -> Tensor:
-    """Compute what `hsi.models.kernels.snake.snake_rows` does; `sampler` are the grid sampler's settings."""
-    width = outer.shape[0] // sum(view.points - 1 for view in views)
-    dtype = torch.promote_types(x.dtype, torch.float32)
+    """Compute `snake_rows` for the whole batch without in-place writes: a graph for any batch size."""
+    width = _width(outer, views)
+    dtype = _sampling_dtype(x)
     out = F.linear(x, centre, bias).to(dtype)
     maps = F.linear(x, outer).to(dtype)
     first, column = out.shape[-1] - width * len(views), 0
     parts = [out[..., :first]]
     for view in views:
         target = plane_of(out[..., first : first + width], view.axis)
-        for i, distance in enumerate(_plain_distances(view.points)):
-            source = _plain_moved(plane_of(maps[..., column : column + width], view.axis), distance)
+        for i, distance in enumerate(_distances(view.points)):
+            source = _shifted_by_cat(plane_of(maps[..., column : column + width], view.axis), distance)
             if view.slot is not None and offsets is not None:
                 grid, _ = sampler_grid(offsets.select(-2, view.slot + i), view.axis)
-                source = as_rows(torch.grid_sampler_2d(as_images(source), grid, *sampler), target)
+                source = as_rows(torch.grid_sampler_2d(as_images(source), grid, *_SAMPLER), target)
             target = target + source
             column += width
         parts.append(target.movedim(1, AXES[view.axis]))
@@ -121,12 +109,8 @@ def plain_rows(
     return torch.cat(parts, dim=-1).to(x.dtype)
 
 
-def _plain_distances(points: int) -> list[int]:
-    return [place for place in range(-(points // 2), points // 2 + 1) if place]
-
-
-def _plain_moved(plane: Tensor, distance: int) -> Tensor:
-    """Take ``[:, v]`` from ``v + distance``, clamped to the border."""
+def _shifted_by_cat(plane: Tensor, distance: int) -> Tensor:
+    """Do what `shifted` does, without in-place writes."""
     size = int(plane.shape[1])
     step = min(abs(distance), size - 1)
     if distance > 0:
@@ -134,16 +118,15 @@ def _plain_moved(plane: Tensor, distance: int) -> Tensor:
     return torch.cat([plane[:, :1].expand(-1, step, -1, -1, -1), plane[:, : size - step]], dim=1)
 
 
-CHUNK_VOXELS = 16384  # on CPU: temporaries of about 3 MB, which stay in the cache
+CHUNK_VOXELS = 16384  # on a CPU: temporaries of about 3 MB, which fit the cache
 
-# Of torch's grid sampler: bilinear, clamped to the border, -1 and 1 at the centres of the outermost voxels.
-_SAMPLER = (0, 1, True)
+_SAMPLER = (0, 1, True)  # bilinear, padding_mode="border", align_corners=True
 
 
 class View(NamedTuple):
-    """One snake: its axis, its number of points K, and where its K - 1 moving points start among the offsets.
+    """One snake: its axis, its number of points K, and the index of its first offset.
 
-    ``slot`` is None for a view that has no room to move; its points then stay on the axis.
+    ``slot`` is None where both other axes have one voxel: the points then stay on the axis.
     """
 
     axis: str
@@ -176,11 +159,9 @@ def snake_conv3d(
         ``(N, C, D, H, W)``, any strides; channels-last is fastest.
     offsets
         ``(N, K - 1, 2, D, H, W)``, in voxels: displacement of each point but the centre, in the order of
-        `weight`, along the two other axes in the order D, H, W. They are used as they are; see
-        `outward_sum`.
+        `weight`, along the two other axes in the order D, H, W; not summed outward (see `outward_sum`).
     weight, bias
-        ``(out, C, K)`` with K odd, and ``(out,)`` or None. Point j stands at distance ``j - K // 2`` on the
-        axis.
+        ``(out, C, K)`` with K odd, and ``(out,)`` or None. Point j is at distance ``j - K // 2`` on the axis.
     axis
         "w", "h" or "d" (the spectral axis).
 
@@ -196,7 +177,7 @@ def snake_conv3d(
     Notes
     -----
     The derivative in an offset is that of bilinear interpolation: one-sided at whole positions (rounding may
-    choose the side), zero where the position is clamped. It can be taken once, not twice.
+    choose the side), zero where the position is clamped. Differentiable once.
     """
     check_axis(axis)
     if x.ndim != 5 or weight.ndim != 3:
@@ -206,10 +187,10 @@ def snake_conv3d(
         )
     points = weight.shape[2]
     check_points(points)
-    wanted = (x.shape[0], points - 1, 2, *x.shape[2:])
-    if offsets.shape != wanted or weight.shape[1] != x.shape[1]:
+    expected = (x.shape[0], points - 1, 2, *x.shape[2:])
+    if offsets.shape != expected or weight.shape[1] != x.shape[1]:
         raise ModelError(
-            f"For x {tuple(x.shape)} and {points} points the offsets must be {wanted} and the weight must "
+            f"For x {tuple(x.shape)} and {points} points the offsets must be {expected} and the weight must "
             f"have {x.shape[1]} input channels; got {tuple(offsets.shape)} and {weight.shape[1]}."
         )
     if bias is None:
@@ -221,14 +202,14 @@ def snake_conv3d(
 
 
 def split_points(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Split ``(out, C, K)`` into centre ``(out, C)`` and the others ``((K - 1) * out, C)``."""
+    """Split ``(out, C, K)`` into the centre ``(out, C)`` and the other points ``((K - 1) * out, C)``."""
     middle = weight.shape[2] // 2
     outer = torch.cat((weight[:, :, :middle], weight[:, :, middle + 1 :]), dim=2)
     return weight[:, :, middle], outer.permute(2, 0, 1).flatten(0, 1)
 
 
 def outward_sum(steps: Tensor, dim: int) -> Tensor:
-    """Sum the steps of the K - 1 moving points outward from the centre, on each side, along `dim`.
+    """Cumulative sum of the steps of the K - 1 moving points, outward from the centre on each side.
 
     With steps in [-1, 1] a point at distance c is displaced by at most c (DSCNet's continuity constraint).
     """
@@ -242,37 +223,29 @@ def outward_sum(steps: Tensor, dim: int) -> Tensor:
 def snake_rows(
     x: Tensor, centre: Tensor, bias: Tensor, outer: Tensor, offsets: Tensor | None, views: tuple[View, ...]
 ) -> Tensor:
-    """Compute the snakes of several views at once, on channels-last rows.
+    """Compute the snakes of several views together: ``(N, D, H, W, C)`` to ``(N, D, H, W, R)``.
 
     Parameters
     ----------
-    x
-        ``(N, D, H, W, C)``.
     centre, bias
-        ``(R, C)`` and ``(R,)``: undeformed pointwise products. The last ``k`` rows of each view in turn end
-        this list; rows before them belong to no snake.
+        ``(R, C)`` and ``(R,)``: pointwise products without displacement. The last rows are the centres of the
+        snakes, k for each view in turn; rows before them belong to no snake.
     outer
         ``(sum of (K - 1) * k, C)``: the moving points of each view in turn.
     offsets
-        ``(N, D, H, W, slots, 2)`` in voxels, the later of the two other axes first, as grid samplers have it.
-        None when no view moves.
-    views
-        One `View` for each snake.
-
-    Returns
-    -------
-    ``(N, D, H, W, R)``.
+        ``(N, D, H, W, slots, 2)`` in voxels, the later of the two other axes first, as in
+        ``F.grid_sample``. None when no view moves.
     """
     if offsets is not None:
         offsets = offsets.to(_sampling_dtype(x))
-    if is_written_out():
-        return plain_rows(x, centre, bias, outer, offsets, views, _SAMPLER)
+    if is_exporting():
+        return snake_rows_unchunked(x, centre, bias, outer, offsets, views)
     rows: Tensor = _SnakeRows.apply(x, centre, bias, outer, offsets, views)
     return rows
 
 
 class _SnakeRows(torch.autograd.Function):
-    """`snake_rows`, a few samples at a time. The backward pass computes the outer pointwise products anew."""
+    """`snake_rows` in chunks of samples; the backward pass recomputes the outer pointwise products."""
 
     @staticmethod
     def forward(
@@ -345,7 +318,7 @@ class _SnakeRows(torch.autograd.Function):
 
 
 def _sampling_dtype(x: Tensor) -> torch.dtype:
-    """float32 at least: half precision is too short for positions."""
+    """float32 or more: half precision is too coarse for positions."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
@@ -355,7 +328,7 @@ def _width(outer: Tensor, views: tuple[View, ...]) -> int:
 
 
 def _chunks(x: Tensor) -> list[slice]:
-    """Slices of samples, so small on CPU that their temporaries stay in the cache."""
+    """Slices of samples whose temporaries fit the cache of a CPU."""
     samples = x.shape[0]
     voxels = x.shape[1] * x.shape[2] * x.shape[3]
     size = max(1, CHUNK_VOXELS // voxels if x.device.type == "cpu" else samples)
@@ -363,5 +336,5 @@ def _chunks(x: Tensor) -> list[slice]:
 
 
 def _distances(points: int) -> list[int]:
-    """Places on the axis of the points that move: all but the centre."""
-    return [place for place in range(-(points // 2), points // 2 + 1) if place]
+    """Positions on the axis of the moving points: all but the centre."""
+    return [distance for distance in range(-(points // 2), points // 2 + 1) if distance]

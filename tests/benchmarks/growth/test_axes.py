@@ -1,4 +1,4 @@
-"""Growth is measured: every series at every size with its work, never how fast it was."""
+"""Every series of growth is measured at every size with its work; never how fast it was."""
 
 from __future__ import annotations
 
@@ -11,59 +11,34 @@ import pytest
 from scipy import ndimage
 
 import hsi
-from benchmarks.growth import (
-    axes as growth,
-)
-from benchmarks.growth import (
-    networks as growth_networks,
-)
-from benchmarks.growth import (
-    pixels as growth_pixels,
-)
-from benchmarks.growth import (
-    processes as growth_ranks,
-)
+from benchmarks.growth import axes, networks, pixels, processes
 from benchmarks.growth.__main__ import main
 from benchmarks.growth.axes import AXES, run_growth
 from benchmarks.growth.points import read_points
 from benchmarks.growth.scale import FULL_GROWTH, QUICK_GROWTH, GrowthScale
-from benchmarks.growth.scenes import blocky_labels, write_scene
-from benchmarks.growth.series import Measured, Series
+from benchmarks.growth.scenes import field_labels, write_scene
+from benchmarks.growth.series import Context, Measured, Series
 from hsi.bench import Setting
 from hsi.errors import ConfigError, HsiError
 
 TINY = GrowthScale(
-    bands=(8, 12),
-    patches=(7, 9),
-    sides=(32, 40),
-    area_sides=(40, 48),
-    ranks=(2,),
-    patch=7,
-    batch=2,
-    classes=3,
-    bands_of_patches=8,
-    bands_of_pixels=8,
-    bands_of_area=6,
-    labelled_side=32,
-    rank_side=24,
-    epochs=2,
-    visits=1,
-    rounds=1,
-    seconds=0.0,
-)
+    bands=(8, 12), patches=(7, 9), sides=(32, 40), area_sides=(40, 48), processes=(2,), patch=7, batch=2,
+    classes=3, bands_of_patches=8, bands_of_pixels=8, bands_of_area=6, labelled_side=32,
+    processes_side=24, epochs=2, visits=1, rounds=1, seconds=0.0,
+)  # fmt: skip
 ONE = Setting("cpu", 1)
 
 
-def measured(*axes):
-    found = run_growth(ONE, TINY, only=axes)
+def measured(*names):
+    found = run_growth(ONE, TINY, only=names)
     assert all(point.seconds_min <= point.seconds_median for point in found.points)
     assert all(point.peak_memory_mb is None or point.peak_memory_mb >= 0 for point in found.points)
     return found
 
 
 @pytest.mark.parametrize("axis", ["bands", "patch"])
-def test_networks(axis, monkeypatch):
-    monkeypatch.setattr(growth_networks, "network_names", lambda: ["densenet3d"])
+def test_networks_along(axis, monkeypatch):
+    monkeypatch.setattr(networks, "network_names", lambda: ["densenet3d"])
     found = measured(axis)
     sizes = TINY.bands if axis == "bands" else TINY.patches
     assert [(point.series, point.value) for point in found.points] == [
@@ -81,8 +56,8 @@ def test_networks(axis, monkeypatch):
 
 
 def test_all_networks_but_no_baseline():
-    names = growth_networks.network_names()
-    # Behind them may stand networks that other tests have added.
+    names = networks.network_names()
+    # Other tests may have registered more.
     assert names[:6] == ["densenet3d", "stnet", "kanet", "ekgnet", "wcnet", "sgdscnet"]
     assert not {"svm", "forest", "logistic", "knn", "cnn1d", "hybridsn", "ssrn", "spectralformer"} & {*names}
 
@@ -100,52 +75,50 @@ def test_pixels_and_area():
         assert sizes == ([1024, 1600] if axis == "labelled pixels" else [1600, 2304])
 
 
-def test_ranks(monkeypatch):
-    monkeypatch.setattr(growth_ranks, "available_cores", lambda: 2)
-    (point,) = measured("ranks").points
+def test_processes(monkeypatch):
+    monkeypatch.setattr(processes, "available_cores", lambda: 2)
+    (point,) = measured("processes").points
     assert (point.value, point.unit) == (2, "pixels a process")
     assert point.work == pytest.approx(0.4 * 576 / 2, abs=3)
     assert point.repeats == TINY.epochs - 1
 
 
-def test_a_training_that_fails_says_why(monkeypatch):
+def test_failed_training_gives_its_message(monkeypatch):
     script = "import sys; print('before', file=sys.stderr); sys.exit('hsi: No such network.')"
-    monkeypatch.setattr(growth_ranks, "torchrun", lambda ranks: [sys.executable, "-c", script])
-    with pytest.raises(
-        HsiError, match=r"by 1 processes failed under torchrun; it said: hsi: No such network\.$"
-    ):
-        run_growth(ONE, dataclasses.replace(TINY, ranks=(1,)), only=["ranks"])
+    monkeypatch.setattr(processes, "torchrun", lambda count: [sys.executable, "-c", script])
+    with pytest.raises(HsiError, match=r"with 1 processes failed under torchrun: hsi: No such network\.$"):
+        run_growth(ONE, dataclasses.replace(TINY, processes=(1,)), only=["processes"])
 
 
 def test_no_more_processes_than_cores(monkeypatch):
-    monkeypatch.setattr(growth_ranks, "available_cores", lambda: 3)
-    (series,) = growth_ranks.ranks_series(FULL_GROWTH, ONE)
+    monkeypatch.setattr(processes, "available_cores", lambda: 3)
+    (series,) = processes.processes_series(FULL_GROWTH, ONE)
     assert series.sizes == (1, 2)
 
 
-def die(size, place):
+def die(size, context):
     import os
 
     os._exit(1)
 
 
-def test_a_process_that_dies_is_one_sentence(tmp_path):
+def test_process_that_dies_is_one_sentence(tmp_path):
     series = Series("bands", "x", "MACs", (3,), die)
     with pytest.raises(HsiError, match="Measuring 'x' at bands 3 ended with its process"):
-        series.visit(3, growth.Place(TINY, ONE, tmp_path))
+        series.visit(3, Context(TINY, ONE, tmp_path))
 
 
-def test_visits_come_together_and_are_spread_over_the_run(monkeypatch):
+def test_visits_take_turns_and_are_combined(monkeypatch):
     seen = []
 
-    class Told(Series):
-        def visit(self, size, place):
+    class Recorder(Series):
+        def visit(self, size, context):
             seen.append((self.name, size))
             count = len(seen)
             return Measured(7.0, (count, count + 10.0), None if count == 1 else 1.0 * count)
 
-    made = [Told("bands", name, "MACs", (1, 2), die) for name in "ab"]
-    monkeypatch.setattr(growth, "_series", lambda axis, place: made)
+    made = [Recorder("bands", name, "MACs", (1, 2), die) for name in "ab"]
+    monkeypatch.setattr(axes, "_series", lambda axis, context: made)
     scale = dataclasses.replace(TINY, visits=2)
     first, *_, last = run_growth(ONE, scale, only=["bands"]).points
     assert seen == [("a", 1), ("a", 2), ("b", 1), ("b", 2)] * 2
@@ -154,8 +127,8 @@ def test_visits_come_together_and_are_spread_over_the_run(monkeypatch):
     assert (last.series, last.value, last.seconds_min, last.peak_memory_mb) == ("b", 2, 4, 8)
 
 
-def test_the_epochs_counted_are_all_but_the_first(tmp_path):
-    made = growth_pixels.measure_epoch(32, growth.Place(dataclasses.replace(TINY, epochs=4), ONE, tmp_path))
+def test_first_epoch_is_not_counted(tmp_path):
+    made = pixels.measure_epoch(32, Context(dataclasses.replace(TINY, epochs=4), ONE, tmp_path))
     assert isinstance(made, Measured)
     assert len(made.seconds) == 3
     assert made.work == 1024
@@ -171,13 +144,13 @@ def test_scales_have_enough_sizes_to_fit():
         assert all(patch % 2 for patch in (*scale.patches, scale.patch))
 
 
-def test_larger_scenes_have_more_fields_not_larger_ones(tmp_path):
-    labels = blocky_labels(48, 3)
+def test_larger_scenes_have_more_fields_of_one_size(tmp_path):
+    labels = field_labels(48, 3)
     assert set(np.unique(labels)) == {1, 2, 3}
     for row in range(0, 48, 16):
         for col in range(0, 48, 16):
             assert len(np.unique(labels[row : row + 16, col : col + 16])) == 1
-    part = blocky_labels(48, 3, 20)
+    part = field_labels(48, 3, 20)
     assert (part > 0).sum() == 400
     assert ndimage.find_objects((part > 0).astype(int))[0] == (slice(0, 20), slice(0, 20))
     cube_path, labels_path = write_scene(tmp_path, labels, 5)
@@ -191,11 +164,11 @@ def test_larger_scenes_have_more_fields_not_larger_ones(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("setting", "only", "said"),
-    [(ONE, ["band"], "axis"), (Setting("cpu", 1, "bf16"), [], "cannot do in bf16")],
+    ("setting", "only", "message"),
+    [(ONE, ["band"], "axis"), (Setting("cpu", 1, "bf16"), [], "cannot train networks in bf16")],
 )
-def test_what_cannot_be_measured(setting, only, said):
-    with pytest.raises(ConfigError, match=said):
+def test_bad_axis_or_precision(setting, only, message):
+    with pytest.raises(ConfigError, match=message):
         run_growth(setting, TINY, only=only)
 
 
@@ -203,7 +176,7 @@ def test_what_cannot_be_measured(setting, only, said):
 def one_network(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr("benchmarks.growth.__main__.FULL_GROWTH", TINY)
-    monkeypatch.setattr(growth_networks, "network_names", lambda: ["densenet3d"])
+    monkeypatch.setattr(networks, "network_names", lambda: ["densenet3d"])
 
 
 def test_command(one_network, capsys, tmp_path):
@@ -223,13 +196,7 @@ def test_command(one_network, capsys, tmp_path):
     assert "Exponents along bands" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--out", "nowhere/growth.csv"],
-        ["--threads", "0"],
-    ],
-)
+@pytest.mark.parametrize("arguments", [["--out", "nowhere/growth.csv"], ["--threads", "0"]])
 def test_bad_input_is_one_sentence(arguments, capsys):
     assert main(arguments) == 2
     shown = capsys.readouterr()
@@ -238,8 +205,8 @@ def test_bad_input_is_one_sentence(arguments, capsys):
 
 
 def test_axes_are_all_measured():
-    place = growth.Place(TINY, ONE, None)
-    assert {series.axis for axis in AXES for series in growth._series(axis, place)} == {
+    context = Context(TINY, ONE, None)
+    assert {series.axis for axis in AXES for series in axes._series(axis, context)} == {
         "bands",
         "patch",
         "labelled pixels",

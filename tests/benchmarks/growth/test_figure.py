@@ -1,4 +1,4 @@
-"""The picture of growth: every point where it was measured, the work through the last."""
+"""The figure of growth: points where they were measured, the work through the last."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POINTS = [
 ]
 
 
-def test_points_and_work_are_where_they_belong():
+def test_points_work_and_legend():
     figure = draw_growth(fit_growth(POINTS))
     panels = figure.axes
     assert [panel.get_title(loc="left") for panel in panels[::2]] == [
@@ -36,12 +36,12 @@ def test_points_and_work_are_where_they_belong():
     assert list(zip(*time.get_data(), strict=True)) == [(10, 100), (20, 400), (40, 1600)]
     assert list(zip(*work.get_data(), strict=True)) == [(10, 400), (20, 800), (40, 1600)]
     assert len(panels[1].lines) == 2
-    assert panels[3].lines[:] == []  # nothing known of its memory
+    assert panels[3].lines[:] == []  # its memory is unknown
     legend = [text.get_text() for text in panels[1].get_legend().get_texts()]
     assert legend == ["wcnet: 2.00, 0.00", "kanet: 2.00, 0.00"]
 
 
-def test_the_same_figure_gives_the_same_bytes(tmp_path):
+def test_files_are_reproducible(tmp_path):
     for name in ("a.svg", "b.svg"):
         save_svg(draw_growth(fit_growth(POINTS)), tmp_path / name, "drawn from x")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()

@@ -1,4 +1,4 @@
-"""Exponents beside SciPy's regression, and what is said of them."""
+"""Exponents against SciPy's regression, and their verdicts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks.growth.fit import (
-    AS,
+    AS_WORK,
     FASTER,
-    LESS_GAIN,
+    LESS_THAN_WORK,
     UNCLEAR,
     Exponent,
     fit_exponent,
@@ -40,10 +40,10 @@ def points(series, sizes, seconds, *, work=float, memory=lambda size: 100.0, axi
 )
 def test_slope_and_error_are_those_of_a_regression(pairs):
     sizes, measured = zip(*pairs, strict=True)
-    wanted = stats.linregress([math.log(x) for x in sizes], [math.log(y) for y in measured])
+    expected = stats.linregress([math.log(x) for x in sizes], [math.log(y) for y in measured])
     found = fit_exponent(sizes, measured)
-    assert found.slope == pytest.approx(wanted.slope, rel=1e-6, abs=1e-9)
-    assert found.error == pytest.approx(wanted.stderr, rel=1e-4, abs=1e-6)
+    assert found.slope == pytest.approx(expected.slope, rel=1e-6, abs=1e-9)
+    assert found.error == pytest.approx(expected.stderr, rel=1e-4, abs=1e-6)
 
 
 def test_two_sizes_leave_no_error():
@@ -55,12 +55,12 @@ def test_two_sizes_leave_no_error():
 @pytest.mark.parametrize(
     ("slope", "error", "work", "verdict"),
     [
-        (0.14, 0.0, 1.0, AS),
-        (-0.9, 0.5, 1.0, AS),
+        (0.14, 0.0, 1.0, AS_WORK),
+        (-0.9, 0.5, 1.0, AS_WORK),
         (0.3, 0.05, 1.0, FASTER),
         (0.3, 0.1, 1.0, UNCLEAR),
         (0.3, None, 1.0, FASTER),
-        (0.3, None, -1.0, LESS_GAIN),
+        (0.3, None, -1.0, LESS_THAN_WORK),
     ],
 )
 def test_verdicts(slope, error, work, verdict):
@@ -78,13 +78,13 @@ def test_only_upper_sizes_are_fitted():
     assert growth.verdict == FASTER
     assert growth.memory is not None
     assert growth.memory.slope == pytest.approx(0.0)
-    assert growth.memory_verdict == AS
+    assert growth.memory_verdict == AS_WORK
 
 
-def test_work_that_grows_as_fast_is_no_reproach():
+def test_time_that_grows_as_the_work():
     (growth,) = fit_growth(points("a", (10, 20, 40), lambda n: n**2.0, work=lambda n: n**2.0))
     assert growth.time.slope == pytest.approx(2.0)
-    assert growth.verdict == AS
+    assert growth.verdict == AS_WORK
 
 
 @pytest.mark.parametrize("memory", [lambda size: None, lambda size: 0.0, lambda size: 0.001 * size])
@@ -94,11 +94,11 @@ def test_too_little_memory_is_not_fitted(memory):
     assert growth.memory_verdict is None
 
 
-def test_a_single_size_is_no_growth():
+def test_single_size_is_not_fitted():
     assert fit_growth(points("a", (10,), float)) == []
 
 
-def test_what_outgrows_its_work_is_named():
+def test_findings_name_what_outgrows_its_work():
     sizes = (10, 100, 1000)
     growths = fit_growth(
         [

@@ -1,4 +1,4 @@
-"""The file of points: what is written is read again, and damage is one sentence."""
+"""The CSV file of points: a round trip, and damage."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.growth.points import COLUMNS, PLACE, GrowthFile, Point, points_csv, read_points
+from benchmarks.growth.points import COLUMNS, MACHINE_COLUMNS, GrowthFile, Point, points_csv, read_points
 from hsi.errors import FileFormatError
 
 MACHINE = {
-    **dict.fromkeys(PLACE, "x"),
+    **dict.fromkeys(MACHINE_COLUMNS, "x"),
     "processor": 'A "CPU", of 2 GHz',
     "cores": 2,
     "threads": 1,
@@ -35,7 +35,7 @@ POINT = Point("bands", "wcnet, training", 25, 123456789.0, "MACs", 0.012345, 0.0
     st.booleans(),
     st.none() | st.floats(0, 64),
 )
-def test_points_come_back(tmp_path_factory, point, quick, load):
+def test_round_trip(tmp_path_factory, point, quick, load):
     path = tmp_path_factory.mktemp("growth") / "growth-x.csv"
     path.write_text(points_csv(GrowthFile((point,), {**MACHINE, "load_before": load}, quick)), newline="")
     read = read_points(path)
@@ -47,7 +47,7 @@ def test_points_come_back(tmp_path_factory, point, quick, load):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("seconds_min", "seconds", "lacks the column 'seconds_min'"),
         ("0.012345", "nan", "is damaged"),
@@ -56,12 +56,12 @@ def test_points_come_back(tmp_path_factory, point, quick, load):
         ("25", "", "is damaged"),
     ],
 )
-def test_damage_is_one_sentence(tmp_path, old, new, said):
+def test_damage_is_one_sentence(tmp_path, old, new, message):
     path = tmp_path / "growth-x.csv"
     whole = points_csv(GrowthFile((POINT,), MACHINE, False))
     assert whole.splitlines()[0].split(",") == list(COLUMNS)
     path.write_text(whole.replace(old, new, 1))
-    with pytest.raises(FileFormatError, match=said):
+    with pytest.raises(FileFormatError, match=message):
         read_points(path)
 
 
@@ -70,5 +70,5 @@ def test_no_file_and_no_row(tmp_path):
         read_points(tmp_path / "none.csv")
     path = tmp_path / "growth-x.csv"
     path.write_text(",".join(COLUMNS) + "\n")
-    with pytest.raises(FileFormatError, match="lacks any row"):
+    with pytest.raises(FileFormatError, match="has no rows"):
         read_points(path)

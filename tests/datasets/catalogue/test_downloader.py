@@ -11,7 +11,12 @@ import pytest
 import requests
 
 from hsi.datasets.catalogue import entries as catalogue
-from hsi.datasets.catalogue.downloader import download_scene, in_order, missing_files_message, wrong_turn
+from hsi.datasets.catalogue.downloader import (
+    download_scene,
+    missing_files_message,
+    redirect_error,
+    usable_urls,
+)
 from hsi.datasets.catalogue.entries import SceneEntry, list_scenes
 from hsi.errors import DownloadError, SceneNotFoundError
 
@@ -42,7 +47,7 @@ def test_whole_files_arrive_with_progress_and_are_not_fetched_twice(
     assert len(server.requests) == before + 2
 
 
-def test_a_cut_connection_is_continued(server: Any, make_scene: MakeScene, tmp_path: Path) -> None:
+def test_a_broken_download_is_resumed(server: Any, make_scene: MakeScene, tmp_path: Path) -> None:
     make_scene("cut")
     path = download_scene("toy", data_root=tmp_path)[0]
     assert path.read_bytes() == server.files["cube.mat"]
@@ -52,9 +57,7 @@ def test_a_cut_connection_is_continued(server: Any, make_scene: MakeScene, tmp_p
     assert 3 <= len(starts) <= 6
 
 
-def test_the_next_call_continues_where_the_last_one_stopped(
-    server: Any, make_scene: MakeScene, tmp_path: Path
-) -> None:
+def test_the_next_call_resumes_the_download(server: Any, make_scene: MakeScene, tmp_path: Path) -> None:
     make_scene("stuck")
     size = len(server.files["cube.mat"])
     with pytest.raises(DownloadError, match=rf"only [\d,]+ of {size:,} bytes \(run the command again"):
@@ -77,7 +80,7 @@ def test_a_complete_part_is_taken_as_it_is(server: Any, make_scene: MakeScene, t
 
 @pytest.mark.parametrize("mode", ["whole", "norange"])
 @pytest.mark.parametrize("length", [500, 1_000_000])
-def test_a_part_of_another_file_is_thrown_away(
+def test_a_part_of_another_file_is_discarded(
     server: Any, make_scene: MakeScene, tmp_path: Path, mode: str, length: int
 ) -> None:
     make_scene(mode)
@@ -160,7 +163,9 @@ def test_a_file_without_a_known_hash_is_never_fetched(
 
 
 @pytest.mark.parametrize("away", ["file:///etc/passwd", "ftp://127.0.0.1/x", "/whole/gt.mat"])
-def test_no_mirror_sends_us_elsewhere(server: Any, make_scene: MakeScene, tmp_path: Path, away: str) -> None:
+def test_redirects_to_other_schemes_or_files_are_refused(
+    server: Any, make_scene: MakeScene, tmp_path: Path, away: str
+) -> None:
     server.away = away
     make_scene("away")
     with pytest.raises(DownloadError):
@@ -218,17 +223,17 @@ def test_missing_files_message_names_command_and_files(make_scene: MakeScene, tm
 
 def test_encrypted_mirrors_come_first_and_other_addresses_never() -> None:
     urls = ["http://a/x", "file:///etc/passwd", "https://b/x", "ftp://c/x", "HTTPS://d/x", "/etc/passwd"]
-    assert in_order(urls) == ["https://b/x", "HTTPS://d/x", "http://a/x"]
+    assert usable_urls(urls) == ["https://b/x", "HTTPS://d/x", "http://a/x"]
     for entry in list_scenes():
         for file in entry.files:
             assert all(url.startswith("https://") for url in file.urls)
             assert len(file.sha256) == 64
 
 
-def test_from_https_to_http_is_a_wrong_turn() -> None:
-    way = [requests.Response() for _ in range(2)]
-    way[0].url, way[1].url = "https://a/x", "http://b/x"
-    way[1].history = [way[0]]
-    assert "plain" in wrong_turn(way[1])
-    way[0].url = "http://a/x"
-    assert wrong_turn(way[1]) == ""
+def test_a_redirect_from_https_to_http_is_refused() -> None:
+    responses = [requests.Response() for _ in range(2)]
+    responses[0].url, responses[1].url = "https://a/x", "http://b/x"
+    responses[1].history = [responses[0]]
+    assert "plain" in redirect_error(responses[1])
+    responses[0].url = "http://a/x"
+    assert redirect_error(responses[1]) == ""

@@ -127,7 +127,7 @@ def test_lists_that_do_not_fit_are_noted_and_left_out(tmp_path: Path, write_envi
         "{Geographic Lat/Lon, 1, 1, 10.5, 47.25, 0.001, 0.002, WGS-84, units=Degrees}",
     ],
 )
-def test_the_place_is_the_one_that_gdal_finds(tmp_path: Path, write_envi: Write, info: str) -> None:
+def test_the_georeference_equals_gdals(tmp_path: Path, write_envi: Write, info: str) -> None:
     header = write_envi(tmp_path / "a.x", np.ones((4, 5, 3), np.uint8), map_info=info)
     place = envi_facts(header).georeference
     assert place is not None
@@ -184,7 +184,7 @@ def test_complex_values_are_refused(tmp_path: Path, write_envi: Write) -> None:
         read_array(header, ndim=3)
 
 
-def test_places_that_are_nowhere_and_systems_that_are_addresses(tmp_path: Path, write_envi: Write) -> None:
+def test_singular_georeferences_and_crs_that_are_addresses(tmp_path: Path, write_envi: Write) -> None:
     cube = np.arange(60, dtype=np.uint16).reshape(5, 4, 3)
     flat = "{UTM, 1, 1, 500000, 4480000, 0, 0, 16, North, WGS-84}"
     assert envi_facts(write_envi(tmp_path / "a", cube, map_info=flat)).georeference is None

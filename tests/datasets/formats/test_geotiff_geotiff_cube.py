@@ -87,10 +87,10 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("patch", [1, 7])
 @pytest.mark.parametrize("block", [None, 16, 64])
 @pytest.mark.parametrize("ahead", [1, 40_000, 10**9])
-def test_a_map_reads_each_place_about_once_and_never_more_than_its_bound(
+def test_a_map_reads_each_window_about_once_within_its_bound(
     tmp_path: Path, write_geotiff: Write, spy, monkeypatch, patch: int, block: int | None, ahead: int
 ) -> None:
-    monkeypatch.setattr(geotiff_cube, "AHEAD", ahead)
+    monkeypatch.setattr(geotiff_cube, "READ_AHEAD", ahead)
     values = RANDOM.integers(0, 1000, (150, 190, 3)).astype(np.uint16)
     layout = {"blockysize": 5} if block is None else {"tiled": True, "blockxsize": block, "blockysize": block}
     path = write_geotiff(tmp_path / "a.tif", values, compress="deflate", **layout)
@@ -133,12 +133,12 @@ def test_other_processes_open_the_file_themselves(files) -> None:
     assert (again.shape, again.dtype, read_corner(again)) == (cube.shape, cube.dtype, corner)
     if "fork" in multiprocessing.get_all_start_methods():
         with multiprocessing.get_context("fork").Pool(2) as pool:  # which inherits the open file
-            going = pool.map_async(lines_of_open, range(4))
+            result = pool.map_async(lines_of_open, range(4))
             here = lines_of_open(4)
-            assert [*going.get(60), here] == [int(cube[line].sum()) for line in range(5)]
+            assert [*result.get(60), here] == [int(cube[line].sum()) for line in range(5)]
 
 
-def test_damage_is_told_when_it_is_met(tmp_path: Path, write_geotiff: Write) -> None:
+def test_damage_is_reported_when_it_is_read(tmp_path: Path, write_geotiff: Write) -> None:
     values = RANDOM.integers(0, 9999, (200, 100, 3)).astype(np.uint16)
     path = write_geotiff(tmp_path / "a.tif", values, compress="deflate", blockysize=10, interleave="pixel")
     packed = path.read_bytes()
@@ -169,7 +169,7 @@ def test_a_small_file_that_claims_much_is_refused(tmp_path: Path) -> None:
         load_unlabelled(path)
 
 
-def test_files_packed_in_large_pieces_are_spoken_of(
+def test_files_compressed_in_large_blocks_get_a_note(
     tmp_path: Path, write_geotiff: Write, monkeypatch
 ) -> None:
     values = RANDOM.integers(0, 999, (40, 30, 5)).astype(np.uint16)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.io import loadmat, savemat
 
-from hsi.datasets.formats.mat5 import list_variables, read_variable
+from hsi.datasets.formats.mat5 import list_mat5, read_mat5
 
 _TYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
 
@@ -30,9 +30,9 @@ def test_what_scipy_writes_is_read_as_scipy_reads_it(
 ) -> None:
     path = tmp_path / "a.mat"
     savemat(path, {name: array, "other": np.eye(3)}, do_compression=compress)
-    variables = {variable.name: variable for variable in list_variables(path)}
+    variables = {variable.name: variable for variable in list_mat5(path)}
     assert set(variables) == {name, "other"}
-    read = read_variable(path, variables[name])
+    read = read_mat5(path, variables[name])
     expected = loadmat(path)[name]
     np.testing.assert_array_equal(read, expected)
     assert read.dtype == expected.dtype == array.dtype
@@ -44,10 +44,10 @@ def test_real_files_of_matlab(real_data: Path) -> None:
     compared = 0
     for path in sorted(real_data.rglob("*.mat")):
         expected = {name: array for name, array in loadmat(path).items() if not name.startswith("__")}
-        variables = list_variables(path)
+        variables = list_mat5(path)
         assert [variable.name for variable in variables] == list(expected)
         for variable in variables:
-            np.testing.assert_array_equal(read_variable(path, variable), expected[variable.name])
+            np.testing.assert_array_equal(read_mat5(path, variable), expected[variable.name])
             compared += 1
     assert compared >= 10
 
@@ -56,12 +56,12 @@ def test_other_kinds_are_listed_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.mat"
     cell = np.array([[1, "a"]], dtype=object)
     savemat(path, {"c": cell, "s": {"x": 1.0}, "t": "text", "z": np.ones((2, 3)) * 1j, "n": np.ones((2, 2))})
-    kinds = {variable.name: variable.kind for variable in list_variables(path)}
+    kinds = {variable.name: variable.dtype for variable in list_mat5(path)}
     assert kinds == {"c": "cell", "s": "struct", "t": "char", "z": "complex", "n": "float64"}
-    for variable in list_variables(path):
+    for variable in list_mat5(path):
         if variable.name != "n":
-            with pytest.raises(ValueError, match=variable.kind):
-                read_variable(path, variable)
+            with pytest.raises(ValueError, match=variable.dtype):
+                read_mat5(path, variable)
 
 
 def test_the_other_byte_order(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_the_other_byte_order(tmp_path: Path) -> None:
     path = tmp_path / "big.mat"
     path.write_bytes(header + struct.pack(">II", 14, len(body)) + body)
     np.testing.assert_array_equal(loadmat(path)["array"], array)
-    (variable,) = list_variables(path)
-    np.testing.assert_array_equal(read_variable(path, variable), array)
+    (variable,) = list_mat5(path)
+    np.testing.assert_array_equal(read_mat5(path, variable), array)
 
 
 def test_a_wrong_element_type_is_an_error_and_no_crash(tmp_path: Path) -> None:
@@ -93,4 +93,4 @@ def test_a_wrong_element_type_is_an_error_and_no_crash(tmp_path: Path) -> None:
         whole[at : at + 4] = struct.pack("<I", kind)
         path.write_bytes(bytes(whole))
         with pytest.raises(ValueError, match="no element type"):
-            list_variables(path)
+            list_mat5(path)

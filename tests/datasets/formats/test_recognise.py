@@ -14,7 +14,7 @@ from hsi.datasets.formats.recognise import envi_header, identify, recognise
 from hsi.errors import FileFormatError, SceneNotFoundError
 
 
-def test_readable_formats_are_told_by_content_not_by_name(tmp_path: Path) -> None:
+def test_formats_are_recognised_by_content_not_by_name(tmp_path: Path) -> None:
     array = np.arange(12).reshape(3, 4)
     savemat(tmp_path / "a.bin", {"x": array}, appendmat=False)
     np.save(tmp_path / "b.mat.npy", array)

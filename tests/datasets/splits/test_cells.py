@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from hsi.datasets.splits.cells import borders, cut_into_cells, reach
+from hsi.datasets.splits.cells import borders, cells_within, cut_into_cells
 
 
 def random_labels(seed: int, rows: int, cols: int, classes: int) -> np.ndarray:
@@ -24,9 +24,9 @@ maps = st.builds(
 
 
 @settings(max_examples=50, deadline=None)
-@given(labels=maps, finest=st.sampled_from([0.01, 0.1, 0.4]))
-def test_cells_partition_the_fields(labels: np.ndarray, finest: float) -> None:
-    cells = cut_into_cells(labels, finest)
+@given(labels=maps, share=st.sampled_from([0.01, 0.1, 0.4]))
+def test_cells_partition_the_fields(labels: np.ndarray, share: float) -> None:
+    cells = cut_into_cells(labels, share)
     assert np.array_equal(cells.index >= 0, labels > 0)
     inside = cells.index[labels > 0]
     assert np.array_equal(cells.label[inside], labels[labels > 0])
@@ -39,13 +39,13 @@ def test_cells_partition_the_fields(labels: np.ndarray, finest: float) -> None:
     assert np.array_equal(cells.field[cells.bounds[:-1]], np.arange(len(cells.bounds) - 1))
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_rectangle_is_sliced_across_its_longer_axis(turned: bool) -> None:
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_rectangle_is_sliced_across_its_longer_axis(transposed: bool) -> None:
     labels = np.zeros((40, 30), np.int64)
     labels[5:35, 10:20] = 1
-    labels = labels.T if turned else labels
+    labels = labels.T if transposed else labels
     cells = cut_into_cells(labels, 0.1)  # 30 of 300 pixels are three lines of ten
-    index = cells.index.T if turned else cells.index
+    index = cells.index.T if transposed else cells.index
     assert cells.size.tolist() == [30] * 10
     lines = index[5:35, 10:20]
     assert (lines == lines[:, :1]).all()
@@ -69,10 +69,10 @@ def test_the_smallest_fields_can_be_cut_anywhere() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(labels=maps, distance=st.integers(1, 6))
-def test_reach_equals_all_distances(labels: np.ndarray, distance: int) -> None:
+def test_cells_within_a_distance_equal_all_pairs_of_pixels(labels: np.ndarray, distance: int) -> None:
     cells = cut_into_cells(labels, 0.3)
     where = [np.argwhere(cells.index == cell) for cell in range(len(cells.size))]
-    for cell, found in enumerate(reach(cells, distance)):
+    for cell, found in enumerate(cells_within(cells, distance)):
         near = [
             other
             for other, pixels in enumerate(where)

@@ -35,10 +35,10 @@ def test_every_scheme_uses_each_labelled_pixel_once(scheme: str) -> None:
     assert split.counts == {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
     assert split.unused == 0
     assert (split.scheme, split.seed, split.patch) == (scheme, 3, 11)
-    for part in (split.train, split.val, split.test):
-        assert part.dtype == np.int64
-        assert (np.diff(part) > 0).all()
-        assert not part.flags.writeable
+    for subset in (split.train, split.val, split.test):
+        assert subset.dtype == np.int64
+        assert (np.diff(subset) > 0).all()
+        assert not subset.flags.writeable
     counts = split.class_counts(SCENE)
     assert np.sum(list(counts.values()), axis=0).tolist() == [416, 192, 176]
     leakage = split.leakage()
@@ -54,7 +54,7 @@ def test_the_seed_decides(scheme: str) -> None:
     assert not np.array_equal(first.train, other.train)
 
 
-def test_defaults_and_areas() -> None:
+def test_defaults_and_regions() -> None:
     assert of("random").counts["train"] == 79  # 42 + 19 + 18
     assert of("paper").counts["train"] == 784 - 166 - 76 - 70
     split = of("disjoint")
@@ -73,14 +73,16 @@ def test_defaults_and_areas() -> None:
 
 def test_takes_a_scene_and_column_major_labels_of_any_integer_type() -> None:
     scene = Scene("s", np.zeros((40, 30, 3)), LABELS, SCENE.class_names, ("#000000",) * 3)
-    turned = SimpleNamespace(labels=np.asfortranarray(LABELS.astype(np.uint8)), class_names=SCENE.class_names)
+    column_major = SimpleNamespace(
+        labels=np.asfortranarray(LABELS.astype(np.uint8)), class_names=SCENE.class_names
+    )
     for scheme in SCHEMES:
-        wanted = of(scheme)
-        for other in (scene, turned):
+        expected = of(scheme)
+        for other in (scene, column_major):
             found = make_split(other, scheme=scheme, **NEEDS.get(scheme, {}))
-            assert np.array_equal(wanted.train, found.train)
-            assert np.array_equal(wanted.val, found.val)
-            assert wanted.labels_sha256 == found.labels_sha256
+            assert np.array_equal(expected.train, found.train)
+            assert np.array_equal(expected.val, found.val)
+            assert expected.labels_sha256 == found.labels_sha256
 
 
 def test_the_hash_is_of_shape_and_values() -> None:
@@ -163,14 +165,14 @@ def test_an_unwritable_place_is_named_and_nothing_is_left(tmp_path: Path) -> Non
 
 
 def made(**options: Any) -> Split:
-    parts = {"train": [62, 63], "val": [64], "test": [65, 66]}
+    subsets = {"train": [62, 63], "val": [64], "test": [65, 66]}
     about = {"labelled": LABELS > 0, "labels_sha256": "", "scheme": "random", "patch": 3, "seed": 0}
-    every: dict[str, Any] = {**parts, **about, **options}
+    every: dict[str, Any] = {**subsets, **about, **options}
     return Split(**every)
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"val": [63]}, "1 pixels are used more than once"),
         ({"train": [62, 62]}, "1 pixels are used more than once"),
@@ -178,19 +180,19 @@ def made(**options: Any) -> Split:
         ({"test": [-1]}, "lie outside its scene"),
         ({"test": [1200]}, "lie outside its scene"),
         ({"val": []}, "leaves no val pixel"),
-        ({"patch": 4}, "odd number"),
-        ({"regions": np.ones((40, 30))}, "val pixels outside the val area"),
-        ({"regions": np.ones((4, 3))}, "area map"),
+        ({"patch": 4}, "odd number of pixels, 1 or more; got 4"),
+        ({"regions": np.ones((40, 30))}, "val pixels outside the val region"),
+        ({"regions": np.ones((4, 3))}, "region map"),
     ],
 )
-def test_checks_itself_at_every_construction(options: dict[str, Any], words: str) -> None:
+def test_checks_itself_at_every_construction(options: dict[str, Any], message: str) -> None:
     made()
-    with pytest.raises(SplitError, match=words):
+    with pytest.raises(SplitError, match=message):
         made(**options)
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"train": -0.1}, "train fraction must lie between 0 and 1"),
         ({"train": 0}, "train fraction must lie between 0 and 1"),
@@ -200,14 +202,14 @@ def test_checks_itself_at_every_construction(options: dict[str, Any], words: str
         ({"val": 2, "scheme": "per-class", "per_class": 5}, "val fraction"),
         ({"train": 0.6, "val": 0.4}, "leave nothing for test"),
         ({"train": 0.7, "val": 0.2 + 0.1}, "leave nothing for test"),
-        ({"patch": 8}, "odd number of pixels, 1 or more, not 8"),
+        ({"patch": 8}, "odd number of pixels, 1 or more; got 8"),
         ({"patch": 0}, "odd number"),
         ({"patch": -5}, "odd number"),
         ({"patch": 31}, "wider than the scene .40x30."),
         ({"seed": -1}, "seed must be an integer"),
         ({"seed": 1.5}, "seed must be an integer"),
         ({"scheme": "disjont"}, "Did you mean 'disjoint'"),
-        ({"scheme": "disjoint", "guard": "band"}, "Unknown guard 'band'"),
+        ({"scheme": "disjoint", "guard": "masks"}, "Did you mean 'mask'"),
         ({"guard": "mask"}, "'guard' has no meaning for scheme 'random'.* use scheme 'disjoint'"),
         ({"scheme": "paper", "per_class": 5}, "'per_class' has no meaning for scheme 'paper'"),
         (
@@ -231,15 +233,15 @@ def test_checks_itself_at_every_construction(options: dict[str, Any], words: str
         ({"scheme": "per-class", "per_class": 416}, "the largest class has 416 pixels; ask for at most 208"),
     ],
 )
-def test_refuses_wrong_options_in_one_sentence(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(SplitError, match=words) as caught:
+def test_refuses_wrong_options_in_one_sentence(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SplitError, match=message) as caught:
         make_split(SCENE, **options)
     assert isinstance(caught.value, InputError)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("labels", "words"),
+    ("labels", "message"),
     [
         (LABELS * 0, "no labelled pixels"),
         (LABELS[0], "2-D integer map"),
@@ -248,8 +250,8 @@ def test_refuses_wrong_options_in_one_sentence(options: dict[str, Any], words: s
         (np.eye(12, dtype=int)[:, ::-1] * np.arange(1, 13), "leaves no val pixel"),
     ],
 )
-def test_refuses_labels_that_cannot_be_split(labels: np.ndarray, words: str) -> None:
-    with pytest.raises(SplitError, match=words):
+def test_refuses_labels_that_cannot_be_split(labels: np.ndarray, message: str) -> None:
+    with pytest.raises(SplitError, match=message):
         make_split(SimpleNamespace(labels=labels, class_names=()), patch=3)
 
 

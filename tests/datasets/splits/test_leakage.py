@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
-from hsi.datasets.splits.indices import wanted_counts
+from hsi.datasets.splits.indices import subset_counts
 from hsi.datasets.splits.leakage import measure_leakage
 from hsi.errors import SplitError
 
@@ -20,11 +18,11 @@ def patch_pixels(
 ) -> set[tuple[int, int]]:
     """The pixels that the patch round `pixel` sees, one by one."""
     row, col = divmod(pixel, shape[1])
-    reach = range(-(patch // 2), patch // 2 + 1)
+    offsets = range(-(patch // 2), patch // 2 + 1)
     inside = {
         (row + down, col + right)
-        for down in reach
-        for right in reach
+        for down in offsets
+        for right in offsets
         if 0 <= row + down < shape[0] and 0 <= col + right < shape[1]
     }
     return inside if regions is None else {at for at in inside if regions[at] == regions[row, col]}
@@ -48,18 +46,18 @@ def brute_force(
     rows=st.integers(1, 14),
     cols=st.integers(2, 14),
     patch=st.sampled_from([1, 3, 5, 7]),
-    areas=st.sampled_from([None, "blocks", "noise"]),
+    layout=st.sampled_from([None, "blocks", "noise"]),
     seed=st.integers(0, 2**16),
 )
-def test_equals_sets_of_pixels(rows: int, cols: int, patch: int, areas: str | None, seed: int) -> None:
+def test_equals_sets_of_pixels(rows: int, cols: int, patch: int, layout: str | None, seed: int) -> None:
     random = np.random.default_rng(seed)
     pixels = random.permutation(rows * cols)
-    parts = int(random.integers(1, max(2, min(6, rows * cols // 2))))
-    train, test = pixels[:parts], pixels[parts : parts + 8]
+    count = int(random.integers(1, max(2, min(6, rows * cols // 2))))
+    train, test = pixels[:count], pixels[count : count + 8]
     regions = None
-    if areas == "blocks":
+    if layout == "blocks":
         regions = ((np.arange(rows)[:, None] // 4 + np.arange(cols) // 5) % 4).astype(np.uint8)
-    elif areas == "noise":
+    elif layout == "noise":
         regions = random.integers(0, 4, (rows, cols)).astype(np.uint8)
     leakage = measure_leakage(train, test, (rows, cols), patch, regions=regions)
     expected = brute_force(train, test, (rows, cols), patch, regions)
@@ -85,7 +83,7 @@ def test_refuses_an_empty_test_set() -> None:
         measure_leakage(np.array([0]), np.array([], np.int64), (2, 2), 3)
 
 
-# Share of leaking test pixels in % at 7 / 9 / 11 pixels, measured by others' code with five seeds.
+# Share of leaking test pixels in % at 7 / 9 / 11 pixels, measured by independent code with five seeds.
 MEASURED = [
     ("Indian_pines", 0.05, (86.0, 95.3, 98.4), (99.5, 99.9, 100.0)),
     ("Indian_pines", 0.10, (97.7, 99.7, 99.9), (100.0, 100.0, 100.0)),
@@ -98,20 +96,19 @@ MEASURED = [
 
 @pytest.mark.parametrize(("name", "share", "centre", "overlap"), MEASURED)
 def test_random_splits_of_real_scenes_leak_as_measured(
-    real_data: Path, name: str, share: float, centre: tuple[float, ...], overlap: tuple[float, ...]
+    real_labels, name: str, share: float, centre: tuple[float, ...], overlap: tuple[float, ...]
 ) -> None:
-    arrays = loadmat(real_data / "labels" / f"{name}_gt.mat")
-    labels = next(array for key, array in arrays.items() if key.lower() == f"{name}_gt".lower())
+    labels = real_labels(name)
     figures = []
     for seed in range(5):
         random = np.random.default_rng(seed)
         train, test = [], []
         for label in np.unique(labels[labels > 0]):
             pixels = random.permutation(np.flatnonzero(labels == label))
-            count = wanted_counts(len(pixels), share, 0.01)[0]
+            count = subset_counts(len(pixels), share, 0.01)[0]
             train.append(pixels[:count])
             test.append(pixels[count:])
-        parts = np.concatenate(train), np.concatenate(test)
-        measured = [measure_leakage(*parts, labels.shape, patch) for patch in (7, 9, 11)]
+        pixels = np.concatenate(train), np.concatenate(test)
+        measured = [measure_leakage(*pixels, labels.shape, patch) for patch in (7, 9, 11)]
         figures.append([[one.centre for one in measured], [one.overlap for one in measured]])
     assert 100 * np.mean(figures, axis=0) == pytest.approx(np.array([centre, overlap]), abs=0.8)

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
-from hsi.datasets.splits.indices import SplitIndices, class_pixels, wanted_counts
-from hsi.datasets.splits.sampling import paper_parts, per_class_parts, random_parts
+from hsi.datasets.splits.indices import SplitIndices, class_pixels, subset_counts
+from hsi.datasets.splits.sampling import split_paper, split_per_class, split_random
 from hsi.errors import SplitError
 
 NAMES = tuple("abcdefghijklmnopqrst")
@@ -23,16 +20,16 @@ def labels_of(*counts: int) -> NDArray[np.int64]:
     return np.random.default_rng(0).permutation(flat).reshape(-1, 10).astype(np.int64)
 
 
-def counts_of(labels: NDArray[np.int64], parts: SplitIndices) -> list[list[int]]:
+def counts_of(labels: NDArray[np.int64], indices: SplitIndices) -> list[list[int]]:
     """Pixels of each class in train, val and test, classes first."""
     classes = int(labels.max()) + 1
-    table = [np.bincount(labels.ravel()[part], minlength=classes)[1:] for part in parts[:3]]
+    table = [np.bincount(labels.ravel()[subset], minlength=classes)[1:] for subset in indices[:3]]
     return [[int(n) for n in row] for row in zip(*table, strict=True)]
 
 
-def check_whole(labels: NDArray[np.int64], parts: SplitIndices) -> None:
-    """Every labelled pixel is in exactly one part."""
-    together = np.concatenate(parts[:3])
+def check_whole(labels: NDArray[np.int64], indices: SplitIndices) -> None:
+    """Every labelled pixel is in exactly one subset."""
+    together = np.concatenate(indices[:3])
     assert np.array_equal(np.sort(together), np.flatnonzero(labels))
 
 
@@ -53,56 +50,49 @@ def test_class_pixels_are_those_of_flatnonzero() -> None:
 )
 def test_random_is_stratified_to_the_pixel(counts: list[int], train: float, rest: float, seed: int) -> None:
     labels, val = labels_of(*counts), (1 - train) * rest
-    parts = random_parts(labels, NAMES, train=train, val=val, seed=seed)
-    check_whole(labels, parts)
-    for total, (first, second, third) in zip(counts, counts_of(labels, parts), strict=True):
+    indices = split_random(labels, NAMES, train=train, val=val, seed=seed)
+    check_whole(labels, indices)
+    for total, (first, second, third) in zip(counts, counts_of(labels, indices), strict=True):
         if total >= 3:
             assert min(first, second, third) >= 1
-            # As near as a pixel for each of the other parts allows.
+            # As near as a pixel for each of the other subsets allows.
             assert abs(first - min(train * total, total - 2)) <= 1
             assert abs(second - min(val * total, total - first - 1)) <= 1
             assert first + second + third == total
         else:
             assert (first, second, third) == ((1, 0, 0), (1, 0, 1))[total - 1]
-    assert len(parts.notes) == sum(total < 3 for total in counts)
-
-
-def test_random_depends_on_the_seed_alone() -> None:
-    labels = labels_of(50, 30)
-    first, again, other = (random_parts(labels, NAMES, train=0.2, val=0.1, seed=s) for s in (4, 4, 5))
-    assert np.array_equal(first.train, again.train)
-    assert not np.array_equal(first.train, other.train)
+    assert len(indices.notes) == sum(total < 3 for total in counts)
 
 
 def test_small_classes_are_named() -> None:
-    parts = random_parts(labels_of(9, 1, 2), ("Wheat", "Oats", "Hay"), train=0.5, val=0.2, seed=0)
-    assert parts.notes[0].startswith("Oats has 1 pixel:")
-    assert parts.notes[1].startswith("Hay has 2 pixels:")
+    indices = split_random(labels_of(9, 1, 2), ("Wheat", "Oats", "Hay"), train=0.5, val=0.2, seed=0)
+    assert indices.notes[0].startswith("Oats has 1 pixel:")
+    assert indices.notes[1].startswith("Hay has 2 pixels:")
 
 
-def test_wanted_counts_by_hand() -> None:
-    assert wanted_counts(0, 0.1, 0.1) == (0, 0, 0)
-    assert wanted_counts(3, 0.9, 0.05) == (1, 1, 1)
-    assert wanted_counts(20, 0.1, 0.1) == (2, 2, 16)
-    assert wanted_counts(100, 0.305, 0.1) == (31, 10, 59)
+def test_subset_counts_by_hand() -> None:
+    assert subset_counts(0, 0.1, 0.1) == (0, 0, 0)
+    assert subset_counts(3, 0.9, 0.05) == (1, 1, 1)
+    assert subset_counts(20, 0.1, 0.1) == (2, 2, 16)
+    assert subset_counts(100, 0.305, 0.1) == (31, 10, 59)
 
 
 @settings(max_examples=40, deadline=None)
-@given(counts=st.lists(st.integers(1, 60), min_size=1, max_size=6), wanted=st.integers(1, 40))
-def test_per_class_takes_the_same_number_where_it_can(counts: list[int], wanted: int) -> None:
+@given(counts=st.lists(st.integers(1, 60), min_size=1, max_size=6), per_class=st.integers(1, 40))
+def test_per_class_takes_the_same_number_where_it_can(counts: list[int], per_class: int) -> None:
     labels = labels_of(*counts)
-    if wanted >= max(counts):
+    if per_class >= max(counts):
         with pytest.raises(SplitError, match="leaves nothing to test on"):
-            per_class_parts(labels, NAMES, per_class=wanted, val=0.1, seed=1)
+            split_per_class(labels, NAMES, per_class=per_class, val=0.1, seed=1)
         return
-    parts = per_class_parts(labels, NAMES, per_class=wanted, val=0.1, seed=1)
-    check_whole(labels, parts)
-    for total, (first, second, third) in zip(counts, counts_of(labels, parts), strict=True):
-        assert first == (wanted if total >= 2 * wanted else max(1, total // 2))
+    indices = split_per_class(labels, NAMES, per_class=per_class, val=0.1, seed=1)
+    check_whole(labels, indices)
+    for total, (first, second, third) in zip(counts, counts_of(labels, indices), strict=True):
+        assert first == (per_class if total >= 2 * per_class else max(1, total // 2))
         if total >= 3:
             assert second >= 1
             assert third >= 1
-    assert len(parts.notes) == sum(total < 3 or total // 2 < wanted for total in counts)
+    assert len(indices.notes) == sum(total < 3 or total // 2 < per_class for total in counts)
 
 
 # Train / val / test of the released code, by share of training pixels.
@@ -137,19 +127,18 @@ PAPER_TRAIN = {
 
 
 @pytest.mark.parametrize("name", PAPER_SIZES)
-def test_paper_rule_gives_the_released_sizes(real_data: Path, name: str) -> None:
-    arrays = loadmat(real_data / "labels" / f"{name}_gt.mat")
-    labels = next(a for key, a in arrays.items() if key.lower() == f"{name}_gt".lower()).astype(np.int64)
+def test_paper_rule_gives_the_released_sizes(real_labels, name: str) -> None:
+    labels = real_labels(name)
     for share, sizes in PAPER_SIZES[name].items():
-        parts = paper_parts(labels, NAMES, train=share, val=0.1, seed=1331)
-        check_whole(labels, parts)
-        assert tuple(len(part) for part in parts[:3]) == sizes
-    assert [row[0] for row in counts_of(labels, parts)] == PAPER_TRAIN[name]
+        indices = split_paper(labels, NAMES, train=share, val=0.1, seed=1331)
+        check_whole(labels, indices)
+        assert tuple(len(subset) for subset in indices[:3]) == sizes
+    assert [row[0] for row in counts_of(labels, indices)] == PAPER_TRAIN[name]
 
 
 def test_paper_rule_draws_from_one_legacy_generator() -> None:
     labels = labels_of(11, 4, 25)
-    parts = paper_parts(labels, NAMES, train=0.6, val=0.1, seed=1333)
+    indices = split_paper(labels, NAMES, train=0.6, val=0.1, seed=1333)
     legacy = np.random.RandomState(1333)
     train: list[int] = []
     pool: list[int] = []
@@ -160,16 +149,16 @@ def test_paper_rule_draws_from_one_legacy_generator() -> None:
         train, pool = train + pixels[:-held], pool + pixels[-held:]
     legacy.shuffle(train)
     legacy.shuffle(pool)
-    assert sorted(train) == parts.train.tolist()
-    assert sorted(pool[-4:]) == parts.val.tolist()
-    assert sorted(pool[:-4]) == parts.test.tolist()
+    assert sorted(train) == indices.train.tolist()
+    assert sorted(pool[-4:]) == indices.val.tolist()
+    assert sorted(pool[:-4]) == indices.test.tolist()
 
 
 def test_paper_rule_notes_classes_that_a_part_lacks() -> None:
-    parts = paper_parts(labels_of(3, 40), ("Oats", "Hay"), train=0.6, val=0.1, seed=1331)
-    assert any(note.startswith("No training pixel of: Oats") for note in parts.notes)
+    indices = split_paper(labels_of(3, 40), ("Oats", "Hay"), train=0.6, val=0.1, seed=1331)
+    assert any(note.startswith("No training pixel of: Oats") for note in indices.notes)
 
 
 def test_paper_rule_refuses_a_validation_share_beyond_the_pool() -> None:
     with pytest.raises(SplitError, match="lower one of the two"):
-        paper_parts(labels_of(40, 40), NAMES, train=0.7, val=0.3, seed=0)
+        split_paper(labels_of(40, 40), NAMES, train=0.7, val=0.3, seed=0)

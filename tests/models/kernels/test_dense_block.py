@@ -1,7 +1,4 @@
-"""A whole dense block as one operator against PyTorch's functions, layer by layer.
-
-Pooling by 2 against PyTorch's own.
-"""
+"""The fused dense block and pooling against PyTorch's functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folded convolution against PyTorch's own in three dimensions, float64."""
+"""The grouped convolution on group-major maps against PyTorch's own in three dimensions, float64."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hsi.models.kernels.grouped_conv import FoldedConv3d, banded_kernel, banded_kernel_gradient, fold, unfold
+from hsi.models.kernels.grouped_conv import (
+    GroupedConv3d,
+    from_group_major,
+    to_group_major,
+    toeplitz_kernel,
+    toeplitz_kernel_gradient,
+)
 
 sizes = st.integers(1, 5)
 
 
-def folded_from(x: Tensor, groups: int) -> Tensor:
-    """Fold ``(N, C, D, H, W)`` by the definition, with loops."""
+def group_major_by_loops(x: Tensor, groups: int) -> Tensor:
+    """Convert ``(N, C, D, H, W)`` to group-major by the definition, with loops."""
     samples, channels, depth, height, width = x.shape
     out = x.new_empty(samples, depth, height, groups, width, channels // groups)
     for c in range(channels):
@@ -48,13 +54,13 @@ def test_output_and_gradients_are_those_of_conv3d(
     grad = torch.randn_like(expected)
     dx, dw = torch.autograd.grad(expected, (x, weight), grad)
 
-    conv = FoldedConv3d(weight.detach(), groups, depth, height, width)
-    folded, folded_grad = folded_from(x.detach(), groups), folded_from(grad, groups)
+    conv = GroupedConv3d(weight.detach(), groups, depth, height, width)
+    maps, grad_maps = group_major_by_loops(x.detach(), groups), group_major_by_loops(grad, groups)
     torch.testing.assert_close(
-        conv.forward(folded), folded_from(expected.detach(), groups), rtol=1e-10, atol=1e-10
+        conv.forward(maps), group_major_by_loops(expected.detach(), groups), rtol=1e-10, atol=1e-10
     )
     torch.testing.assert_close(
-        conv.backward(folded_grad, folded), folded_from(dx, groups), rtol=1e-10, atol=1e-10
+        conv.backward(grad_maps, maps), group_major_by_loops(dx, groups), rtol=1e-10, atol=1e-10
     )
     torch.testing.assert_close(conv.weight_gradient(), dw, rtol=1e-10, atol=1e-10)
 
@@ -62,7 +68,7 @@ def test_output_and_gradients_are_those_of_conv3d(
 def test_weight_gradient_adds_up_over_chunks_and_starts_again() -> None:
     torch.manual_seed(0)
     x, grad = torch.randn(4, 3, 4, 3, 5, 2).double(), torch.randn(4, 3, 4, 3, 5, 1).double()
-    conv = FoldedConv3d(torch.randn(3, 2, 3, 3, 3).double(), 3, 3, 4, 5)
+    conv = GroupedConv3d(torch.randn(3, 2, 3, 3, 3).double(), 3, 3, 4, 5)
     conv.backward(grad, x)
     whole = conv.weight_gradient()
     conv.backward(grad[:3], x[:3])
@@ -71,9 +77,9 @@ def test_weight_gradient_adds_up_over_chunks_and_starts_again() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 7])
-def test_banded_kernel_has_one_band_for_each_tap(width: int) -> None:
+def test_toeplitz_kernel_has_one_diagonal_for_each_tap(width: int) -> None:
     weight = torch.arange(1.0, 1 + 6 * 2 * 27).view(6, 2, 3, 3, 3)
-    kernel = banded_kernel(weight, 2, width).view(2, width, 3, width, 2, 3, 3)
+    kernel = toeplitz_kernel(weight, 2, width).view(2, width, 3, width, 2, 3, 3)
     for w in range(width):
         for v in range(width):
             tap = v - w + 1
@@ -82,12 +88,12 @@ def test_banded_kernel_has_one_band_for_each_tap(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 2, 6])
-def test_banded_kernel_gradient_is_the_transpose(width: int) -> None:
+def test_toeplitz_kernel_gradient_is_the_transpose(width: int) -> None:
     torch.manual_seed(0)
     weight = torch.randn(8, 3, 3, 3, 3, dtype=torch.float64)
     grad = torch.randn(8 * width, 3 * width, 3, 3, dtype=torch.float64)
-    left = (banded_kernel(weight, 4, width) * grad).sum()
-    right = (banded_kernel_gradient(grad, 4, width) * weight).sum()
+    left = (toeplitz_kernel(weight, 4, width) * grad).sum()
+    right = (toeplitz_kernel_gradient(grad, 4, width) * weight).sum()
     torch.testing.assert_close(left, right, rtol=1e-12, atol=1e-12)
 
 
@@ -106,11 +112,11 @@ def test_fold_and_unfold_any_rows(
     """Rows may be a slice of wider rows, at any offset."""
     wide = torch.randn(2, *size, before + groups * channels + after, dtype=dtype)
     rows = wide[..., before : before + groups * channels]
-    expected = folded_from(rows.permute(0, 4, 1, 2, 3), groups)
-    folded = torch.empty_like(expected)
-    assert torch.equal(fold(rows, folded), expected)
+    expected = group_major_by_loops(rows.permute(0, 4, 1, 2, 3), groups)
+    maps = torch.empty_like(expected)
+    assert torch.equal(to_group_major(rows, maps), expected)
     other = torch.zeros_like(wide)
     target = other[..., before : before + groups * channels]
-    assert torch.equal(unfold(folded, target), rows)
+    assert torch.equal(from_group_major(maps, target), rows)
     assert not other[..., :before].any()
     assert not other[..., before + groups * channels :].any()

@@ -181,7 +181,7 @@ def test_layers_of_any_size_and_thread_share_memory_without_a_trace(make_layer, 
 
 
 def test_memory_first_used_in_inference_mode_serves_a_training(make_layer, batch):
-    kan_product._kept.room = None
+    kan_product._thread.buffer = None
     layer, x = make_layer(2, 3, 3, 1, 1, seed=1), batch(2, 2, 4, 3, 3, seed=1)
     with torch.inference_mode():
         looked = layer(x)

@@ -50,7 +50,9 @@ def test_is_pytorchs_own_product_without_onednn(dtype, monkeypatch):
     assert torch.equal(matrix_product(a, b), a @ b)
 
 
-@pytest.mark.skipif(not module._has_both(), reason="this PyTorch has one library for products, or none")
+@pytest.mark.skipif(
+    not module._has_both_libraries(), reason="this PyTorch has one library for products, or none"
+)
 def test_takes_onednn_for_float32_alone_and_not_on_intel(maker, monkeypatch):
     taken = []
     monkeypatch.setattr(module, "_onednn", lambda rows, other: taken.append(rows.dtype) or rows @ other.t())
@@ -96,9 +98,9 @@ def test_linear_and_its_gradients_equal_numpy(shape, sizes, layout, biased, seed
     weight = LAYOUTS[layout](normal(outputs, inputs, seed=seed + 1)).requires_grad_()
     bias = normal(outputs, seed=seed + 2).requires_grad_() if biased else None
     y = linear(x, weight, bias)
-    wanted = normal(*shape, outputs, seed=seed + 3)
-    y.backward(wanted)
-    a, w, g = (t.detach().double().numpy() for t in (x, weight, wanted))
+    upstream = normal(*shape, outputs, seed=seed + 3)
+    y.backward(upstream)
+    a, w, g = (t.detach().double().numpy() for t in (x, weight, upstream))
     near = {"rtol": 1e-5, "atol": 1e-4}
     np.testing.assert_allclose(y.detach(), a @ w.T + (bias.detach().numpy() if biased else 0), **near)
     np.testing.assert_allclose(x.grad, g @ w, **near)

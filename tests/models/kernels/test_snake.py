@@ -1,7 +1,4 @@
-"""The bare snake convolution against SciPy, against straight convolutions and against finite differences.
-
-The plain snakes against the chunked ones, whose own test compares them with a definition in loops.
-"""
+"""The snake convolution against SciPy, straight convolutions and finite differences."""
 
 from __future__ import annotations
 
@@ -19,12 +16,12 @@ from hsi.models.kernels import snake
 from hsi.models.kernels.snake import (
     View,
     outward_sum,
-    plain_rows,
     plane_of,
     sampler_grid,
     shifted,
     snake_conv3d,
     snake_rows,
+    snake_rows_unchunked,
     unshift,
 )
 
@@ -139,13 +136,13 @@ def test_the_centre_never_moves(axis):
 @pytest.mark.parametrize("axis", AXES)
 def test_interior_is_translation_equivariant(axis):
     x, offsets, weight, bias = draw((1, 2, 9, 9, 9), 3, 1.0, 1)
-    one = snake_conv3d(x, offsets, weight, bias, axis=axis)
-    two = snake_conv3d(
+    scratch1 = snake_conv3d(x, offsets, weight, bias, axis=axis)
+    scratch2 = snake_conv3d(
         x.roll((1, 1, 1), (2, 3, 4)), offsets.roll((1, 1, 1), (3, 4, 5)), weight, bias, axis=axis
     )
     inside = slice(3, 7)
     before = slice(2, 6)
-    torch.testing.assert_close(two[..., inside, inside, inside], one[..., before, before, before])
+    torch.testing.assert_close(scratch2[..., inside, inside, inside], scratch1[..., before, before, before])
 
 
 @pytest.mark.parametrize("axis", AXES)
@@ -196,7 +193,7 @@ def test_bfloat16_is_close():
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"axis": "x"}, "axis"),
         ({"weight": torch.zeros(3, 2, 4)}, "odd"),
@@ -205,13 +202,13 @@ def test_bfloat16_is_close():
         ({"x": torch.zeros(2, 4, 4, 4)}, "x as"),
     ],
 )
-def test_bad_input_is_named(change, says):
+def test_bad_input_is_named(change, message):
     good = {
         "x": torch.zeros(1, 2, 4, 4, 4),
         "offsets": torch.zeros(1, 2, 2, 4, 4, 4),
         "weight": torch.zeros(3, 2, 3),
     }
-    with pytest.raises(ModelError, match=says):
+    with pytest.raises(ModelError, match=message):
         snake_conv3d(**{**good, **change})
 
 
@@ -222,8 +219,8 @@ DISTANCES = st.integers(-5, 5).filter(bool)
 @given(st.integers(1, 6), DISTANCES)
 def test_shifting_takes_from_further_on_and_stops_at_the_border(size, distance):
     plane = torch.randn(2, size, 3, 2, 4)
-    wanted = plane.numpy()[:, np.clip(np.arange(size) + distance, 0, size - 1)]
-    np.testing.assert_array_equal(shifted(plane, distance), wanted)
+    expected = plane.numpy()[:, np.clip(np.arange(size) + distance, 0, size - 1)]
+    np.testing.assert_array_equal(shifted(plane, distance), expected)
 
 
 @settings(max_examples=30, deadline=None)
@@ -255,9 +252,6 @@ def test_an_axis_of_one_voxel_has_nowhere_to_go():
     assert scale.tolist() == [0.0, 2.0]
 
 
-SAMPLER = (0, 1, True)
-
-
 @settings(max_examples=25, deadline=None)
 @given(
     sizes=st.tuples(*[st.integers(1, 5)] * 3),
@@ -276,9 +270,9 @@ def test_equals_the_chunked_one(sizes, axes, points, moving, plain, seed):
     outer = torch.randn(slots * width, 4, generator=random)
     offsets = 2 * torch.randn(3, *sizes, slots, 2, generator=random) if moving else None
     views = tuple(View(axis, points, i * (points - 1) if moving else None) for i, axis in enumerate(axes))
-    wanted = snake_rows(x, centre, bias, outer, offsets, views)
-    found = plain_rows(x, centre, bias, outer, offsets, views, SAMPLER)
-    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    expected = snake_rows(x, centre, bias, outer, offsets, views)
+    found = snake_rows_unchunked(x, centre, bias, outer, offsets, views)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_the_graph_holds_for_any_number_of_samples():

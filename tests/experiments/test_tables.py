@@ -1,41 +1,25 @@
-"""The experiments of the checkout: files that work, and a page of results that is never stale."""
+"""The experiment files, and RESULTS.md, which is computed from the tables of results."""
 
 from __future__ import annotations
 
 import csv
-import importlib.util
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from scipy import stats
 
 import hsi
+from experiments import missing_scenes, tables
+from experiments.pages import tuning
 from hsi.sweep.experiment import read_experiment
 from hsi.sweep.plan import check_scenes, make_plan
 from hsi.sweep.results import COLUMNS
-from hsi.training.inputs import split_of
+from hsi.training.context import resolve_split
 
-FOLDER = Path(hsi.__file__).resolve().parent.parent / "experiments"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="experiments are only in a checkout")
+FOLDER = tables.ROOT
 NAMES = ("paper_tables", "real_small", "real_full", "small_scenes", "tuning", "regularisation")
-
-
-@pytest.fixture(autouse=True)
-def own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER.parent))  # as for a script that is started there
-
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,7 +45,7 @@ def test_the_scenes_of_the_small_experiment_load_and_split(real_data):
     for run in plan:
         if run.model == "svm" and run.name == "seed0" and run.protocol != "disjoint":
             scene = hsi.load_scene(run.config.dataset, data_root=real_data)
-            seen[run.scene, run.protocol] = split_of(run.config, scene, real_data).counts
+            seen[run.scene, run.protocol] = resolve_split(run.config, scene, real_data).counts
     assert sum(seen["indian-mnf-purdue", "sf"].values()) == 10366
     assert seen["indian-mnf-purdue", "sf"]["test"] == 9671
     assert seen["indian-mnf", "dase"]["test"] == 4721
@@ -70,15 +54,17 @@ def test_the_scenes_of_the_small_experiment_load_and_split(real_data):
 
 def test_the_pages_are_not_stale():
     # In a process of its own: other tests add networks to this one.
-    done = subprocess.run([sys.executable, FOLDER / "tables.py", "--check"], capture_output=True, text=True)
+    command = [sys.executable, "-m", "experiments.tables", "--check"]
+    done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
-def tables(tmp_path: Path) -> ModuleType:
-    shutil.copy(FOLDER / "tables.py", tmp_path)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of experiments without any."""
     (tmp_path / "results").mkdir()
-    return load(tmp_path / "tables.py")
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    return tmp_path
 
 
 def write(path: Path, scores: dict[tuple[str, ...], list[float]]) -> None:
@@ -121,17 +107,17 @@ SCORES = {
 }
 
 
-def test_without_results_the_page_says_so(tables, tmp_path):
+def test_without_results_the_page_says_so(root):
     assert tables.main([]) == 0
-    assert "Nothing has been measured yet" in (tmp_path / "RESULTS.md").read_text()
+    assert "Nothing has been measured yet" in (root / "RESULTS.md").read_text()
     assert tables.main(["--check"]) == 0
 
 
-def test_the_page_says_what_the_numbers_say(tables, tmp_path):
-    write(tmp_path / "results" / "x.csv", SCORES)
-    (tmp_path / "x.toml").write_text('title = "A title"\n')
+def test_the_page_says_what_the_numbers_say(root):
+    write(root / "results" / "x.csv", SCORES)
+    (root / "x.toml").write_text('title = "A title"\n')
     assert tables.main([]) == 0
-    page = (tmp_path / "RESULTS.md").read_text()
+    page = (root / "RESULTS.md").read_text()
     assert "## A title" in page
     assert "Runs: 16, 8.0 hours of training and testing" in page
     assert "higher mean OA than the best baseline in 1 of 2 tables; the test shows it better in 1, " in page
@@ -151,7 +137,7 @@ def test_the_page_says_what_the_numbers_say(tables, tmp_path):
     assert "nan" not in page
 
 
-def test_scenes_stand_side_by_side_and_models_beside_their_plain_selves(tables, tmp_path):
+def test_scenes_stand_side_by_side_and_models_beside_their_plain_selves(root):
     more = {
         ("disjoint", "svm", "classical", "there"): [0.9, 0.9, 0.9],
         ("disjoint", "wcnet", "network", "there"): [0.8, 0.8, 0.8],
@@ -159,9 +145,9 @@ def test_scenes_stand_side_by_side_and_models_beside_their_plain_selves(tables, 
         ("disjoint", "wcnet+dropout", "network", "there"): [0.7, 0.9, 0.7],
         ("disjoint", "kanet+dropout", "network", "there"): [0.7, 0.9, 0.7],  # beside no kanet
     }
-    write(tmp_path / "results" / "x.csv", {**SCORES, **more})
+    write(root / "results" / "x.csv", {**SCORES, **more})
     assert tables.main([]) == 0
-    page = (tmp_path / "RESULTS.md").read_text()
+    page = (root / "RESULTS.md").read_text()
     assert "### Separate areas: OA of all models" in page
     assert "| model | here, disjoint | there, disjoint | mean of all |" in page
     assert "| svm | 70.00 ± 5.00 | 90.00 ± 0.00 | 80.00 |" in page
@@ -177,7 +163,7 @@ def test_scenes_stand_side_by_side_and_models_beside_their_plain_selves(tables, 
     assert "All scenes together" not in page  # one scene is one observation, however many splits it has
 
 
-def test_a_scene_counts_once_and_fewer_runs_do_not_win(tables, tmp_path):
+def test_a_scene_counts_once_and_fewer_runs_do_not_win(root):
     gains = {"here": [0.1, 0.3], "there": [0.05, 0.05], "yonder": [0.0, 0.2]}
     scores = {}
     for scene, gain in gains.items():
@@ -185,28 +171,28 @@ def test_a_scene_counts_once_and_fewer_runs_do_not_win(tables, tmp_path):
         scores["disjoint", "wcnet", "network", scene] = [0.5 + more for more in gain]
         scores["disjoint", "svm", "classical", scene] = [0.5, 0.6]
     scores["disjoint", "kanet", "network", "here"] = [0.99]
-    write(tmp_path / "results" / "x.csv", scores)
+    write(root / "results" / "x.csv", scores)
     assert tables.main([]) == 0
-    page = (tmp_path / "RESULTS.md").read_text()
+    page = (root / "RESULTS.md").read_text()
     p = stats.ttest_1samp([0.2, 0.05, 0.1], 0).pvalue
-    said = f"+11.67 | {p:.3f}"
-    assert f"| wcnet | 3 | {said} | {said} | {said} |" in page
+    sentence = f"+11.67 | {p:.3f}"
+    assert f"| wcnet | 3 | {sentence} | {sentence} | {sentence} |" in page
     assert "| kanet | network | 1 | 99.00 |" in page  # first in the table, but not called best
     assert "Best network wcnet, OA 70.00" in page
 
 
-def test_tables_without_a_test_are_not_tables_without_a_difference(tables, tmp_path):
+def test_tables_without_a_test_are_not_tables_without_a_difference(root):
     write(
-        tmp_path / "results" / "x.csv",
+        root / "results" / "x.csv",
         {("random", "a", "network"): [0.9], ("random", "b", "classical"): [0.8]},
     )
     assert tables.main([]) == 0
-    said = "better in 0, worse in 0, and no difference in 0; 1 have too few runs for a test."
-    assert said in (tmp_path / "RESULTS.md").read_text()
+    sentence = "better in 0, worse in 0, and no difference in 0; 1 have too few runs for a test."
+    assert sentence in (root / "RESULTS.md").read_text()
 
 
-def test_a_broken_table_is_one_sentence(tables, tmp_path, capsys):
-    (tmp_path / "results" / "x.csv").write_text("a,b\n1,2\n")
+def test_a_broken_table_is_one_sentence(root, capsys):
+    (root / "results" / "x.csv").write_text("a,b\n1,2\n")
     assert tables.main([]) == 2
     assert "lacks the column 'scene'" in capsys.readouterr().err
 
@@ -215,8 +201,8 @@ def trials(scores: dict[str, list[float]]) -> dict[tuple[str, ...], list[float]]
     return {("disjoint", label, "network"): oas for label, oas in scores.items()}
 
 
-def test_a_learning_rate_is_taken_where_every_split_speaks_for_it(tables, tmp_path):
-    (tmp_path / "tuning.toml").write_text(
+def test_a_learning_rate_is_taken_where_every_split_speaks_for_it(root):
+    (root / "tuning.toml").write_text(
         'title = "Rates"\n[defaults]\nlr = 0.001\n[models.kanet]\n[models.kanet-low]\nlr = 0.0005\n'
         "[models.kanet-high]\nlr = 0.002\n[models.wcnet]\n[models.wcnet-low]\nlr = 0.0005\n"
     )
@@ -227,37 +213,36 @@ def test_a_learning_rate_is_taken_where_every_split_speaks_for_it(tables, tmp_pa
         "wcnet": [0.6, 0.5],
         "wcnet-low": [0.9, 0.5],
     }
-    write(tmp_path / "results" / "tuning.csv", trials(scores))
+    write(root / "results" / "tuning.csv", trials(scores))
     assert tables.main([]) == 0
-    page = (tmp_path / "RESULTS.md").read_text()
+    page = (root / "RESULTS.md").read_text()
     assert "learning rates 0.0005, 0.001, 0.002 on 2 splits of here" in page
     assert "| kanet | 90.0, 49.0 | 60.0, 50.0 | 61.0, 51.0 | 0.002 |" in page
     assert "| wcnet | 90.0, 50.0 | 60.0, 50.0 |  | 0.001 |" in page  # as good on one split is not better
-    assert not (tmp_path / "figures").exists()  # no chapter of test scores
+    assert not (root / "figures").exists()  # no chapter of test scores
 
 
 def test_the_small_experiment_takes_the_tuned_learning_rates():
-    tuning = load(FOLDER / "pages" / "tuning.py")
     tried, usual = tuning.read_trials(FOLDER)
     plan = make_plan(read_experiment(FOLDER / "real_small.toml"))
     rates = {model: {run.config.lr for run in plan if run.config.model == model} for model in tried}
     assert rates == {model: {tuning.chosen_rate(of_it, usual)} for model, of_it in tried.items()}
 
 
-def test_a_changed_result_makes_page_and_figure_stale(tables, tmp_path, capsys):
-    path = tmp_path / "results" / "x.csv"
+def test_a_changed_result_makes_page_and_figure_stale(root, capsys):
+    path = root / "results" / "x.csv"
     write(path, SCORES)
     assert tables.main(["--check"]) == 1
     assert tables.main([]) == 0
     assert tables.main(["--check"]) == 0
-    figure = (tmp_path / "figures" / "x.svg").read_text()
+    figure = (root / "figures" / "x.svg").read_text()
     write(path, {**SCORES, ("disjoint", "ssrn", "baseline"): [0.51]})
     capsys.readouterr()
     assert tables.main(["--check"]) == 1
     assert "RESULTS.md, x.svg in experiments/: stale" in capsys.readouterr().err
     assert tables.main([]) == 0
-    assert (tmp_path / "figures" / "x.svg").read_text() != figure
-    page = tmp_path / "RESULTS.md"
+    assert (root / "figures" / "x.svg").read_text() != figure
+    page = root / "RESULTS.md"
     page.write_text(page.read_text().replace("51.00", "91.00"))
     assert tables.main(["--check"]) == 1
 
@@ -265,9 +250,8 @@ def test_a_changed_result_makes_page_and_figure_stale(tables, tmp_path, capsys):
 def test_missing_scenes_are_those_of_the_catalogue(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HSI_DATA", str(tmp_path))
     monkeypatch.setattr("hsi.datasets.catalogue.locate.cache_folder", lambda: tmp_path)
-    script = load(FOLDER / "missing_scenes.py")
-    assert script.main([str(FOLDER / "paper_tables.toml")]) == 0
+    assert missing_scenes.main([str(FOLDER / "paper_tables.toml")]) == 0
     assert capsys.readouterr().out.split() == ["IN", "UP", "KSC"]
-    assert script.main([str(FOLDER / "real_small.toml")]) == 0
+    assert missing_scenes.main([str(FOLDER / "real_small.toml")]) == 0
     assert capsys.readouterr().out == ""
-    assert script.main([str(tmp_path / "none.toml")]) == 2
+    assert missing_scenes.main([str(tmp_path / "none.toml")]) == 2

@@ -1,4 +1,4 @@
-"""Whole trainings that ranks share, against the same ones in one process."""
+"""Whole trainings by several ranks against the same ones by one process."""
 
 import json
 
@@ -99,7 +99,7 @@ def test_without_batch_norm_it_is_the_training_of_one_process(plain, tmp_path, r
             assert torch.equal(states[0][name], states[1][name]), name
 
 
-def test_a_run_goes_on_with_any_number_of_ranks(plain, tmp_path, ranked):
+def test_a_run_resumes_with_any_number_of_ranks(plain, tmp_path, ranked):
     class Stop(Callback):
         def on_epoch(self, row, best):
             if row["epoch"] == self.last:
@@ -125,7 +125,7 @@ def test_a_run_goes_on_with_any_number_of_ranks(plain, tmp_path, ranked):
     same_scores(one, resume(folder))
 
 
-def test_with_batch_norm_all_ranks_keep_one_network_about_as_good(small_scene, tmp_path, ranked):
+def test_with_batch_norm_all_ranks_keep_one_network_of_similar_accuracy(small_scene, tmp_path, ranked):
     said = {"model": "densenet3d", "model_options": TINY, "dataset": str(small_scene), "scheme": "random"}
     said |= {"train": 0.2, "val": 0.2, "patch": 7, "epochs": 8, "batch": 16, "lr": 0.01, "device": "cpu"}
     one = train(**said, out=tmp_path / "one")
@@ -160,8 +160,8 @@ def test_kanet_ends_the_same_on_all_ranks_though_its_knots_move(small_scene, tmp
     assert all(not torch.equal(first[f"model.{name}"], built[name]) for name in grids)
 
 
-def gradients(name, portion, world=None):
-    """Return the gradient of one batch of 4, taken in pieces of `portion` patches or by ranks."""
+def gradients(name, micro_batch, world=None):
+    """Return the gradient of one batch of 4, from micro-batches of `micro_batch` patches or by ranks."""
     torch.manual_seed(3)
     model = build_model(name, bands=30, classes=3, patch=9, **NETWORKS[name]).train()
     for module in model.modules():
@@ -171,13 +171,13 @@ def gradients(name, portion, world=None):
     patches = torch.randn(4, 9, 9, 30, generator=draw).permute(0, 3, 1, 2)  # in memory as PatchCutter's
     config = Config(name, "x", batch=4)
     scaler = torch.amp.GradScaler(enabled=False)
-    take = BatchGradient(model, None, scaler, torch.float32, config, print, world)
-    take.portion.size = portion
-    loss, _ = take(patches, torch.tensor([0, 1, 2, 1]))
+    gradient = BatchGradient(model, None, scaler, torch.float32, config, print, world)
+    gradient.micro_batch.size = micro_batch
+    loss, _ = gradient(patches, torch.tensor([0, 1, 2, 1]))
     return [loss, *(p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters())]
 
 
-def test_every_network_has_the_gradient_of_a_batch_in_pieces(ranked):
+def test_every_network_has_the_gradient_of_micro_batches(ranked):
     answers = ranked(2, lambda world: {name: gradients(name, 4, world) for name in NETWORKS})
     for name in NETWORKS:
         expected = gradients(name, 2)
@@ -186,7 +186,7 @@ def test_every_network_has_the_gradient_of_a_batch_in_pieces(ranked):
             torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-5 * scale, msg=name)
 
 
-def test_a_bad_batch_stops_all_ranks_with_the_sentence_of_one_process(
+def test_a_bad_batch_stops_all_ranks_with_the_error_of_one_process(
     own_network, own_settings, tmp_path, ranked
 ):
     def spoil(network, x):
@@ -222,7 +222,7 @@ def test_what_ranks_cannot_share_is_refused_by_all_and_nothing_is_written(plain,
     one, two = ranked(2, work)
     assert one == two
     assert "4 together, but a batch has 3; start fewer processes, or use --batch 4 or more" in one[0]
-    assert one[1] == "One process fits knn at once; train it without torchrun."
+    assert one[1] == "knn is trained by one process; train it without torchrun."
     assert "is not an empty folder" in one[2]
     assert not (tmp_path / "run").exists()
 

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 import hsi
+from experiments import distances, tables
+from experiments.pages import distance
 
-FOLDER = Path(hsi.__file__).resolve().parent.parent / "experiments"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="experiments are only in a checkout")
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    monkeypatch.syspath_prepend(str(FOLDER.parent))
-    module = importlib.import_module("experiments.distances")
-    (tmp_path / "results").mkdir()
-    monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-    return module
-
-
-@pytest.fixture
-def chapter(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(FOLDER.parent))
-    return importlib.import_module("experiments.pages.distance")
+FOLDER = tables.ROOT
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -36,17 +20,19 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_every_run_is_counted_once_wherever_it_was_made(script, chapter, tmp_path, small_scene, capsys):
-    assert script.main([str(tmp_path)]) == 2
+def test_every_run_is_counted_once_wherever_it_was_made(monkeypatch, tmp_path, small_scene, capsys):
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(distances, "RESULTS", tmp_path / "results")
+    assert distances.main([str(tmp_path)]) == 2
     assert "There is no finished run" in capsys.readouterr().err
-    said = {"dataset": str(small_scene), "scheme": "random", "train": 0.2, "val": 0.1, "patch": 3}
+    options = {"dataset": str(small_scene), "scheme": "random", "train": 0.2, "val": 0.1, "patch": 3}
     folder = tmp_path / "e" / "x"
     made = [
-        hsi.train(model="knn", **said, seed=seed, out=folder / "random" / "knn" / f"seed{seed}")
+        hsi.train(model="knn", **options, seed=seed, out=folder / "random" / "knn" / f"seed{seed}")
         for seed in (0, 1)
     ]
     table = tmp_path / "results" / "distance-e-x.csv"
-    assert script.main([str(folder)]) == 0
+    assert distances.main([str(folder)]) == 0
     both = table.read_bytes()
     assert {row["runs"] for row in rows_of(table)} == {"seed0", "seed1"}
     for seed, run in enumerate(made):
@@ -55,7 +41,7 @@ def test_every_run_is_counted_once_wherever_it_was_made(script, chapter, tmp_pat
         right = sum(int(row["right"]) for row in rows)
         assert right == round(run.metrics["test"]["oa"] * len(run.split.test))
 
-    page = chapter.chapter(tmp_path)
+    page = distance.chapter(tmp_path)
     assert "## Accuracy by distance: e, x" in page
     tested = sum(len(run.split.test) for run in made)
     line = next(line for line in page.splitlines() if line.startswith("| knn, random | 2 | "))
@@ -65,30 +51,30 @@ def test_every_run_is_counted_once_wherever_it_was_made(script, chapter, tmp_pat
         if "(" in cell
     ]
     assert sum(shown) == tested
-    (picture,) = chapter.figures(tmp_path)
+    (picture,) = distance.figures(tmp_path)
     assert picture.path == tmp_path / "figures" / "distance-e-x.svg"
 
     shutil.move(folder / "random" / "knn" / "seed1", tmp_path / "away")  # as on another machine
-    assert script.main([str(folder)]) == 0
+    assert distances.main([str(folder)]) == 0
     assert table.read_bytes() == both
     shutil.rmtree(folder / "random" / "knn" / "seed0")
     shutil.move(tmp_path / "away", folder / "random" / "knn" / "seed1")
-    assert script.main([str(folder)]) == 0
+    assert distances.main([str(folder)]) == 0
     assert table.read_bytes() == both
 
 
-def test_rows_that_stand_for_several_runs_are_kept_until_all_of_them_are_here(script):
+def test_rows_that_stand_for_several_runs_are_kept_until_all_of_them_are_here():
     def row(runs: str, right: int, label: str = "knn") -> dict[str, str]:
         text = ("random", label, runs, "3", "1", "", "10", str(right))
-        return dict(zip(script.COLUMNS, text, strict=True))
+        return dict(zip(distances.COLUMNS, text, strict=True))
 
     recorded = [row("seed0 seed1", 12), row("seed0", 5, "svm")]
-    assert script.merged([row("seed1", 7), row("seed2", 8)], recorded) == [
+    assert distances.merged([row("seed1", 7), row("seed2", 8)], recorded) == [
         row("seed0 seed1", 12),
         row("seed2", 8),
         row("seed0", 5, "svm"),
     ]
-    assert script.merged([row("seed0", 6), row("seed1", 7)], recorded) == [
+    assert distances.merged([row("seed0", 6), row("seed1", 7)], recorded) == [
         row("seed0", 6),
         row("seed1", 7),
         row("seed0", 5, "svm"),

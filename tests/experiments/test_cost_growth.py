@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 import hsi
-from benchmarks.growth.points import PLACE, GrowthFile, Point, points_csv
+from benchmarks.growth.points import MACHINE_COLUMNS, GrowthFile, Point, points_csv
+from experiments import tables
+from experiments.pages import archive, cost, growth, results
 from hsi.bench import Scale, Setting
 from hsi.bench.pipelines import _macs_of_map
 from hsi.errors import ConfigError
@@ -19,11 +19,10 @@ from hsi.inference.tiles import SceneBlocks
 from hsi.io.text import read_toml
 from hsi.models.registry import count_macs
 
-FOLDER = Path(hsi.__file__).resolve().parent.parent / "experiments"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="experiments are only in a checkout")
+FOLDER = tables.ROOT
 
 MACHINE = {
-    **dict.fromkeys(PLACE, "x"),
+    **dict.fromkeys(MACHINE_COLUMNS, "x"),
     "processor": "some CPU",
     "device": "cpu",
     "cores": 2,
@@ -36,21 +35,6 @@ HOW = {"scenes": 10, "rows": 100, "cols": 50, "bands": 12, "bytes_a_value": 2, "
     "read_price": (0, 0.1), "request_price": 0.4, "request_size": 8, "store_price": 0.02, "store_months": 12,
     "network": 1, "disk": 0.5, "cores": 64, "gpus": 8,
 }  # fmt: skip
-
-
-def page_module(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(FOLDER.parent))
-    return importlib.import_module(f"experiments.pages.{name}")
-
-
-@pytest.fixture
-def cost(monkeypatch):
-    return page_module("cost", monkeypatch)
-
-
-@pytest.fixture
-def archive(monkeypatch):
-    return page_module("archive", monkeypatch)
 
 
 @pytest.fixture
@@ -76,7 +60,7 @@ def line_of(text: str, start: str) -> list[str]:
     return [cell.strip() for cell in found.strip("|").split("|")]
 
 
-def test_core_hours_and_money_are_worked_out_by_hand(root, cost):
+def test_core_hours_and_money_are_worked_out_by_hand(root):
     bench(root / "results" / "bench-a.json", "cpu", 1.0, date="2025-01-01")
     bench(root / "results" / "bench-b.json", "cpu", 40.0)  # the newer one counts
     (page,) = cost.outputs(root)
@@ -109,7 +93,7 @@ def test_core_hours_and_money_are_worked_out_by_hand(root, cost):
     assert "nan" not in text
 
 
-def test_a_measured_gpu_takes_the_place_of_the_estimate(root, cost):
+def test_a_measured_gpu_takes_the_place_of_the_estimate(root):
     bench(root / "results" / "bench-gpu.json", "cuda (Some GPU)", 5000.0)
     (page,) = cost.outputs(root)
     macs = count_macs(hsi.build_model("wcnet", bands=12, classes=3, patch=7), 12, 7)
@@ -123,9 +107,9 @@ def test_a_measured_gpu_takes_the_place_of_the_estimate(root, cost):
     assert "GPU: measured, cuda (Some GPU)" in page.text
 
 
-def test_the_slowest_part_is_the_bottleneck(archive, root):
+def test_the_slowest_part_is_the_bottleneck(root):
     here = archive.Archive(archive.read_assumptions(root / "archive_cost.toml"))
-    job = archive.TrainingJob(here, "wcnet", 1000, None, archive.Range(1, 1), False)
+    job = archive.MappingJob(here, "wcnet", 1000, None, archive.Range(1, 1), False)
     reading, writing = 5000 * 24 / 1e9, 5000 / 0.5e9
     assert job.seconds_a_scene(5000.0) == pytest.approx(
         {"computing": 1.0, "reading": reading, "writing": writing}
@@ -146,7 +130,7 @@ class Recorder:
         return np.zeros((len(rows), len(cols), self.shape[2]), self.dtype)
 
 
-def test_margins_that_are_read_again_are_those_of_a_real_reading(archive, root):
+def test_margins_that_are_read_again_are_those_of_a_real_reading(root):
     text = (root / "archive_cost.toml").read_text()
     for name, value in (("rows", 300), ("cols", 400), ("bands", 100)):
         old = HOW[name]
@@ -164,25 +148,25 @@ def test_margins_that_are_read_again_are_those_of_a_real_reading(archive, root):
 
 
 @pytest.mark.parametrize("name", ["ssrn", "hybridsn"])
-def test_shared_work_is_that_of_a_map_of_one_cell(name, cost):
+def test_shared_work_is_that_of_a_map_of_one_cell(name):
     model = hsi.build_model(name, bands=20, classes=3, patch=11).eval()
     cube = np.random.default_rng(0).standard_normal((32, 32, 20), np.float32)
-    wanted = _macs_of_map(model, cube, Scale(bands=20, classes=3, patch=11), Setting("cpu", 1))
-    assert cost._shared_macs(model, 20, 11) == wanted
+    expected = _macs_of_map(model, cube, Scale(bands=20, classes=3, patch=11), Setting("cpu", 1))
+    assert cost._shared_macs(model, 20, 11) == expected
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [("low = 10\n", "low = -1\n"), ("high = 10\n", "high = 9\n"), ('unit = "u"\n', ""), ("low = 10\n", "")],
 )
-def test_an_assumption_says_what_it_is(old, new, root, archive):
+def test_an_assumption_says_what_it_is(old, new, root):
     path = root / "archive_cost.toml"
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(ConfigError, match=r"'scenes' in archive_cost\.toml needs"):
         archive.read_assumptions(path)
 
 
-def test_the_assumptions_of_the_project_are_marked_and_shown(cost, archive):
+def test_the_assumptions_of_the_project_are_marked_and_shown():
     table = read_toml(FOLDER / "archive_cost.toml")
     assert table["scenes"]["value"] == 10**5
     assert [table[name]["value"] for name in ("rows", "cols", "bands")] == [1000, 1000, 230]
@@ -199,10 +183,7 @@ def write_growth(path: Path, slope: float) -> None:
     path.write_text(points_csv(GrowthFile(tuple(points), MACHINE, False)))
 
 
-def test_the_growth_page_says_what_the_points_say(root, monkeypatch):
-    growth = page_module("growth", monkeypatch)
-    tables = page_module("results", monkeypatch)
-    cost = page_module("cost", monkeypatch)
+def test_the_growth_page_says_what_the_points_say(root):
     assert "Nothing has been measured yet" in growth.outputs(root)[0].text
     write_growth(root / "results" / "growth-here.csv", 1.5)
     page, figure = growth.outputs(root)
@@ -218,4 +199,4 @@ def test_the_growth_page_says_what_the_points_say(root, monkeypatch):
     assert figure.is_stale()
     assert "2 of 2 series grow as the work or less." in growth.outputs(root)[0].text
     assert "hsi map of a .npy cube, cnn1d grows with area ** 1.00 ± 0.00" in cost.outputs(root)[0].text
-    assert len(tables.outputs(root)) == 1  # no results of a sweep: the page alone
+    assert len(results.outputs(root)) == 1  # no results of a sweep: the page alone

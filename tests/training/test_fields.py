@@ -1,7 +1,4 @@
-"""Differences between fields of one class, against a slow count pixel by pixel.
-
-Fields of training pixels against a brute-force search for chains.
-"""
+"""Fields of training pixels against a brute-force search; their differences against a slow count."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsi.training.context import NEAR, PIECES, field_differences, field_groups
+from hsi.training.fields import MAX_STEP, MIN_FIELDS, field_differences, field_groups
 
 
 def slow(spectra, targets, groups):
@@ -37,7 +34,7 @@ def test_each_row_is_a_field_against_its_class(pixels, bands, classes, seed):
     np.testing.assert_allclose(found.numpy(), slow(spectra, targets, groups), atol=1e-12)
 
 
-def test_what_they_add_up_to_is_the_covariance_of_field_means():
+def test_outer_products_sum_to_the_covariance_of_field_means():
     random = np.random.default_rng(0)
     targets = random.integers(0, 3, 400)
     groups = 4 * targets + random.integers(0, 4, 400)
@@ -48,14 +45,14 @@ def test_what_they_add_up_to_is_the_covariance_of_field_means():
     np.testing.assert_allclose(rows.T @ rows, (of_field - of_class).T @ (of_field - of_class) / 400)
 
 
-def test_one_field_a_class_differs_from_nothing():
+def test_the_only_field_of_a_class_has_no_difference():
     spectra = torch.randn(20, 4)
     targets = np.repeat([0, 1], 10)
     assert field_differences(spectra, targets, targets).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_it_keeps_type_and_bands(dtype):
+def test_differences_keep_dtype_and_features(dtype):
     rows = field_differences(torch.randn(6, 3, dtype=dtype), np.zeros(6, np.int64), np.arange(6) // 2)
     assert rows.dtype == dtype
     assert rows.shape == (3, 3)
@@ -65,13 +62,13 @@ COLS = 60
 
 
 def chains(places: np.ndarray) -> list[set[int]]:
-    """Sets of pixels that steps within reach lead through, by flooding."""
+    """Return the connected sets of pixels, by flood fill."""
     apart = np.abs(places[:, None] - places[None]).max(axis=2)
     if len(places) > 1:
         others = apart + np.where(np.eye(len(places)), 10**6, 0)
-        near = max(NEAR, 3 * np.median(others.min(axis=1)))
+        near = max(MAX_STEP, 3 * np.median(others.min(axis=1)))
     else:
-        near = NEAR
+        near = MAX_STEP
     left, found = set(range(len(places))), []
     while left:
         reached, edge = set(), {left.pop()}
@@ -85,11 +82,11 @@ def chains(places: np.ndarray) -> list[set[int]]:
 
 @settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 120), classes=st.integers(1, 4))
-def test_groups_are_fields_or_parts_of_one(seed, count, classes):
+def test_groups_are_fields_or_pieces_of_one(seed, count, classes):
     random = np.random.default_rng(seed)
     pixels = np.sort(random.choice(50 * COLS, count, replace=False))
     targets = random.integers(0, classes, count)
-    # blobs, so that there are fields to tell apart
+    # blobs, so that there are several fields
     targets = np.where((pixels // COLS) // 17 == (pixels % COLS) // 20, targets, 0)
     fields = field_groups(pixels, targets, COLS)
     places = np.stack([pixels // COLS, pixels % COLS], axis=1)
@@ -103,12 +100,12 @@ def test_groups_are_fields_or_parts_of_one(seed, count, classes):
         if label not in fields.cut:
             assert sorted(map(sorted, pieces)) == sorted(map(sorted, whole))
         largest = max(len(piece) for piece in pieces)
-        assert largest == 1 or (len(pieces) >= PIECES and 2 * largest <= len(own))
+        assert largest == 1 or (len(pieces) >= MIN_FIELDS and 2 * largest <= len(own))
     classes_of_group = {(int(g), int(t)) for g, t in zip(fields.group, targets, strict=True)}
     assert len(classes_of_group) == len(np.unique(fields.group))
 
 
-def test_three_fields_apart_stay_whole_and_one_field_is_cut():
+def test_three_separate_fields_stay_whole_and_a_single_one_is_cut():
     rows, cols = np.mgrid[0:50, 0:COLS]
     apart = (rows < 8) & (cols % 20 < 8)  # three fields, 12 columns between them
     single = (rows >= 30) & (rows < 34) & (cols < 40)
@@ -123,10 +120,10 @@ def test_three_fields_apart_stay_whole_and_one_field_is_cut():
     pieces = [column[fields.group == n] for n in np.unique(fields.group[labels[pixels] == 2])]
     spans = sorted((piece.min(), piece.max()) for piece in pieces)
     assert all(before[1] < after[0] for before, after in pairwise(spans))
-    assert len(spans) >= PIECES
+    assert len(spans) >= MIN_FIELDS
 
 
-def test_thin_pixels_of_one_field_are_not_taken_for_many():
+def test_sparse_pixels_of_one_field_are_not_split():
     random = np.random.default_rng(0)
     rows = np.arange(200)[:, None].repeat(200, axis=1)
     field = np.flatnonzero(((rows < 80) | (rows >= 130)).ravel())
@@ -135,4 +132,4 @@ def test_thin_pixels_of_one_field_are_not_taken_for_many():
     north = set(fields.group[pixels // 200 < 80])
     south = set(fields.group[pixels // 200 >= 130])
     assert not north & south
-    assert len(north | south) < 15  # stragglers at the edges, no more
+    assert len(north | south) < 15  # stragglers at the edges only
