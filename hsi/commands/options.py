@@ -1,7 +1,4 @@
-"""Options that several verbs share; those of a training are made from `hsi.config.OPTIONS`.
-
-What ``--engine`` names: where runs and tiles are worked on.
-"""
+"""Options that several verbs share, and the engines; options of a training come from `hsi.config.OPTIONS`."""
 
 from __future__ import annotations
 

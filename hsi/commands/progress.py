@@ -1,13 +1,4 @@
-"""The progress of a training on standard error: loss, validation OA and time left.
-
-The progress of a map on standard error: pixels done and time left.
-
-How far `hsi report` has come, on standard error.
-
-The progress of downloads on standard error.
-
-The progress of a sweep on standard error: what runs, what is done, about how long it will take.
-"""
+"""Progress on standard error: of trainings, maps, reports, downloads and sweeps."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""`hsi scenes`: which scenes there are.
-
-`hsi scene`: scenes of one's own, without code.
-
-`hsi download`: fetch and verify scene files.
-"""
+"""`hsi scenes`, `hsi scene new` and `hsi download`: what there is, describing one, fetching files."""
 
 from __future__ import annotations
 

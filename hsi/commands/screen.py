@@ -1,11 +1,6 @@
-"""What the command line shows: tables and JSON on standard output, notes on standard error.
+"""Output of the command line: tables and JSON on standard output, notes on standard error.
 
-Names and notes come from files of others. In tables and notes they are text, never markup, and nothing that
-is printed steers the terminal.
-
-Scores as tables: the same for `train` and `evaluate`.
-
-Scores of repeated runs as one table: a row for each, their mean and spread below.
+Names and notes that come from files are printed as text, never as markup, and cannot steer the terminal.
 """
 
 from __future__ import annotations

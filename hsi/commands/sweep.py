@@ -74,7 +74,7 @@ def sweep(
     from hsi.commands.options import check_engine, runs_on
     from hsi.errors import ConfigError, HsiError, Interrupted, SceneNotFoundError
     from hsi.io.files import clear_unfinished
-    from hsi.io.locks import locked, tidy
+    from hsi.io.locks import remove_stale_run_lock, sweep_lock
     from hsi.runs.status import RunState
     from hsi.sweep.execute import SweepResult
     from hsi.sweep.experiment import read_experiment
@@ -122,7 +122,7 @@ def sweep(
     home = chosen[0].folder.parents[3]
     with runs_on(engine if todo else "local") as place:
         expected = forecast(plan, chosen, workers, data_root=data_root, bench_folders=folders, engine=place)
-        with locked(home) if todo or home.is_dir() else nullcontext() as lock, place.sharing(home):
+        with sweep_lock(home) if todo or home.is_dir() else nullcontext() as lock, place.sharing(home):
             changed = check_options(plan, rerun=rerun, chosen=chosen)
             check_table(plan, table, rerun=rerun, chosen=chosen)
             for run in changed:  # only now, when nothing is refused any more
@@ -134,7 +134,7 @@ def sweep(
                 screen.note(f"{skipped} of {len(chosen)} runs are done already.")
             clear_unfinished(table.parent, table.name)
             for run in chosen:
-                tidy(run.folder)
+                remove_stale_run_lock(run.folder)
             try:
                 if todo:
                     screen.note(f"{expected.workers}.")
@@ -164,7 +164,7 @@ def _run(
 ) -> SweepResult:
     """Execute the runs to do, and write the table after each."""
     from hsi.commands.progress import SweepProgress
-    from hsi.io.signals import stopped_like_ctrl_c
+    from hsi.io.signals import sigterm_as_ctrl_c
     from hsi.sweep.execute import RunHandle, execute
     from hsi.sweep.results import write_results
 
@@ -177,7 +177,7 @@ def _run(
 
     count, threads = expected.workers.count, expected.workers.threads
     with (
-        stopped_like_ctrl_c(),
+        sigterm_as_ctrl_c(),
         Display(len(todo), count * threads, threads, expected.estimator) as display,
     ):
         return execute(

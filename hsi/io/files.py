@@ -15,7 +15,7 @@ from pathlib import Path
 import platformdirs
 
 from hsi.errors import StorageError
-from hsi.io.signals import signals_wait
+from hsi.io.signals import defer_signals
 
 # A disk that is full, a quota or the size of a file used up, a folder or disk that may not be written to.
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -37,7 +37,7 @@ def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
     try:
         with _told_of(paths[0]):
             yield temporaries
-        with signals_wait():
+        with defer_signals():
             for path, temporary in zip(paths, temporaries, strict=True):
                 with _told_of(path), temporary.open("rb+") as file:
                     os.fsync(file.fileno())
@@ -47,7 +47,7 @@ def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
             for folder in {path.parent for path in paths}:
                 _flush_names(folder)
     finally:
-        with signals_wait():
+        with defer_signals():
             for temporary in temporaries:
                 with contextlib.suppress(FileNotFoundError, OSError):
                     temporary.unlink()

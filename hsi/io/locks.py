@@ -1,8 +1,8 @@
-"""One process at a time: locks that a process loses when it ends, however it ends.
+"""Locks of files, run folders and sweeps: one process at a time, released when it ends, however it ends.
 
-One process at a time at work in a run folder, or in a folder of runs.
-
-One sweep at a time in one folder.
+On POSIX the lock is ``flock`` on a file that is handled here, for two promises that `filelock` does not make:
+a child process that inherits the descriptor keeps the lock, and the file is gone when the lock is given up.
+Elsewhere (Windows) it is `filelock`'s.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 import filelock
 
 from hsi.errors import InUseError, StorageError
-from hsi.io.signals import signals_wait
+from hsi.io.files import clear_unfinished, make_folder
+from hsi.io.signals import defer_signals
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-from hsi.io.files import clear_unfinished, make_folder
 
 # What flock says on a disk that has no such locks, as some network disks do.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
@@ -35,7 +35,7 @@ def file_lock(path: Path, busy: str) -> Iterator[int | None]:
 
     A process that is given the descriptor holds the lock too, until it ends. What a killed process left is
     taken over. Where the disk has no locks, ``NAME.owner`` names the process that works there, which must be
-    alive on this machine to count; None is yielded then, as on Windows, where there is no lock at all.
+    alive on this machine to count. None is yielded there, and on Windows.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def file_lock(path: Path, busy: str) -> Iterator[int | None]:
         return
     ours: list[int] = []
     try:
-        with signals_wait():  # Ctrl-C must not come between taking the lock and knowing that it is ours
+        with defer_signals():  # Ctrl-C must not come between taking the lock and knowing that it is ours
             ours += _locked(path, busy)
         if ours:
             try:
@@ -74,6 +74,8 @@ def file_lock(path: Path, busy: str) -> Iterator[int | None]:
 @contextmanager
 def _library_lock(path: Path, busy: str) -> Iterator[None]:
     """Hold the lock by `filelock`, on systems without ``fcntl``."""
+    if not path.parent.is_dir():  # filelock would make it
+        raise StorageError(path.parent, os.strerror(errno.ENOENT))
     lock = filelock.FileLock(path)
     try:
         lock.acquire(blocking=False)
@@ -97,7 +99,7 @@ def clear_stale_lock(path: Path) -> None:
 
 
 def _give_up(path: Path, ours: list[int]) -> None:
-    with signals_wait():
+    with defer_signals():
         while ours:
             os.close(ours.pop())
             _remove(path)
@@ -192,8 +194,8 @@ def _is_alive(owner: Path, here: str) -> bool:
 LOCK = ".lock"
 
 
-def tidy(folder: Path) -> None:
-    """Remove the lock of a process that was killed when its run was finished, unless it is still alive."""
+def remove_stale_run_lock(folder: Path) -> None:
+    """Remove the lock that a killed process left in a finished run, unless a process holds it."""
     if (folder / LOCK).exists():
         with suppress(InUseError, StorageError), run_lock(folder):
             pass
@@ -201,7 +203,7 @@ def tidy(folder: Path) -> None:
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold a folder that is there, and remove the half files that a killed process left in it.
+    """Lock an existing run folder, and remove incomplete files that a killed process left in it.
 
     Raises
     ------
@@ -218,8 +220,8 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[int | None]:
-    """Hold the lock of a sweep's folder; yield its descriptor, for the runs to hold it too.
+def sweep_lock(folder: Path) -> Iterator[int | None]:
+    """Lock the folder of a sweep; yield the descriptor, which its runs inherit.
 
     A run that outlives its sweep (killed, say) keeps the lock until it ends, so that no second process
     writes into its folder. Where the system has no such locks None is yielded; see `hsi.io.locks.file_lock`.

@@ -1,11 +1,8 @@
-"""Ctrl-C at a safe point: signals that wait while a step must not be cut in two.
+"""Signals: deferred while a step must not be interrupted, and SIGTERM as an exception.
 
-SIGTERM as an exception, also where the main thread hears of it too late.
-
-Python answers a signal between two steps of its own, so not while a library waits: a GPU's collective whose
-other end was killed waits for minutes. A thread hears of the signal at once, and ends the process then.
-
-Ending a sweep in an orderly way when the system asks for it, as batch systems do before they kill.
+Python handles a signal between two bytecodes of the main thread, so not while a library waits: a collective
+of a GPU whose peer was killed waits for minutes. `sigterm_stops` therefore listens in a thread and ends the
+process.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ _WAITING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def signals_wait() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM wait until the block is over, where this process answers them by Python code."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -104,7 +101,7 @@ def _watched(last_words: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def stopped_like_ctrl_c() -> Iterator[None]:
+def sigterm_as_ctrl_c() -> Iterator[None]:
     """Make SIGTERM raise KeyboardInterrupt, so that it stops the running runs as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,12 +1,7 @@
-"""Text from files, made harmless: what would steer a terminal or a page is shown as an escape instead.
+"""Text files: TOML, JSON and CSV read with bounds and one clear sentence for each mistake.
 
-How deep tables and lists that were read may be nested, and how large their whole numbers are.
-
-Reading a TOML file, and checking what is in it, with one clear sentence for each mistake.
-
-Reading JSON that others wrote: never too deep, and without numbers that are none.
-
-Tables in CSV files that this toolkit wrote before.
+Nesting depth, size and whole numbers are limited, since files may be hostile; control characters that would
+steer a terminal or a page are shown as escapes (`plain`).
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ def execute(
     max_seconds
         After this time no run is started, and running ones are interrupted; they can be resumed.
     lock
-        See `hsi.io.locks.locked`.
+        See `hsi.io.locks.sweep_lock`.
     engine
         Where to run; default: this machine.
 

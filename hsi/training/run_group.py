@@ -15,8 +15,8 @@ from hsi.config import Config, load_config, make_config, resolve_config
 from hsi.errors import ConfigError, HsiError, InputError, InUseError, RunError
 from hsi.inference.run import Run
 from hsi.io.files import make_folder, write_text
-from hsi.io.locks import LOCK, run_lock, tidy
-from hsi.io.signals import signals_wait
+from hsi.io.locks import LOCK, remove_stale_run_lock, run_lock
+from hsi.io.signals import defer_signals
 from hsi.io.text import read_toml
 from hsi.models import model_entry
 from hsi.runs.status import RunState, first_difference, run_state
@@ -172,7 +172,7 @@ def _train_group(
             write_text(folder / GROUP, tomli_w.dumps({"runs": runs, "options": shared}))
 
         try:
-            with signals_wait():
+            with defer_signals():
                 world.on_rank_zero(start_group)
             for number, (name, run_config) in enumerate(planned.items(), start=1):
                 run_folder = folder / name
@@ -183,7 +183,7 @@ def _train_group(
                 elif state is RunState.INTERRUPTED:
                     finished.append(resume(run_folder, **where))
                 else:
-                    world.on_rank_zero(partial(tidy, run_folder))
+                    world.on_rank_zero(partial(remove_stale_run_lock, run_folder))
                     finished.append(Run(run_folder))
         except InUseError:
             raise
@@ -212,7 +212,7 @@ def _planned_runs(folder: Path, config: Config, runs: int) -> dict[str, Config]:
 def _remove_unused(folder: Path, had_group: bool) -> None:
     """Remove a new group in which no run was started."""
     if not had_group and folder.is_dir() and not any(path.is_dir() for path in folder.iterdir()):
-        with signals_wait(), suppress(OSError):  # something else may lie in it by now
+        with defer_signals(), suppress(OSError):  # something else may lie in it by now
             (folder / GROUP).unlink(missing_ok=True)
             (folder / LOCK).unlink(missing_ok=True)
             folder.rmdir()

@@ -19,8 +19,8 @@ from hsi.errors import RunError, StorageError
 from hsi.inference.predict import as_classifier, logits_to_labels, predict_logits
 from hsi.inference.run import Run
 from hsi.io.files import make_folder, write_text, written_whole
-from hsi.io.locks import run_lock, tidy
-from hsi.io.signals import signals_wait
+from hsi.io.locks import remove_stale_run_lock, run_lock
+from hsi.io.signals import defer_signals
 from hsi.models import cost_of, model_entry
 from hsi.models.device import autocast, device_name, format_of, name_of
 from hsi.models.protocols import Estimator
@@ -104,7 +104,7 @@ def train_config(
                 clear_unstarted(folder)
                 raise
 
-        with signals_wait():  # so that Ctrl-C leaves no folder, or a run that can be resumed
+        with defer_signals():  # so that Ctrl-C leaves no folder, or a run that can be resumed
             world.on_rank_zero(start_run)
             callback.on_run_folder(folder)
         return _fit_and_score(folder, inputs, callback, world)
@@ -131,7 +131,7 @@ def resume(
     run = Run(folder)
     if (run.path / "metrics.json").is_file():
         callback.message(f"The run '{run.path}' is finished already; nothing to resume.")
-        world.on_rank_zero(lambda: tidy(run.path))
+        world.on_rank_zero(lambda: remove_stale_run_lock(run.path))
         return run
     make_config(read_config(run.path / "config.toml"))  # refuses a model or file that has since gone
     callback.on_run_folder(run.path)

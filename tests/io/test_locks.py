@@ -86,3 +86,15 @@ def test_without_flock_a_dead_owner_does_not_count(tmp_path, monkeypatch, owner,
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(StorageError, match="gone"), file_lock(tmp_path / "gone" / ".lock", "busy."):
         pass
+
+
+def test_without_flock_the_library_locks(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "fcntl", None)
+    path = tmp_path / ".lock"
+    with file_lock(path, "busy."), pytest.raises(InUseError, match=r"busy\."), file_lock(path, "busy."):
+        pass
+    with file_lock(path, "busy."):
+        pass
+    with pytest.raises(StorageError, match="gone"), file_lock(tmp_path / "gone" / ".lock", "busy."):
+        pass
+    assert not path.exists()

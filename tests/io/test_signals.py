@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from hsi.io.signals import signals_wait
+from hsi.io.signals import defer_signals
 
 
 def test_ctrl_c_comes_after_the_step_and_not_inside():
     done = []
 
     def step():
-        with signals_wait():
+        with defer_signals():
             os.kill(os.getpid(), signal.SIGINT)
             done.append("whole")
         done.append("never")
@@ -27,7 +27,7 @@ def test_ctrl_c_comes_after_the_step_and_not_inside():
 def test_a_process_that_ignores_ctrl_c_goes_on_doing_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with signals_wait():
+        with defer_signals():
             os.kill(os.getpid(), signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
@@ -38,7 +38,7 @@ def test_other_threads_leave_signals_alone():
     seen = []
 
     def inside():
-        with signals_wait():
+        with defer_signals():
             seen.append(signal.getsignal(signal.SIGINT))
 
     before = signal.getsignal(signal.SIGINT)

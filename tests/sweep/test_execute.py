@@ -11,8 +11,8 @@ import time
 import pytest
 
 from hsi.errors import RunError
-from hsi.io.locks import locked
-from hsi.io.signals import stopped_like_ctrl_c
+from hsi.io.locks import sweep_lock
+from hsi.io.signals import sigterm_as_ctrl_c
 from hsi.runs.status import RunState
 from hsi.sweep.execute import LocalRun, SweepCallback, execute
 
@@ -136,7 +136,7 @@ def test_ctrl_c_and_sigterm_stop_the_running_ones(plan, script, number):
             if handles[0].run.state is RunState.INTERRUPTED:
                 os.kill(os.getpid(), number)
 
-    with stopped_like_ctrl_c(), pytest.raises(KeyboardInterrupt):
+    with sigterm_as_ctrl_c(), pytest.raises(KeyboardInterrupt):
         execute(plan, workers=1, threads=1, callback=Interrupting())
     assert not handles[0].running
     assert plan[0].state is RunState.INTERRUPTED
@@ -153,15 +153,15 @@ def test_threads_and_the_log(plan, script):
 def test_one_sweep_at_a_time_and_runs_keep_the_lock(plan, script, tmp_path):
     lines, _ = script
     lines[plan[0].key] = SLEEP
-    with locked(tmp_path) as lock:
-        with pytest.raises(RunError, match="still at work"), locked(tmp_path):
+    with sweep_lock(tmp_path) as lock:
+        with pytest.raises(RunError, match="still at work"), sweep_lock(tmp_path):
             pass
         handle = LocalRun(plan[0], threads=1, lock=lock)
-    with pytest.raises(RunError, match="still at work"), locked(tmp_path):
+    with pytest.raises(RunError, match="still at work"), sweep_lock(tmp_path):
         pass
     handle.process.kill()
     handle.process.wait()
-    with locked(tmp_path):
+    with sweep_lock(tmp_path):
         pass
 
 
@@ -170,7 +170,7 @@ def test_sigterm_is_left_alone_outside_the_main_thread():
     seen = []
 
     def inside():
-        with stopped_like_ctrl_c():
+        with sigterm_as_ctrl_c():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=inside)

@@ -19,7 +19,7 @@ from hsi.datasets.catalogue.locate import data_roots, find_scene_files
 from hsi.datasets.formats.recognise import HEAD_BYTES, identify
 from hsi.errors import DownloadError
 from hsi.io.locks import clear_stale_lock, file_lock
-from hsi.io.signals import signals_wait
+from hsi.io.signals import defer_signals
 
 if TYPE_CHECKING:
     import requests
@@ -213,7 +213,7 @@ def _from_mirror(url: str, file: SceneFile, target: Path, progress: Progress | N
             raise _MirrorError("another file (its SHA-256 is wrong)")
         _from_mirror(url, file, target, progress)  # the old part may have been of another file
         return
-    with signals_wait():
+    with defer_signals():
         with part.open("rb+") as whole:
             os.fsync(whole.fileno())
         os.replace(part, target)
