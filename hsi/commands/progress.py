@@ -38,7 +38,7 @@ class TrainingProgress(Callback):
         self.folder: Path | None = None
 
     def on_run_folder(self, folder: Path) -> None:
-        """Keep in mind what can be gone on with."""
+        """Remember what can be resumed."""
         self.folder = folder
 
     def on_train_start(self, folder: Path, epochs: int, done: int, steps: int) -> None:
@@ -226,7 +226,7 @@ class SweepProgress(SweepCallback):
 
     def started(self, child: RunHandle) -> None:
         """Give the run a bar of its epochs."""
-        verb = " (goes on)" if child.resumed else ""
+        verb = " (resumed)" if child.resumed else ""
         self.tasks[child.run.key] = self.bars.add_task(
             escape(child.run.key) + verb, total=child.run.config.epochs, state="epochs"
         )

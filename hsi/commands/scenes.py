@@ -200,7 +200,7 @@ def download(
     data_root: o.DataRoot = None,
     json: o.Json = False,
 ) -> None:
-    """Fetch scene files from several mirrors, verified; an interrupted download goes on where it stopped.
+    """Fetch scene files from several mirrors, verified; an interrupted download resumes where it stopped.
 
     \b
       hsi download IN UP KSC

@@ -68,15 +68,15 @@ def train(
 
 
 def _onward(begun: Path | None, resume: Path | None) -> str:
-    """Say how to go on where a run was `begun`, or where one was to be gone on with."""
+    """Return how to resume the run that was `begun`, or the one that was to be resumed."""
     from hsi.training.run_group import is_group
 
     folder = begun or resume
     if folder is None:
         return "nothing was written"
     if is_group(folder):
-        return f"go on with: hsi train --resume {folder}"
-    return f"go on with: hsi train --resume {folder.parent if is_group(folder.parent) else folder}"
+        return f"resume with: hsi train --resume {folder}"
+    return f"resume with: hsi train --resume {folder.parent if is_group(folder.parent) else folder}"
 
 
 def _train(
@@ -111,13 +111,13 @@ def _resume(
     callback: Callback,
     world: World,
 ) -> tuple[list[Run], Path | None]:
-    """Go on with a run or a group of runs, as it was begun."""
+    """Resume a run or a group of runs with its own options."""
     from hsi.errors import ConfigError
     from hsi.inference.run import open_run
     from hsi.training import run_group, session
 
     if config is not None or out is not None:
-        raise ConfigError("Options clash: --resume goes on in its own folder with its own config.")
+        raise ConfigError("Options clash: --resume continues in its own folder with its own config.")
     group = run_group.is_group(folder)
     there_config, count = run_group.read_group(folder) if group else (open_run(folder).config, 1)
     for name, value in {**options, "runs": runs}.items():

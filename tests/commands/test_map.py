@@ -83,7 +83,7 @@ def test_other_bands_are_refused_or_resampled(trained, capsys):
     (trained / "fine.toml").write_text(text, encoding="utf-8")
     assert run(["map", "r", "--scene", "fine.toml", "--out", "f.npy"]) == 2
     said = capsys.readouterr().err
-    assert "12 bands (500 to 610 nm), but 'small' has 25 (495 to 615 nm); --resample" in said
+    assert "12 bands (500 to 610 nm), but 'small' has 25 (495 to 615 nm); use --resample" in said
     assert not list(trained.glob("*f.npy*"))
     assert run(["map", "r", "--scene", "fine.toml", "--out", "f.npy", "--resample"]) == 0
     assert np.load("f.npy").min() >= 1

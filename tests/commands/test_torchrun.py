@@ -170,7 +170,7 @@ def test_a_rank_that_waits_inside_a_library_still_says_how_to_go_on(train, monke
     monkeypatch.setattr("hsi.io.signals.PATIENCE", 0.2)
     first, second = as_ranks(2, [*train, "--out", "run"], during)
     assert first[0] == 1
-    assert first[2].endswith("go on with: hsi train --resume run, with any number of processes.\n")
+    assert first[2].endswith("resume with: hsi train --resume run, with any number of processes.\n")
     assert second[0] == -signal.SIGKILL
 
 
@@ -228,7 +228,7 @@ def test_a_killed_rank_ends_the_job_which_goes_on_with_others(train, tmp_path):
             left.kill()
     shown = (tmp_path / "said").read_text()
     assert shown.count("another of its 2 processes ended") == 1
-    assert "go on with: hsi train --resume run, with any number of processes." in shown
+    assert "resume with: hsi train --resume run, with any number of processes." in shown
     assert "SIGKILL" in shown  # torchrun's words
     assert "RuntimeError" not in shown
 

@@ -136,6 +136,14 @@ def test_ctrl_c_says_how_to_go_on(train, tmp_path):
             process.kill()
     assert process.returncode == 130
     assert out == ""
-    assert err.splitlines()[-1] == "hsi: Interrupted; go on with: hsi train --resume first"
+    assert err.splitlines()[-1] == "hsi: Interrupted; resume with: hsi train --resume first"
     assert checkpoint.is_file()
     assert not [path for path in (tmp_path / "first").rglob("*") if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("verb", "extra"), [("map", "hsi[geo]"), ("export", "hsi[export]"), ("sweep", "hsi[cluster]")]
+)
+def test_help_keeps_words_in_brackets(verb, extra, capsys):
+    assert run([verb, "--help"]) == 0
+    assert extra in capsys.readouterr().out
