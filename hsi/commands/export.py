@@ -19,7 +19,7 @@ def export(
     data_root: o.DataRoot = None,
     json: o.Json = False,
 ) -> None:
-    """Write the best network of a run as an ONNX file that takes the scene's own values (extra hsi\\[export]).
+    """Write the best network of a run as an ONNX file for the scene's own values (extra hsi\\[export]).
 
     Input: float32 patches (N, bands, P, P), any N; scaling and PCA are inside. A missing pixel (beyond the
     edge or the region, or without data) is NaN. Output: probabilities (N, classes). The file is compared with
