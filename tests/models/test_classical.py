@@ -180,7 +180,7 @@ def test_another_state_replaces_the_fitted_one(tmp_path: Path) -> None:
 def test_the_state_of_another_model_is_refused(kind: str, sizes: dict, tmp_path: Path) -> None:
     save_weights(tmp_path / "best.safetensors", fitted("knn"), {})
     other = build_model(kind, **{"bands": BANDS, "classes": CLASSES, "patch": PATCH, **sizes})
-    with pytest.raises(RunError, match="belongs to a network of other sizes or another kind"):
+    with pytest.raises(RunError, match="belongs to a network of another kind or size"):
         load_weights(tmp_path / "best.safetensors", other)
 
 
