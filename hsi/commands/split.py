@@ -19,12 +19,12 @@ def split(
     data_root: o.DataRoot = None,
     json: o.Json = False,
 ) -> None:
-    """Split labelled pixels into train, val and test, and show the leakage; disjoint areas by default.
+    """Split labelled pixels into train, val and test, and show the leakage; regions by default.
 
     \b
       hsi split --dataset IN --scheme disjoint
       hsi split --dataset UP --scheme random --train 0.1 --val 0.1 --patch 9
-      hsi split --dataset IN --scheme disjoint --guard drop --out in-areas.npz
+      hsi split --dataset IN --scheme disjoint --guard drop --out in-regions.npz
       hsi split --dataset IN --folds 5 --fold 0
       hsi split --dataset IN --split-mask dase
     """
