@@ -47,200 +47,98 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     None means: not used by this split scheme, or not given.
     """
 
+    # fmt: off
     model: Annotated[str, option("Scene", "Network or baseline (hsi models).")]
-    dataset: Annotated[
-        str, option("Scene", "Short name (hsi scenes), scene.toml, or cube file with --labels.")
-    ]
-    labels: (
-        Annotated[
-            str, option("Scene", "Label file (image, points or polygons), where --dataset is a cube file.")
-        ]
-        | None
-    ) = None
+    dataset: Annotated[str, option("Scene",
+        "Short name (hsi scenes), scene.toml, or cube file with --labels.")]
+    labels: Annotated[str, option("Scene",
+        "Label file (image, points or polygons), where --dataset is a cube file.")] | None = None
     cube_key: Annotated[str, option("Scene", "Name of the cube inside its file.")] | None = None
-    labels_key: (
-        Annotated[
-            str,
-            option(
-                "Scene",
-                "Name of the labels inside their file; of points or polygons, the attribute with the class.",
-                "--labels-key",
-                "--class-field",
-            ),
-        ]
-        | None
-    ) = None
-    protocol: Annotated[
-        Literal["paper", "disjoint"],
-        option(
-            "Split", "paper (random 6:1:3, 80 epochs; default for benchmark scenes) or disjoint (regions)."
-        ),
-    ] = "disjoint"
-    preset: (
-        Annotated[
-            Literal["quick"], option("Training", "quick: minutes on a laptop, not the papers' protocol.")
-        ]
-        | None
-    ) = None
-    seed: Annotated[
-        int, option("Split", "Seed of the split, and of weights and order in training.", ge=0, le=2**32 - 1)
-    ] = 0
+    labels_key: Annotated[str, option("Scene",
+        "Name of the labels inside their file; of points or polygons, the attribute with the class.",
+        "--labels-key", "--class-field")] | None = None
+    protocol: Annotated[Literal["paper", "disjoint"], option("Split",
+        "paper (random 6:1:3, 80 epochs; default for benchmark scenes) or disjoint (regions).")] = "disjoint"
+    preset: Annotated[Literal["quick"], option("Training",
+        "quick: minutes on a laptop, not the papers' protocol.")] | None = None
+    seed: Annotated[int, option("Split",
+        "Seed of the split, and of weights and order in training.", ge=0, le=2**32 - 1)] = 0
 
-    scheme: (
-        Annotated[
-            Literal["random", "paper", "per-class", "mask", "disjoint"],
-            option("Split", "How the labelled pixels are split."),
-        ]
-        | None
-    ) = None
-    train: (
-        Annotated[
-            float, option("Split", "Share of the labelled pixels to train on: 0.1 is 10 %.", ge=0, lt=1)
-        ]
-        | None
-    ) = None
-    val: (
-        Annotated[float, option("Split", "Share of the labelled pixels to validate on.", ge=0, lt=1)] | None
-    ) = None
-    guard: (
-        Annotated[
-            Literal["mask", "drop"],
-            option(
-                "Split",
-                "Between disjoint regions: mask other regions' pixels in patches, or drop pixels near them.",
-            ),
-        ]
-        | None
-    ) = None
-    folds: (
-        Annotated[
-            int,
-            option(
-                "Split",
-                "Cross-validation over this many disjoint regions: one for test, the next for val.",
-                ge=2,
-                le=100,
-            ),
-        ]
-        | None
-    ) = None
-    fold: (
-        Annotated[int, option("Split", "Which fold is tested, from 0; without it all of them.", ge=0, le=99)]
-        | None
-    ) = None
+    scheme: Annotated[Literal["random", "paper", "per-class", "mask", "disjoint"], option("Split",
+        "How the labelled pixels are split.")] | None = None
+    train: Annotated[float, option("Split",
+        "Share of the labelled pixels to train on: 0.1 is 10 %.", ge=0, lt=1)] | None = None
+    val: Annotated[float, option("Split",
+        "Share of the labelled pixels to validate on.", ge=0, lt=1)] | None = None
+    guard: Annotated[Literal["mask", "drop"], option("Split",
+        "Between disjoint regions: mask other regions' pixels in patches, or drop pixels near them."
+        )] | None = None
+    folds: Annotated[int, option("Split",
+        "Cross-validation over this many disjoint regions: one for test, the next for val.",
+        ge=2, le=100)] | None = None
+    fold: Annotated[int, option("Split",
+        "Which fold is tested, from 0; without it all of them.", ge=0, le=99)] | None = None
     per_class: Annotated[int, option("Split", "Training pixels of each class.", ge=1)] | None = None
-    split_mask: (
-        Annotated[str, option("Split", "Published mask by name, such as dase (hsi scenes).")] | None
-    ) = None
-    train_mask: Annotated[str, option("Split", "Labels of the training pixels: FILE or FILE:KEY.")] | None = (
-        None
-    )
+    split_mask: Annotated[str, option("Split",
+        "Published mask by name, such as dase (hsi scenes).")] | None = None
+    train_mask: Annotated[str, option("Split",
+        "Labels of the training pixels: FILE or FILE:KEY.")] | None = None
     test_mask: Annotated[str, option("Split", "Labels of the test pixels: FILE or FILE:KEY.")] | None = None
     split: Annotated[str, option("Split", "A split that `hsi split --out` wrote.")] | None = None
 
     patch: Annotated[int, option("Patches", "Width P of the square a network sees: odd, pixels.", ge=1)] = 11
-    padding: Annotated[Literal["zeros", "reflect"], option("Patches", "Beyond the border of the scene.")] = (
-        "zeros"
-    )
-    scale_on: Annotated[
-        Literal["all", "train"], option("Patches", "Pixels that scaling and PCA are fitted on.")
-    ] = "train"
-    scale: Annotated[
-        Literal["bands", "scene"],
-        option("Patches", "Scale each band by its own spread, or the scene as one (for MNF components)."),
-    ] = "bands"
-    bands: (
-        Annotated[
-            str, option("Patches", "Bands to use: 400-1300nm,1500-1750nm or 0-99,120 (from 0) or no-water.")
-        ]
-        | None
-    ) = None
-    select_bands: Annotated[
-        int,
-        option(
-            "Patches",
-            "Number of bands to select, spread over the spectrum, that separate the classes "
-            "of the training pixels best; 0: all.",
-            ge=0,
-        ),
-    ] = 0
+    padding: Annotated[Literal["zeros", "reflect"], option("Patches",
+        "Beyond the border of the scene.")] = "zeros"
+    scale_on: Annotated[Literal["all", "train"], option("Patches",
+        "Pixels that scaling and PCA are fitted on.")] = "train"
+    scale: Annotated[Literal["bands", "scene"], option("Patches",
+        "Scale each band by its own spread, or the scene as one (for MNF components).")] = "bands"
+    bands: Annotated[str, option("Patches",
+        "Bands to use: 400-1300nm,1500-1750nm or 0-99,120 (from 0) or no-water.")] | None = None
+    select_bands: Annotated[int, option("Patches",
+        "Number of bands to select, spread over the spectrum, that separate the classes of the training "
+        "pixels best; 0: all.", ge=0)] = 0
     pca: Annotated[int, option("Patches", "Principal components at most; 0: the bands.", ge=0)] = 0
-    augment: Annotated[
-        bool,
-        option("Patches", "Flip and rotate training patches at random (the 8 symmetries of the square)."),
-    ] = False
+    augment: Annotated[bool, option("Patches",
+        "Flip and rotate training patches at random (the 8 symmetries of the square).")] = False
     tta: Annotated[bool, option("Patches", "Test-time augmentation: average over the 8 symmetries.")] = False
-    field_shift: Annotated[
-        float,
-        option(
-            "Patches",
-            "Random shift of training spectra, as between fields of one class; 1: as measured.",
-            ge=0,
-        ),
-    ] = 0.0
-    pixel_drop: Annotated[
-        float, option("Patches", "Largest share of neighbour pixels zeroed in a training patch.", ge=0, lt=1)
-    ] = 0.0
+    field_shift: Annotated[float, option("Patches",
+        "Random shift of training spectra, as between fields of one class; 1: as measured.", ge=0)] = 0.0
+    pixel_drop: Annotated[float, option("Patches",
+        "Largest share of neighbour pixels zeroed in a training patch.", ge=0, lt=1)] = 0.0
 
     epochs: Annotated[int, option("Training", "Passes over the training pixels.", ge=1)] = 80
-    batch: Annotated[
-        int,
-        option(
-            "Training",
-            "Patches a step; auto: the usual number, in micro-batches if memory is short.",
-            "--batch",
-            "--batch-size",
-            ge=1,
-        ),
-    ] = 80
-    fit_memory: Annotated[
-        bool,
-        option("Training", "Split a batch that does not fit into memory; set by --batch auto.", cli=False),
-    ] = False
+    batch: Annotated[int, option("Training",
+        "Patches a step; auto: the usual number, in micro-batches if memory is short.",
+        "--batch", "--batch-size", ge=1)] = 80
+    fit_memory: Annotated[bool, option("Training",
+        "Split a batch that does not fit into memory; set by --batch auto.", cli=False)] = False
     lr: Annotated[float, option("Training", "Peak learning rate of Adam.", gt=0)] = 5e-4
-    schedule: Annotated[
-        Literal["wave", "cosine", "constant"],
-        option("Training", "Learning rate: wave (of the papers' code), cosine or constant."),
-    ] = "cosine"
+    schedule: Annotated[Literal["wave", "cosine", "constant"], option("Training",
+        "Learning rate: wave (of the papers' code), cosine or constant.")] = "cosine"
     weight_decay: Annotated[float, option("Training", "L2 penalty of Adam.", ge=0)] = 0.0
     class_weights: Annotated[bool, option("Training", "Weight the loss by inverse class frequency.")] = False
-    label_smoothing: Annotated[
-        float, option("Training", "Share of each training target spread over all classes evenly.", ge=0, lt=1)
-    ] = 0.0
+    label_smoothing: Annotated[float, option("Training",
+        "Share of each training target spread over all classes evenly.", ge=0, lt=1)] = 0.0
     dropout: Annotated[float, option("Training", "Dropout rate before the last layer.", ge=0, lt=1)] = 0.0
-    ema: Annotated[
-        float,
-        option(
-            "Training",
-            "Decay a step of an exponential moving average of the weights, which is validated and "
-            "kept; 0: none.",
-            ge=0,
-            lt=1,
-        ),
-    ] = 0.0
-    patience: Annotated[
-        int, option("Training", "Stop after this many epochs without a better val OA; 0: never.", ge=0)
-    ] = 0
+    ema: Annotated[float, option("Training",
+        "Decay a step of an exponential moving average of the weights, which is validated and kept; 0: "
+        "none.", ge=0, lt=1)] = 0.0
+    patience: Annotated[int, option("Training",
+        "Stop after this many epochs without a better val OA; 0: never.", ge=0)] = 0
 
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"],
-        option("Run", "Where the network runs; auto: a GPU if there is one."),
-    ] = "auto"
-    precision: Annotated[
-        Literal["auto", "float32", "bf16", "fp16"],
-        option("Training", "Precision of matrix products; auto: float32 on a CPU, the faster on a GPU."),
-    ] = "auto"
-    compile: Annotated[
-        Literal["auto", "on", "off"],
-        option("Training", "Compile the network; auto: on a GPU, where it pays."),
-    ] = "auto"
-    tune: Annotated[
-        bool, option("Training", "On a GPU, benchmark what auto may choose from, once a machine.")
-    ] = True
-    model_options: Annotated[
-        dict[str, Any],
-        option("Training", "Option of the network, KEY=VALUE; can be repeated.", "--option"),
-    ] = msgspec.field(default_factory=dict)
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], option("Run",
+        "Where the network runs; auto: a GPU if there is one.")] = "auto"
+    precision: Annotated[Literal["auto", "float32", "bf16", "fp16"], option("Training",
+        "Precision of matrix products; auto: float32 on a CPU, the faster on a GPU.")] = "auto"
+    compile: Annotated[Literal["auto", "on", "off"], option("Training",
+        "Compile the network; auto: on a GPU, where it pays.")] = "auto"
+    tune: Annotated[bool, option("Training",
+        "On a GPU, benchmark what auto may choose from, once a machine.")] = True
+    model_options: Annotated[dict[str, Any], option("Training",
+        "Option of the network, KEY=VALUE; can be repeated.",
+        "--option")] = msgspec.field(default_factory=dict)
+    # fmt: on
 
     def __post_init__(self) -> None:
         for name in OPTIONS:

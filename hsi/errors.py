@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 from numbers import Integral
 
+DISTRIBUTION = "hsi-toolkit"
+"""Name on the package index; the index's own ``hsi`` is another project."""
+
 
 class HsiError(Exception):
     """Something failed while running; the command line ends with status 1."""
@@ -101,6 +104,15 @@ def in_words(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or 'no file named'}."
     return str(error)
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an optional extra of this package.
+
+    >>> install_command("geo")
+    "pip install 'hsi-toolkit[geo]'"
+    """
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def near_miss(word: str, choices: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
-from hsi.errors import ClusterError, ConfigError
+from hsi.errors import ClusterError, ConfigError, install_command
 from hsi.models.device import available_cores
 from hsi.sweep.workers import Workers
 
@@ -128,7 +128,7 @@ def connected() -> Iterator[list[Machine]]:
         import ray
     except ImportError:
         raise ConfigError(
-            "--engine ray needs Ray, which is not installed: pip install 'hsi[cluster]'."
+            f"--engine ray needs Ray, which is not installed: {install_command('cluster')}."
         ) from None
     if ray.is_initialized():  # by the calling program
         yield _machines(ray.nodes())

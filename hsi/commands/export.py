@@ -19,7 +19,9 @@ def export(
     data_root: o.DataRoot = None,
     json: o.Json = False,
 ) -> None:
-    """Write the best network of a run as an ONNX file for the scene's own values (extra hsi\\[export]).
+    """Write the best network of a run as an ONNX file for the scene's own values.
+
+    Needs the extra hsi-toolkit\\[export].
 
     Input: float32 patches (N, bands, P, P), any N; scaling and PCA are inside. A missing pixel (beyond the
     edge or the region, or without data) is NaN. Output: probabilities (N, classes). The file is compared with
@@ -30,6 +32,7 @@ def export(
       hsi export runs/first --out first.onnx
     """
     from hsi.commands import screen
+    from hsi.errors import install_command
     from hsi.export.writer import check_target, export_run
     from hsi.inference.run import Run
 
@@ -37,7 +40,7 @@ def export(
     check_target(opened, out, format)  # before a scene is read
     made = export_run(opened, opened.load_scene(data_root), out, format=format)
     if made.check is None:
-        screen.note("The file was not checked, since ONNX Runtime is missing: pip install 'hsi[export]'.")
+        screen.note(f"The file was not checked, since ONNX Runtime is missing: {install_command('export')}.")
     if json:
         screen.print_json({"run": str(run), **made.as_dict()})
         return

@@ -42,7 +42,7 @@ def map_(
     """Classify every pixel of a scene, borders too, and write the map.
 
     Without --scene it is the scene that the run was trained on; patches then see what they saw in training.
-    A GeoTIFF keeps the scene's coordinates and has colours and class names; it needs the extra hsi\\[geo].
+    A GeoTIFF keeps the scene's coordinates and has colours and class names; it needs hsi-toolkit\\[geo].
     Scenes in .npy, ENVI and GeoTIFF files may be larger than memory.
 
     \b

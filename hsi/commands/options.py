@@ -95,7 +95,7 @@ EngineOption = Annotated[
     str,
     typer.Option(
         help="Where the work is done: local, or ray: on the machines of the Ray cluster that RAY_ADDRESS "
-        "names (hsi\\[cluster]).",
+        "names (hsi-toolkit\\[cluster]).",
         rich_help_panel="Run",
     ),
 ]

@@ -235,30 +235,8 @@ def expert_weights(
 
     Experts of different layers are unrelated, so look at one layer rather than the mean of all.
 
-    Parameters
-    ----------
-    run
-        A finished run of EKGNet.
-    scene
-        Any scene with the run's bands; its own if None.
-    layer
-        One layer, counted from 0; None for the mean of all.
-    device, watch
-        As in `hsi.map_scene`.
-
-    Raises
-    ------
-    ModelError
-        For a run of a network without experts.
-    ConfigError
-        When there is no such layer.
-    RunError
-        When the scene's bands do not fit.
+    Parameters and errors are those of `gate`; the run is one of EKGNet.
     """
     layers = layers_of(run, ExpertKernelConv3d, "expert_weights", device).only(layer)
-    found = measure_scene(run, scene, layers, _weights, device=device, watch=watch)
+    found = measure_scene(run, scene, layers, ExpertKernelConv3d.expert_weights, device=device, watch=watch)
     return ExpertWeights(found.values, found.by_layer, layers.names)
-
-
-def _weights(module: ExpertKernelConv3d, x: Tensor) -> Tensor:
-    return module.expert_weights(x)

@@ -237,25 +237,7 @@ def snake_magnitude(
 
     A point that is clamped to the border counts with its clamped displacement.
 
-    Parameters
-    ----------
-    run
-        A finished run of SG-DSCNet.
-    scene
-        Any scene with the run's bands; its own if None.
-    layer
-        One layer, counted from 0; None for the mean of all.
-    device, watch
-        As in `hsi.map_scene`.
-
-    Raises
-    ------
-    ModelError
-        For a run of a network without snakes.
-    ConfigError
-        When there is no such layer.
-    RunError
-        When the scene's bands do not fit.
+    Parameters and errors are those of `hsi.explain.gate`; the run is one of SG-DSCNet.
     """
     layers = layers_of(run, SnakeTemplates, "snake_magnitude", device).only(layer)
     found = measure_scene(run, scene, layers, mean_distance, device=device, watch=watch)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hsi.errors import ConfigError, ExportError
+from hsi.errors import ConfigError, ExportError, install_command
 from hsi.export.graph import INPUT, OUTPUT
 
 Floats = NDArray[np.float32]
@@ -28,7 +28,7 @@ def check_onnx() -> None:
     """Raise ConfigError when a package that writes ONNX files is not installed."""
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
-            raise ConfigError(f"ONNX needs {package}, which is not installed: pip install 'hsi[export]'.")
+            raise ConfigError(f"ONNX needs {package}, which is not installed: {install_command('export')}.")
 
 
 def write_onnx(path: Path, graph: nn.Module, example: Tensor, facts: Mapping[str, str]) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hsi.datasets.formats.geotiff import GDAL_CACHE
 from hsi.datasets.scene import UNLABELLED, to_rgb
-from hsi.errors import ConfigError
+from hsi.errors import ConfigError, install_command
 from hsi.inference.tiles import CELL, Window
 
 Write = Callable[[Window, NDArray[Any]], None]
@@ -202,7 +202,7 @@ def write_geotiff(path: Path, product: MapProduct) -> Iterator[Write]:
         from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioIOError
     except ImportError:
         raise ConfigError(
-            "GeoTIFF needs rasterio, which is not installed: pip install 'hsi[geo]', or write .npy or .png."
+            f"GeoTIFF needs rasterio, which is missing: {install_command('geo')}, or write .npy or .png."
         ) from None
     written: list[tuple[Any, int]] = []
     georeference = product.georeference or {}

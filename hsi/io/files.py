@@ -1,7 +1,4 @@
-"""Files that are written whole or not at all.
-
-Files of a run, written whole or not at all; see `hsi.io.files`.
-"""
+"""Files that are written whole or not at all; and the cache folder of this toolkit."""
 
 from __future__ import annotations
 

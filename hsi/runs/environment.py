@@ -25,6 +25,7 @@ from packaging.version import Version
 
 import hsi
 from hsi.datasets.scene import Scene
+from hsi.errors import DISTRIBUTION
 from hsi.models.device import device_name, processor_name
 
 PACKAGES = (
@@ -61,7 +62,7 @@ def requirements() -> list[str]:
     plugins = {
         point.dist.name for group in PLUGINS for point in entry_points(group=group) if point.dist is not None
     }
-    pending = [("hsi", extra) for extra in ("", *_extras("hsi") - {"dev"})]
+    pending = [(DISTRIBUTION, extra) for extra in ("", *_extras(DISTRIBUTION) - {"dev"})]
     pending += [(name, "") for name in (*PACKAGES, *plugins)]
     found: dict[str, str] = {}
     seen = set()
@@ -79,7 +80,7 @@ def requirements() -> list[str]:
             needed = Requirement(line)
             if needed.marker is None or needed.marker.evaluate({"extra": extra}):
                 pending += [(needed.name, one) for one in ("", *needed.extras)]
-    found.pop("hsi", None)
+    found.pop(DISTRIBUTION, None)
     return [f"{name}=={number}" for name, number in sorted(found.items())]
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hsi.config import Config
-from hsi.errors import ConfigError, unknown
+from hsi.errors import ConfigError, install_command, unknown
 from hsi.inference.run import Run
 from hsi.io.files import write_text
 from hsi.scoring.scores import SCORES
@@ -211,7 +211,8 @@ def with_trackers(callback: Callback, names: Sequence[str]) -> Callback:
         for package in TRACKERS[name].packages:
             if find_spec(package) is None:
                 raise ConfigError(
-                    f"Tracking with {name} needs {package}, which is not installed: pip install 'hsi[track]'."
+                    f"Tracking with {name} needs {package}, which is not installed: "
+                    f"{install_command('track')}."
                 )
     return TrackingCallback(callback, tuple(dict.fromkeys(names))) if names else callback
 

@@ -21,7 +21,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 def two_machines() -> Iterator[Any]:
     """A cluster of two machines of one core."""
     if importlib.util.find_spec("ray") is None:
-        pytest.skip("Ray is not installed: pip install 'hsi[cluster]'")
+        pytest.skip("Ray is not installed: pip install 'hsi-toolkit[cluster]'")
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False}

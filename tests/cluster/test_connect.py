@@ -30,14 +30,14 @@ def test_without_ray_one_sentence_says_how_to_get_it(tmp_path, monkeypatch, caps
     assert run(["sweep", "e.toml", "--engine", "ray"]) == 2
     shown = capsys.readouterr()
     assert shown.err.endswith(
-        "hsi: --engine ray needs Ray, which is not installed: pip install 'hsi[cluster]'.\n"
+        "hsi: --engine ray needs Ray, which is not installed: pip install 'hsi-toolkit[cluster]'.\n"
     )
     assert shown.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["e.toml"]
 
 
 def test_a_cluster_that_does_not_answer_is_reported_at_once(monkeypatch):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'hsi[cluster]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'hsi-toolkit[cluster]'")
     with socket.socket() as taken:  # bound, but nobody listens
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"

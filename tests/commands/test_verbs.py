@@ -142,7 +142,8 @@ def test_ctrl_c_says_how_to_go_on(train, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("verb", "extra"), [("map", "hsi[geo]"), ("export", "hsi[export]"), ("sweep", "hsi[cluster]")]
+    ("verb", "extra"),
+    [("map", "hsi-toolkit[geo]"), ("export", "hsi-toolkit[export]"), ("sweep", "hsi-toolkit[cluster]")],
 )
 def test_help_keeps_words_in_brackets(verb, extra, capsys):
     assert run([verb, "--help"]) == 0

@@ -166,5 +166,5 @@ def test_only_networks_can_be_exported(runs, capsys):
 def test_missing_extra_is_named(runs, capsys, monkeypatch):
     monkeypatch.setattr("hsi.export.onnx_file.find_spec", lambda name: None)
     assert run(["export", "bands", "--out", "none.onnx"]) == 2
-    assert "pip install 'hsi[export]'" in capsys.readouterr().err
+    assert "pip install 'hsi-toolkit[export]'" in capsys.readouterr().err
     assert not (runs / "none.onnx").exists()

@@ -114,7 +114,7 @@ def test_a_file_without_what_was_written_is_an_error(tmp_path, rasterio):
 
 def test_without_rasterio_it_says_how_to_get_it(write, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rasterio", None)
-    with pytest.raises(ConfigError, match=r"pip install 'hsi\[geo\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'hsi-toolkit\[geo\]'"):
         write(write_geotiff, tmp_path / "a.tif", "map")
     assert not list(tmp_path.iterdir())
 

@@ -26,7 +26,7 @@ def pins():
 
 def test_every_pin_is_what_is_installed_and_nothing_needed_is_missing(pins):
     assert {"torch", "numpy", "safetensors", "filelock", "markupsafe"} <= set(pins)  # direct, and of those
-    assert "hsi" not in pins
+    assert "hsi-toolkit" not in pins
     assert "pytest" not in pins
     for name, pin in pins.items():
         assert pin.specifier.contains(version(name), prereleases=True), name
@@ -73,7 +73,7 @@ def test_a_checkout_that_is_not_installed_still_lists_its_packages(monkeypatch):
     real = environment.distribution
 
     def without_hsi(name):
-        if name == "hsi":
+        if name == "hsi-toolkit":
             raise environment.PackageNotFoundError(name)
         return real(name)
 

@@ -15,7 +15,7 @@ except PackageNotFoundError:
 
 
 def test_no_file_is_shared() -> None:
-    ours = {str(path) for path in distribution("hsi").files or ()}
+    ours = {str(path) for path in distribution("hsi-toolkit").files or ()}
     theirs = {str(path) for path in distribution("datasets").files or ()}
     assert ours
     assert theirs

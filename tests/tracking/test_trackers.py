@@ -123,7 +123,7 @@ def test_bad_names_and_missing_packages_write_nothing(words, monkeypatch, capsys
     assert "Did you mean 'tensorboard'?" in capsys.readouterr().err
     monkeypatch.setattr("hsi.tracking.trackers.find_spec", lambda name: None)
     assert run([*words, "--track", "mlflow"]) == 2
-    assert "pip install 'hsi[track]'" in capsys.readouterr().err
+    assert "pip install 'hsi-toolkit[track]'" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 
 

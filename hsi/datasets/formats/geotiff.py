@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from hsi.datasets.cube import WindowedCube
 from hsi.datasets.formats.facts import ArrayInfo, FileFacts, make_georeference, raster_info, to_nanometres
-from hsi.errors import FileFormatError
+from hsi.errors import FileFormatError, install_command
 from hsi.io.size_limits import check_claim, check_length, check_stored
 
 GDAL_CACHE = 64 << 20
@@ -44,7 +44,7 @@ def load_rasterio(path: Path) -> ModuleType:
         import rasterio.warp
     except ImportError:
         raise FileFormatError(
-            f"To read {path}, rasterio is needed; install it with: pip install 'hsi[geo]'"
+            f"To read {path}, rasterio is needed; install it with: {install_command('geo')}"
         ) from None
     module: ModuleType = rasterio
     return module

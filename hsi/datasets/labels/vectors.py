@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hsi.datasets.formats.recognise import recognise
-from hsi.errors import FileFormatError
+from hsi.errors import FileFormatError, install_command
 from hsi.io.size_limits import check_length
 from hsi.io.text import read_json
 
@@ -106,7 +106,7 @@ def _read_shapefile(path: Path) -> Features:
         import shapefile
     except ImportError:
         raise FileFormatError(
-            f"To read {path}, pyshp is needed; install it with: pip install 'hsi[geo]'"
+            f"To read {path}, pyshp is needed; install it with: {install_command('geo')}"
         ) from None
     projection = path.with_suffix(".prj")
     for needed in (path.with_suffix(".dbf"), projection):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets.splits.annealing import NONE, SUBSETS, TEST, TRAIN, VAL, Problem, Search
+from hsi.datasets.splits.annealing import NONE, TEST, TRAIN, VAL, Problem, Search
 from hsi.datasets.splits.cells import assign_regions, cut_into_cells
-from hsi.datasets.splits.disjoint import nearest_regions, region_notes, separate_regions
+from hsi.datasets.splits.disjoint import nearest_regions, region_indices, region_notes, separate_regions
 from hsi.datasets.splits.indices import SplitIndices
 from hsi.datasets.splits.leakage import dilate
-from hsi.errors import SplitError
 
 _MISSING_WEIGHT = 2.0  # a region without a class that could be there
 _CLASS_WEIGHT = 2.0  # mean relative error of a class's counts
@@ -63,16 +63,14 @@ def split_fold(
         assigned[(assigned == VAL) & dilate(assigned == TEST, patch - 1)] = 0
         assigned[(assigned == TRAIN) & dilate(assigned > TRAIN, patch - 1)] = 0
         regions = separate_regions(labels, assigned, patch)
-    subsets = [np.flatnonzero(assigned == subset) for subset in SUBSETS]
-    if not all(map(len, subsets)):
-        alternative = "fewer folds, a smaller patch or guard='mask'" if guard == "drop" else "fewer folds"
-        raise SplitError(
-            f"These labels have no room for {count} separate regions with patch {patch}, so fold {fold} of "
-            f"{folds} lacks train, val or test pixels; use {alternative}."
-        )
+    alternative = "fewer folds, a smaller patch or guard='mask'" if guard == "drop" else "fewer folds"
+    no_room = (
+        f"{count} separate regions with patch {patch}, so fold {fold} of {folds} lacks train, val or test "
+        f"pixels; use {alternative}."
+    )
     shares = ((count - per_fold - 1) / count, 1 / count)
-    notes = region_notes(labels, names, assigned, cells, shares, guard)
-    return SplitIndices(subsets[0], subsets[1], subsets[2], notes, regions)
+    notes = partial(region_notes, labels, names, assigned, cells, shares, guard)
+    return region_indices(assigned, regions, notes, no_room)
 
 
 def _targets(labels: NDArray[np.int64], count: int) -> list[tuple[int, ...]]:

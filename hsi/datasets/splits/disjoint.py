@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -54,15 +54,20 @@ def split_disjoint(
         assigned = assign_regions(cells, class_targets, search, seed)
         assigned = _narrow_gaps(labels, assigned, patch, targets)
         regions = separate_regions(labels, assigned, patch)
-    subsets = [np.flatnonzero(assigned == subset) for subset in SUBSETS]
-    if not all(map(len, subsets)):
-        alternative = "a smaller patch or guard='mask'" if guard == "drop" else "scheme 'random'"
-        raise SplitError(
-            f"These labels have no room for separate train, val and test regions with patch {patch}; "
-            f"use {alternative}."
-        )
-    notes = region_notes(labels, names, assigned, cells, (train, val), guard)
-    return SplitIndices(subsets[0], subsets[1], subsets[2], notes, regions)
+    alternative = "a smaller patch or guard='mask'" if guard == "drop" else "scheme 'random'"
+    no_room = f"separate train, val and test regions with patch {patch}; use {alternative}."
+    notes = partial(region_notes, labels, names, assigned, cells, (train, val), guard)
+    return region_indices(assigned, regions, notes, no_room)
+
+
+def region_indices(
+    assigned: Regions, regions: Regions, notes: Callable[[], tuple[str, ...]], no_room: str
+) -> SplitIndices:
+    """Return the pixels of each subset; raise SplitError with `no_room` where one is empty."""
+    train, val, test = (np.flatnonzero(assigned == subset) for subset in SUBSETS)
+    if not (len(train) and len(val) and len(test)):
+        raise SplitError(f"These labels have no room for {no_room}")
+    return SplitIndices(train, val, test, notes(), regions)
 
 
 def _narrow_gaps(labels: Ints, assigned: Regions, patch: int, targets: Ints) -> Regions:

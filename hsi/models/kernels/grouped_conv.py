@@ -107,30 +107,28 @@ class GroupedConv3d:
 
 def to_group_major(rows: Tensor, maps: Tensor) -> Tensor:
     """Copy channels-last `rows` ``(n, D, H, W, g c)`` into `maps` ``(n, D, H, g, W, c)``; return `maps`."""
-    groups, width, channels = maps.shape[3:]
-    if _copies_by_index(rows, channels):
-        order = _swap_index(maps.numel() // (groups * width * channels), width, groups)
-        torch.index_select(rows.view(-1, channels), 0, order, out=maps.view(-1, channels))
-    else:
-        source, target = _wider_elements(rows, maps)
-        target.copy_(source.transpose(3, 4))
+    _swap_groups(rows, maps, into_maps=True)
     return maps
 
 
 def from_group_major(maps: Tensor, rows: Tensor) -> Tensor:
     """Copy `maps` ``(n, D, H, g, W, c)`` into channels-last `rows` ``(n, D, H, W, g c)``; return `rows`."""
-    groups, width, channels = maps.shape[3:]
-    if _copies_by_index(rows, channels):
-        order = _swap_index(maps.numel() // (groups * width * channels), groups, width)
-        torch.index_select(maps.view(-1, channels), 0, order, out=rows.view(-1, channels))
-    else:
-        target, source = _wider_elements(rows, maps)
-        target.copy_(source.transpose(3, 4))
+    _swap_groups(rows, maps, into_maps=False)
     return rows
 
 
-def _copies_by_index(rows: Tensor, channels: int) -> bool:
-    return channels * rows.element_size() >= _MIN_INDEX_COPY_BYTES and rows.is_contiguous()
+def _swap_groups(rows: Tensor, maps: Tensor, *, into_maps: bool) -> None:
+    groups, width, channels = maps.shape[3:]
+    if channels * rows.element_size() >= _MIN_INDEX_COPY_BYTES and rows.is_contiguous():
+        first, second = (width, groups) if into_maps else (groups, width)
+        order = _swap_index(maps.numel() // (groups * width * channels), first, second)
+        flat_rows, flat_maps = rows.view(-1, channels), maps.view(-1, channels)
+        source, target = (flat_rows, flat_maps) if into_maps else (flat_maps, flat_rows)
+        torch.index_select(source, 0, order, out=target)
+    else:
+        some, other = _wider_elements(rows, maps)
+        source, target = (some, other) if into_maps else (other, some)
+        target.copy_(source.transpose(3, 4))
 
 
 @functools.lru_cache(maxsize=16)

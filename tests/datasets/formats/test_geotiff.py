@@ -125,7 +125,7 @@ def test_without_rasterio_the_message_says_how_to_install_it(
 ) -> None:
     path = write_geotiff(tmp_path / "a.tif", np.ones((3, 4, 2), np.uint8))
     monkeypatch.setitem(sys.modules, "rasterio", None)
-    with pytest.raises(FileFormatError, match=r"pip install 'hsi\[geo\]'"):
+    with pytest.raises(FileFormatError, match=r"pip install 'hsi-toolkit\[geo\]'"):
         read_array(path, ndim=3)
 
 
