@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from hsi.config import PRESETS, PROTOCOLS, load_config, read_config, resolve_config
+from hsi.config import PRESETS, PROTOCOLS, REMOVED, load_config, read_config, resolve_config
 from hsi.errors import ConfigError
 
 BASE = {"model": "wcnet", "dataset": "mine.toml"}
@@ -156,3 +156,15 @@ def test_false_is_false():
 def test_a_folder_is_no_config_file(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_config(tmp_path)
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_an_option_that_went_is_left_out_where_it_was_off_and_refused_where_it_was_on(name, tmp_path):
+    config = resolve_config(BASE)
+    assert resolve_config({}, {**BASE, name: 0.0}) == config
+    for options in ({**BASE, name: 0.2}, {name: 0.2}):
+        with pytest.raises(ConfigError, match=rf"The option {name} went in hsi 0\.2, because"):
+            resolve_config(options, BASE)
+    path = tmp_path / "config.toml"  # of a run of 0.1, which opens all the same
+    path.write_text(f"{name} = 0.2\n" + config.to_toml(), encoding="utf-8")
+    assert load_config(path) == config

@@ -27,8 +27,9 @@ def option(panel: str, help: str, *flags: str) -> Any:
 
 def _annotation(known: Option) -> Any:
     """Return the command-line parameter of an option of a training."""
-    details: dict[str, Any] = {"help": known.help, "rich_help_panel": known.group}
-    details["show_default"] = _default(known) or False
+    default = _default(known)
+    details: dict[str, Any] = {"rich_help_panel": known.group, "show_default": False}
+    details["help"] = f"{known.help} Default: {default}." if default else known.help
     if known.choices:
         details |= {"metavar": "|".join(known.choices), "autocompletion": lambda: list(known.choices)}
     if known.name == "batch":
@@ -42,7 +43,9 @@ def _default(known: Option) -> str:
     """Return the default for the help text; empty where there is none."""
     if any(known.name in options for options in (*PROTOCOLS.values(), *PRESETS.values())):
         return "by protocol"
-    if known.default in (None, NODEFAULT, False):
+    if known.name == "protocol":
+        return "by scene"
+    if any(known.default is nothing for nothing in (None, NODEFAULT, False)):
         return ""
     return "on" if known.default is True else str(known.default)
 

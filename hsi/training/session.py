@@ -133,7 +133,7 @@ def resume(
         callback.message(f"The run '{run.path}' is finished already; nothing to resume.")
         world.on_rank_zero(lambda: remove_stale_run_lock(run.path))
         return run
-    make_config(read_config(run.path / "config.toml"))  # refuses a model or file that has since gone
+    make_config(read_config(run.path / "config.toml"))  # refuses options that went since the run began
     callback.on_run_folder(run.path)
     with ExitStack() as stack:
         world.on_rank_zero(lambda: stack.enter_context(run_lock(run.path)))

@@ -15,7 +15,7 @@ import pytest
 
 import hsi
 from hsi.commands.app import run as command
-from hsi.errors import RunError
+from hsi.errors import ConfigError, RunError
 from hsi.runs.run_files import RUN_FORMAT, load_predictions, save_predictions
 
 PREDICTIONS = {"train": np.array([1, 2, 300]), "val": np.array([2]), "test": np.array([3, 1, 1, 2])}
@@ -89,6 +89,15 @@ def test_it_can_be_resumed(old: Path) -> None:
     (old / "predictions.npz").unlink()
     resumed = hsi.resume(old)
     assert resumed.metrics["test"]["oa"] == pytest.approx(before["test"]["oa"], abs=1e-4)
+
+
+def test_one_begun_with_an_option_that_went_opens_but_is_not_resumed(old: Path) -> None:
+    config = old / "config.toml"
+    config.write_text(config.read_text().replace("spectral_jitter = 0.0", "spectral_jitter = 0.5"))
+    assert hsi.open_run(old).config.model == "densenet3d"
+    (old / "metrics.json").unlink()
+    with pytest.raises(ConfigError, match=r"spectral_jitter went in hsi 0\.2"):
+        hsi.resume(old)
 
 
 def test_its_config_trains_again(old: Path, tmp_path: Path) -> None:
