@@ -219,5 +219,5 @@ def test_what_cannot_be_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     empty = [({"type": "Polygon", "coordinates": [[[500001.0, 4999999.0]]]}, {"class": n}) for n in (1, 2)]
     assert not draw_labels(_geojson(tmp_path / "d.geojson", empty), SIZE, UTM).labels.any()
     monkeypatch.setitem(sys.modules, "rasterio", None)
-    with pytest.raises(FileFormatError, match=r"hsi\[geo\]"):
+    with pytest.raises(FileFormatError, match=r"hsi-toolkit\[geo\]"):
         draw_labels(path, SIZE, UTM)
