@@ -1,4 +1,4 @@
-"""Write docs/options.md, the table of all options of a training, from `hsi.config.OPTIONS`.
+"""Write docs/reference/options.md, the table of all options of a training, from `hsi.config.OPTIONS`.
 
 ``python docs/make_options.py`` writes it; with ``--check`` it ends with status 1 where the page is stale.
 """
@@ -12,7 +12,7 @@ from msgspec import NODEFAULT
 
 from hsi.config import GROUPS, OPTIONS, PRESETS, PROTOCOLS, Option
 
-PAGE = Path(__file__).with_name("options.md")
+PAGE = Path(__file__).parent / "reference" / "options.md"
 
 
 def page() -> str:
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         stale = not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text
         if stale:
-            print("docs/options.md is stale; run 'python docs/make_options.py'.", file=sys.stderr)
+            print("docs/reference/options.md is stale; run 'python docs/make_options.py'.", file=sys.stderr)
         return int(stale)
     PAGE.write_text(text, encoding="utf-8")
     return 0

@@ -58,21 +58,24 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "Name of the labels inside their file; of points or polygons, the attribute with the class.",
         "--labels-key", "--class-field")] | None = None
     protocol: Annotated[Literal["paper", "disjoint"], option("Split",
-        "paper (random 6:1:3, 80 epochs; default for benchmark scenes) or disjoint (regions).")] = "disjoint"
+        "paper: a random split of 6:1:3, as the networks' papers use; disjoint: train, val and test in "
+        "separate regions of the scene.")] = "disjoint"
     preset: Annotated[Literal["quick"], option("Training",
-        "quick: minutes on a laptop, not the papers' protocol.")] | None = None
+        "quick: fewer epochs on 30 principal components, minutes on a laptop; not the papers' settings."
+        )] | None = None
     seed: Annotated[int, option("Split",
         "Seed of the split, and of weights and order in training.", ge=0, le=2**32 - 1)] = 0
 
     scheme: Annotated[Literal["random", "paper", "per-class", "mask", "disjoint"], option("Split",
-        "How the labelled pixels are split.")] | None = None
+        "How the labelled pixels are split: at random, as in the papers' code, a number per class, by masks, "
+        "or into separate regions.")] | None = None
     train: Annotated[float, option("Split",
-        "Share of the labelled pixels to train on: 0.1 is 10 %.", ge=0, lt=1)] | None = None
+        "Share of the labelled pixels to train on, such as 0.1.", ge=0, lt=1)] | None = None
     val: Annotated[float, option("Split",
         "Share of the labelled pixels to validate on.", ge=0, lt=1)] | None = None
     guard: Annotated[Literal["mask", "drop"], option("Split",
-        "Between disjoint regions: mask other regions' pixels in patches, or drop pixels near them."
-        )] | None = None
+        "How disjoint regions are kept apart. mask: a patch sees padding in place of pixels of other "
+        "regions; drop: pixels whose patch would reach into another region are left out.")] | None = None
     folds: Annotated[int, option("Split",
         "Cross-validation over this many disjoint regions: one for test, the next for val.",
         ge=2, le=100)] | None = None
@@ -80,15 +83,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "Which fold is tested, from 0; without it all of them.", ge=0, le=99)] | None = None
     per_class: Annotated[int, option("Split", "Training pixels of each class.", ge=1)] | None = None
     split_mask: Annotated[str, option("Split",
-        "Published mask by name, such as dase (hsi scenes).")] | None = None
+        "Published train and test pixels of a benchmark scene, by name (hsi scenes): dase, of the IEEE GRSS "
+        "evaluation server, or sf, of SpectralFormer.")] | None = None
     train_mask: Annotated[str, option("Split",
-        "Labels of the training pixels: FILE or FILE:KEY.")] | None = None
-    test_mask: Annotated[str, option("Split", "Labels of the test pixels: FILE or FILE:KEY.")] | None = None
-    split: Annotated[str, option("Split", "A split that `hsi split --out` wrote.")] | None = None
+        "Label file that holds the training pixels alone; KEY is an array in it.")] | None = None
+    test_mask: Annotated[str, option("Split", "The same of the test pixels.")] | None = None
+    split: Annotated[str, option("Split", "A split that hsi split --out wrote.")] | None = None
 
     patch: Annotated[int, option("Patches", "Width P of the square a network sees: odd, pixels.", ge=1)] = 11
     padding: Annotated[Literal["zeros", "reflect"], option("Patches",
-        "Beyond the border of the scene.")] = "zeros"
+        "What a patch sees beyond the border of the scene.")] = "zeros"
     scale_on: Annotated[Literal["all", "train"], option("Patches",
         "Pixels that scaling and PCA are fitted on.")] = "train"
     scale: Annotated[Literal["bands", "scene"], option("Patches",
@@ -98,7 +102,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     select_bands: Annotated[int, option("Patches",
         "Number of bands to select, spread over the spectrum, that separate the classes of the training "
         "pixels best; 0: all.", ge=0)] = 0
-    pca: Annotated[int, option("Patches", "Principal components at most; 0: the bands.", ge=0)] = 0
+    pca: Annotated[int, option("Patches",
+        "Replace the bands by at most this many principal components; 0: keep the bands.", ge=0)] = 0
     augment: Annotated[bool, option("Patches",
         "Flip and rotate training patches at random (the 8 symmetries of the square).")] = False
     tta: Annotated[bool, option("Patches", "Test-time augmentation: average over the 8 symmetries.")] = False
@@ -115,7 +120,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "Split a batch that does not fit into memory; set by --batch auto.", cli=False)] = False
     lr: Annotated[float, option("Training", "Peak learning rate of Adam.", gt=0)] = 5e-4
     schedule: Annotated[Literal["wave", "cosine", "constant"], option("Training",
-        "Learning rate: wave (of the papers' code), cosine or constant.")] = "cosine"
+        "Course of the learning rate. cosine: falls from lr to 0; wave: falls to 0 and rises again, every 30 "
+        "epochs, as the papers' code does; constant: stays at lr.")] = "cosine"
     weight_decay: Annotated[float, option("Training", "L2 penalty of Adam.", ge=0)] = 0.0
     class_weights: Annotated[bool, option("Training", "Weight the loss by inverse class frequency.")] = False
     label_smoothing: Annotated[float, option("Training",
@@ -134,9 +140,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compile: Annotated[Literal["auto", "on", "off"], option("Training",
         "Compile the network; auto: on a GPU, where it pays.")] = "auto"
     tune: Annotated[bool, option("Training",
-        "On a GPU, benchmark what auto may choose from, once a machine.")] = True
+        "On a GPU, measure the settings left at auto (precision, compilation) once a machine, and take the "
+        "fastest.")] = True
     model_options: Annotated[dict[str, Any], option("Training",
-        "Option of the network, KEY=VALUE; can be repeated.",
+        "Option of the network (hsi models --json lists them); can be repeated.",
         "--option")] = msgspec.field(default_factory=dict)
     # fmt: on
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
+import shlex
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from numbers import Integral
 
 DISTRIBUTION = "hsi-toolkit"
@@ -115,11 +120,70 @@ def install_command(extra: str) -> str:
     return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
+# Installed by pip, uv and conda alike; the index's own is spelled HSI.
+_STRANGER = re.compile(r"hsi-([\w.+!]+)\.dist-info", re.IGNORECASE)
+
+
+def stranger_note() -> str | None:
+    """Return what to do where another distribution called ``hsi`` is installed as well; None where none is.
+
+    That is the index's project of that name, or this one from before it was renamed, whose files are the
+    same: removing it removes ours, too. The folders of ``sys.path`` are listed, which takes a fraction of the
+    time that the import of `importlib.metadata` takes.
+    """
+    for folder in sys.path:
+        with suppress(OSError):  # no folder, or one that may not be read
+            for name in os.listdir(folder or "."):
+                if found := _STRANGER.fullmatch(name):
+                    return (
+                        f"Another distribution called 'hsi' ({found[1]}) is installed beside this one, "
+                        f"{DISTRIBUTION}; keep one: pip uninstall hsi, then "
+                        f"pip install --force-reinstall --no-deps {DISTRIBUTION}."
+                    )
+    return None
+
+
+SYNONYMS = {
+    "gpu": "cuda", "nvidia": "cuda", "metal": "mps", "apple": "mps", "fp32": "float32", "single": "float32",
+    "half": "fp16", "float16": "fp16", "bfloat16": "bf16",
+    "spatial": "disjoint", "blocks": "disjoint",
+    "learning-rate": "lr", "learn-rate": "lr", "network": "model", "net": "model", "scene": "dataset",
+    "data": "dataset", "ground-truth": "labels", "gt": "labels", "output": "out", "window": "patch",
+    "patch-size": "patch", "random-seed": "seed", "repeats": "runs", "early-stopping": "patience",
+}  # fmt: skip
+"""Words that other tools use for one of ours, or that users think of first."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that a mistyped `word`, or one of `SYNONYMS`, stands for; None if none is close.
+
+    >>> nearest("gpu", ["cpu", "cuda"])
+    'cuda'
+    """
+    folded = {choice.lower(): choice for choice in choices}
+    also = {other: folded[ours] for other, ours in SYNONYMS.items() if ours in folded}
+    meant = also | folded  # a choice is itself, whatever else it may stand for
+    wanted = word.lower()
+    for spelt in (wanted, wanted.replace("_", "-")):
+        if spelt in meant:
+            return meant[spelt]
+    close = difflib.get_close_matches(wanted, list(meant), n=1, cutoff=0.6)
+    return meant[close[0]] if close else None
+
+
 def near_miss(word: str, choices: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the choice closest to `word`, or an empty string."""
-    folded = {choice.lower(): choice for choice in choices}
-    close = difflib.get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
-    return f" Did you mean '{folded[close[0]]}'?" if close else ""
+    close = nearest(word, choices)
+    return f" Did you mean '{close}'?" if close else ""
+
+
+def command_to_paste(*words: object) -> str:
+    """Return a command as one line for a shell; words with spaces are quoted.
+
+    >>> command_to_paste("hsi", "train", "--resume", "my runs/first")
+    "hsi train --resume 'my runs/first'"
+    """
+    return shlex.join(str(word) for word in words)
 
 
 def unknown(kind: str, word: str, choices: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -31,6 +32,21 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("HSI_TEST_DATA is unset, so there are no real scenes to test on")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A real browser: Playwright's own, else the system's; without one, tests are skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with playwright.sync_playwright() as started:
+        found = [started.chromium.executable_path]
+        found += [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+        path = next((path for path in found if path and Path(path).is_file()), None)
+        if path is None:
+            pytest.skip("There is no Chromium; install one by: playwright install chromium")
+        browser = started.chromium.launch(executable_path=path)
+        yield browser
+        browser.close()
 
 
 def small_cube(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

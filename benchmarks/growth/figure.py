@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from benchmarks.growth.fit import Exponent, Growth
+from benchmarks.growth.fit import LEAST_MB, Exponent, Growth
 from hsi.errors import InputError
 from hsi.figures.style import COLORS, MARKERS, MM_PER_INCH, PAGE_MM, SVG_STYLE, Picture
 
@@ -31,7 +31,8 @@ def draw_growth(growths: Sequence[Growth]) -> Figure:
     """Draw the smallest time of the repeats, and the peak memory, of every series.
 
     Thin dotted lines are the counted work, through the last point of each series: a line steeper than its
-    dotted one grows faster than its work. The legend gives the fitted exponents of time, memory.
+    dotted one grows faster than its work. The legend gives the fitted exponents of time and memory. Memory
+    below `LEAST_MB` is a hollow mark at that height, joined to no other.
 
     Raises
     ------
@@ -61,8 +62,18 @@ def draw_growth(growths: Sequence[Growth]) -> Figure:
                 _logarithmic(panel, members, _AXIS_LABELS.get(axis, axis))
             handles, labels = left.get_legend_handles_labels()
             right.legend(
-                handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, borderaxespad=0
+                handles,
+                labels,
+                title="exponents of time, memory",
+                title_fontsize=7,
+                alignment="left",
+                loc="center left",
+                bbox_to_anchor=(1.02, 0.5),
+                frameon=False,
+                borderaxespad=0,
             )
+        note = f"Dotted: as the work. Hollow: less than {LEAST_MB:g} MB, drawn there."
+        figure.supxlabel(note, fontsize=7, x=0.01, ha="left")
     return figure
 
 
@@ -84,7 +95,10 @@ def _draw_time(panel: Axes, growth: Growth, look: dict[str, Any]) -> None:
 def _draw_memory(panel: Axes, growth: Growth, look: dict[str, Any]) -> None:
     known = [(point.value, point.peak_memory_mb) for point in growth.points if point.peak_memory_mb]
     if known:
-        panel.plot(*zip(*known, strict=True), **look)
+        enough = [memory if memory >= LEAST_MB else math.nan for _, memory in known]
+        panel.plot([value for value, _ in known], enough, **look)
+    low = [value for value, memory in known if memory < LEAST_MB]
+    panel.plot(low, [LEAST_MB] * len(low), **look, linestyle="", markerfacecolor="white")
 
 
 def _slope(exponent: Exponent | None) -> str:

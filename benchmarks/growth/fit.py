@@ -22,6 +22,8 @@ TOLERANCE = 0.15
 """Excess of an exponent over that of the work that still counts as none."""
 MIN_MB = 8.0
 """Memory below this at all fitted sizes is not fitted: it is as much the allocator's as the work's."""
+LEAST_MB = 1.0
+"""Nor is a series with less than this at one fitted size: it would be an exponent of the allocator's."""
 
 AS_WORK, FASTER, UNCLEAR = "as the work", "faster than the work", "unclear"
 LESS_THAN_WORK = "falls less than the work"
@@ -113,7 +115,7 @@ def _fit(axis: str, name: str, members: Sequence[Point]) -> Growth:
     upper = list(members)[-max(MIN_SIZES, math.ceil(FITTED_SHARE * len(members))) :]
     sizes = [point.value for point in upper]
     memory = [point.peak_memory_mb or 0.0 for point in upper]
-    known = min(memory) > 0 and max(memory) >= MIN_MB
+    known = min(memory) >= LEAST_MB and max(memory) >= MIN_MB
     return Growth(
         axis=axis,
         series=name,

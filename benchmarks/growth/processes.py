@@ -17,7 +17,7 @@ from benchmarks.growth.series import Context, Measured, Series
 from hsi.bench.setting import Setting
 from hsi.errors import HsiError
 from hsi.inference.run import Run
-from hsi.models.device import available_cores
+from hsi.models.cores import available_cores
 
 AXIS = "ranks"  # as in the CSV files
 NETWORK = "densenet3d"

@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.growth.fit import (
     AS_WORK,
     FITTED_SHARE,
+    LEAST_MB,
     MIN_MB,
     MIN_SIZES,
     TOLERANCE,
@@ -91,7 +92,7 @@ METHOD = (
     f"memory, by least squares on logarithms over the upper {100 * FITTED_SHARE:.0f} % of the sizes ("
     f"{MIN_SIZES} at least), with its standard error: at small sizes, what is always the same hides growth. "
     f"Time outgrows the work where the exponent of time / work is above {TOLERANCE:g} by two standard "
-    f"errors. Memory below {MIN_MB:g} MB is not fitted."
+    f"errors. Memory below {MIN_MB:g} MB at all sizes, or below {LEAST_MB:g} MB at one, is not fitted."
 )
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from experiments.pages.output import Picture
+from experiments.pages.sweep_figure import SPLITS
 from hsi.figures.curves import draw_distance
 from hsi.io.text import read_rows
 from hsi.scoring.distance import DistanceBin
@@ -13,6 +14,8 @@ from hsi.scoring.distance import DistanceBin
 COLUMNS = ("protocol", "label", "runs", "patch", "nearest", "farthest", "pixels", "right")
 DRAWN = ("densenet3d", "svm")
 """Models of the figure; the table has all."""
+LEAST_SHARE = 0.01
+"""The last range of the figure holds at least this share of the pixels."""
 
 Curves = dict[str, tuple[DistanceBin, ...]]
 
@@ -27,10 +30,38 @@ def figures(root: Path) -> list[Picture]:
     made = []
     for path in files(root):
         curves, halves, _ = _read(path)
-        shown = {name: bins for name, bins in curves.items() if name.split(", ")[0] in DRAWN}
+        drawn = {name: bins for name, bins in curves.items() if name.split(", ")[0] in DRAWN}
+        shown = {_in_words(name): bins for name, bins in drawn.items()}
         picture = root / "figures" / f"{path.stem}.svg"
-        made.append(Picture(picture, path, partial(draw_distance, shown or curves, halves)))
+        made.append(Picture(picture, path, partial(draw_distance, pooled(shown or curves), halves)))
     return made
+
+
+def _in_words(name: str) -> str:
+    label, protocol = name.split(", ")
+    return f"{label}, {SPLITS.get(protocol, protocol)}"
+
+
+def pooled(curves: Curves) -> Curves:
+    """Return curves whose last ranges are one as long as the last has less than `LEAST_SHARE` of the pixels.
+
+    The share is of the pixels of the curves that reach so far: an accuracy over a handful says nothing.
+    """
+    while True:
+        count = max((len(bins) for bins in curves.values()), default=0)
+        longest = [bins for bins in curves.values() if len(bins) == count]
+        pixels = sum(one.pixels for bins in longest for one in bins)
+        if count < 2 or sum(bins[-1].pixels for bins in longest) >= LEAST_SHARE * pixels:
+            return curves
+        curves = {
+            name: (*bins[: count - 2], _added(bins[count - 2 :])) if len(bins) >= count - 1 else bins
+            for name, bins in curves.items()
+        }
+
+
+def _added(bins: tuple[DistanceBin, ...]) -> DistanceBin:
+    """Return neighbouring ranges as one without an end."""
+    return DistanceBin(bins[0].nearest, None, sum(one.pixels for one in bins), sum(one.right for one in bins))
 
 
 def chapter(root: Path) -> str:
@@ -46,7 +77,8 @@ def chapter(root: Path) -> str:
             "runs of a model under a protocol together, behind each OA the number of pixels, each counted in "
             "every run that tests it; models with other numbers of runs are tested on other pixels. The "
             "lines in the figure are 95 % intervals (Wilson 1927) as if these were independent, which "
-            "neighbours, and one pixel in several runs, are not: they are too short.\n",
+            "neighbours, and one pixel in several runs, are not: they are too short. The last "
+            f"range of the figure takes in all beyond it, to have {100 * LEAST_SHARE:g} % of the pixels.\n",
             f"![OA against the distance to the nearest training pixel](figures/{path.stem}.svg)\n",
             "| model, protocol | runs | " + " | ".join(heads) + " |",
             "|---|" + "--:|" * (len(heads) + 1),

@@ -18,7 +18,7 @@ SCHEMES = {
     "paper": "The papers' random split",
     "per-class": "So many pixels of each class",
     "mask": "Published masks",
-    "disjoint": "Separate areas",
+    "disjoint": "Separate regions",
 }
 
 

@@ -6,15 +6,18 @@ on the page is computed from these files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from experiments.pages import cost, distance, growth, tuning
+from matplotlib.figure import Figure
+
+from experiments.pages import cost, distance, growth, names, tuning
+from experiments.pages.options_figure import draw_options, is_of_options
 from experiments.pages.output import Page, Picture
-from experiments.pages.overview import overview, with_and_without
+from experiments.pages.overview import SCHEMES, overview, with_and_without
 from experiments.pages.significance import Verdict, against
-from experiments.pages.sweep_figure import draw_sweep
+from experiments.pages.sweep_figure import draw_lines, draw_models, drawn_scenes
 from experiments.pages.table import Cell, best, p_value, read_cells, spread
 from hsi.io.text import read_toml
 
@@ -43,12 +46,56 @@ def outputs(root: Path) -> list[Page | Picture]:
     files = {path.stem: path for path in sorted((root / "results").glob("*.csv")) if path not in measured}
     chapters = {name: read_cells(path) for name, path in files.items()}
     figures = [
-        Picture(root / "figures" / f"{name}.svg", files[name], partial(draw_sweep, cells))
+        Picture(root / "figures" / file, files[name], draw)
         for name, cells in chapters.items()
-        if cells
+        for file, draw, _ in _figures(name, cells, root)
     ]
     figures += distance.figures(root)
     return [Page(root / "RESULTS.md", page(chapters, root)), *figures]
+
+
+def _figures(name: str, cells: list[Cell], root: Path) -> list[tuple[str, Callable[[], Figure], str]]:
+    """Return file, drawing and what it shows for each figure of a chapter."""
+    if is_of_options(cells):
+        draw = partial(draw_options, cells, names.settings(root / f"{name}.toml"))
+        return [(f"{name}.svg", draw, "What one option changes, split by split")]
+    found: list[tuple[str, Callable[[], Figure], str]] = []
+    if drawn_scenes(cells):
+        lines = partial(draw_lines, cells)
+        found.append(
+            (f"{name}.svg", lines, "Overall accuracy of each model, from random splits to unseen land")
+        )
+    if any(len(labels) > 1 for labels in _models_of(cells).values()):
+        found.append(
+            (f"{name}-models.svg", partial(draw_models, cells), "Overall accuracy by model and scene")
+        )
+    return found
+
+
+def _models_of(cells: Sequence[Cell]) -> dict[str, set[str]]:
+    """Return the models of each scene."""
+    models: dict[str, set[str]] = {}
+    for cell in cells:
+        models.setdefault(cell.scene, set()).add(cell.label)
+    return models
+
+
+def _about_figures(cells: Sequence[Cell]) -> str:
+    """Say what the figures leave out, and what their lines are."""
+    most = max(len(cell.rows) for cell in cells)
+    sentences = []
+    if is_of_options(cells):
+        return "Each ring is one split, each diamond the mean of the splits of a scene.\n"
+    if drawn_scenes(cells):
+        sentences.append(
+            "Coloured: the networks of this project. Leak: test pixels that lie in a training patch."
+        )
+    bars = "Bars: sample standard deviation over the runs." if most > 1 else ""
+    sentences.append(bars or "Every mark is one run, so that no spread can be drawn.")
+    alone = [f"`{scene}`" for scene, models in _models_of(cells).items() if len(models) == 1]
+    if alone:
+        sentences.append(f"Not drawn, having one model each: {', '.join(alone)}.")
+    return " ".join(sentences) + "\n"
 
 
 def page(chapters: dict[str, list[Cell]], root: Path) -> str:
@@ -73,7 +120,11 @@ def _chapter(name: str, cells: list[Cell], root: Path) -> str:
     title = _title(root / f"{name}.toml")
     lines = [f"\n## {title}\n", _conditions(cells), ""]
     lines += [f"- {sentence}" for sentence in _findings(groups)]
-    lines += ["", f"![Overall accuracy by scene, model and protocol](figures/{name}.svg)", ""]
+    lines += [""]
+    for file, _, what in _figures(name, cells, root):
+        lines += [f"![{what}](figures/{file})", ""]
+    lines += [_about_figures(cells)]
+    lines += names.chapter(cells, root / f"{name}.toml", SCHEMES)
     lines += overview(cells) + with_and_without(cells)
     for (scene, protocol), members in groups.items():
         lines += _table(scene, protocol, members)

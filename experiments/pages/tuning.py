@@ -11,7 +11,7 @@ NAME = "tuning"
 ABOUT = """
 ## {title}
 
-Every network gets the same tuning budget: {rates} on {splits} splits of {scene} into separate areas
+Every network gets the same tuning budget: {rates} on {splits} splits of {scene} into separate regions
 (`tuning.toml`) that no other table uses, though other splits of this scene, and so its pixels, are in
 tables above. Each cell is the validation OA on each split, x100; test scores are not looked at. A rate
 other than {usual:g} is taken for `real_small.toml` where it is better on every split, the best of such

@@ -93,10 +93,10 @@ def _peak() -> int | None:
     """Return peak resident bytes; Linux's ``ru_maxrss`` would include the parent's before ``exec``."""
     if (peak := _resident("VmHWM")) is not None:
         return peak
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":  # it does not tell that way
         return None
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -15,7 +15,8 @@ import torch
 
 import hsi
 from hsi.errors import ConfigError
-from hsi.models.device import autocast, available_cores, choose_device, device_name, processor_name
+from hsi.models.cores import available_cores
+from hsi.models.device import autocast, choose_device, device_name, processor_name
 
 
 @dataclass(frozen=True)

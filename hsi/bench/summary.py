@@ -1,4 +1,4 @@
-"""Results as tables and sentences, for screen and README alike; and the cache of measured speeds.
+"""Results as tables and sentences, for screen and pages alike; and the cache of measured speeds.
 
 The cache has one file for each combination of hardware, threads, precision and versions.
 """

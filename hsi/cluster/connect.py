@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hsi.errors import ClusterError, ConfigError, install_command
-from hsi.models.device import available_cores
+from hsi.models.cores import available_cores
 from hsi.sweep.workers import Workers
 
 

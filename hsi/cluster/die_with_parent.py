@@ -28,7 +28,7 @@ def main() -> None:
     """Become the program that the command line names."""
     parent, program = int(sys.argv[1]), sys.argv[2:]
     # Ray's processes start with Ctrl-C blocked, which the program would inherit.
-    if hasattr(signal, "pthread_sigmask"):
+    if sys.platform != "win32":  # has no such masks
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     die_with(parent)
     os.execv(program[0], program)

@@ -8,7 +8,7 @@ they run, so that help is quick.
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,29 +33,31 @@ from hsi.commands import (
 from hsi.commands import (
     scenes as scene,
 )
-from hsi.errors import HsiError, in_words
+from hsi.commands.options import Verb, Verbs, metavar_of
+from hsi.errors import HsiError, in_words, nearest, stranger_note
 from hsi.io.text import plain
 
 app = typer.Typer(
     name="hsi",
+    cls=Verbs,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # texts are shown as they are, brackets too
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("scenes")(scenes.scenes)
+app.command("scenes", cls=Verb)(scenes.scenes)
 app.add_typer(scene.scene, name="scene")
-app.command("models")(models.models)
-app.command("download")(download.download)
-app.command("split")(split.split)
-app.command("train")(train.train)
-app.command("sweep")(sweep.sweep)
-app.command("evaluate")(evaluate.evaluate)
-app.command("map")(map.map_)
-app.command("report")(report.report)
-app.command("export")(export.export)
-app.command("compare")(compare.compare)
-app.command("bench")(bench.bench)
+app.command("models", cls=Verb)(models.models)
+app.command("download", cls=Verb)(download.download)
+app.command("split", cls=Verb)(split.split)
+app.command("train", cls=Verb)(train.train)
+app.command("sweep", cls=Verb)(sweep.sweep)
+app.command("evaluate", cls=Verb)(evaluate.evaluate)
+app.command("map", cls=Verb)(map.map_)
+app.command("report", cls=Verb)(report.report)
+app.command("export", cls=Verb)(export.export)
+app.command("compare", cls=Verb)(compare.compare)
+app.command("bench", cls=Verb)(bench.bench)
 
 
 INTERRUPTED = (
@@ -95,6 +97,8 @@ def hsi(
 
 def main() -> None:
     """Run the command line and end the process with its exit status."""
+    if (note := stranger_note()) and torchrun.speaks():
+        print(f"note: {note}", file=sys.stderr)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -114,7 +118,27 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # the usage errors of the option parser, which typer keeps to itself
         if not hasattr(error, "format_message"):
             raise
-        return _fail(error.format_message(), 2) if error.format_message() else 2
+        return _fail(_usage(error), 2) if error.format_message() else 2
+
+
+def _usage(error: Any) -> str:
+    """Return what is wrong with a command line, and the next step."""
+    message, command = str(error.format_message()), getattr(getattr(error, "ctx", None), "command", None)
+    if command is None:
+        return message
+    path, parameter = error.ctx.command_path, getattr(error, "param", None)
+    if hasattr(error, "possibilities"):  # an unknown option
+        given = error.option_name
+        flags = [flag for one in command.params for flag in (*one.opts, *one.secondary_opts)]
+        close = nearest(given.lstrip("-"), [flag[2:] for flag in flags if flag.startswith("--")])
+        meant = f" Did you mean '--{close}'?" if close else ""
+        return f"There is no option '{given}'.{meant} All options: {path} --help"
+    if getattr(parameter, "param_type_name", "") == "argument" and message.startswith("Missing"):
+        needed = " ".join(metavar_of(one) for one in command.params if one.param_type_name == "argument")
+        _, _, examples = (command.help or "").partition("\b")
+        example = examples.strip().partition("\n")[0].strip()
+        return f"{metavar_of(parameter)} is missing: {path} {needed}, such as {example}"
+    return message
 
 
 def _fail(sentence: str, status: int) -> int:

@@ -14,18 +14,26 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes and few repeats: a minute.")] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Measure this alone; can be repeated.", show_default=False),
+        typer.Option(
+            help="Measure this operator or network alone; can be repeated.",
+            metavar="NAME",
+            show_default=False,
+        ),
     ] = None,
     references: Annotated[
         Path | None,
-        typer.Option(help="Folder of reference implementations; default: that of the checkout."),
+        typer.Option(
+            help="Folder of reference implementations. Default: that of the checkout.", metavar="DIR"
+        ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads. Default: all cores.", metavar="N")] = None,
     device: o.Device = None,
-    precision: Annotated[str, typer.Option(help="float32, tf32 (GPU) or bf16.")] = "float32",
+    precision: Annotated[
+        str, o.choice(("float32", "tf32", "bf16"), "Precision of matrix products; tf32 is for GPUs.")
+    ] = "float32",
     out: Annotated[
         Path | None,
-        typer.Option(help="JSON file, or folder for one named by hardware and versions."),
+        typer.Option(help="JSON file, or folder for one named by hardware and versions.", metavar="FILE"),
     ] = None,
     json: o.Json = False,
 ) -> None:

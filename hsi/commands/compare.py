@@ -22,8 +22,8 @@ def compare(
     runs: Annotated[
         list[Path], typer.Argument(help="Run folders, or folders of runs of one network.", show_default=False)
     ],
-    metric: Annotated[str, typer.Option(help="What is tested: oa, aa or kappa.")] = "oa",
-    alpha: Annotated[float, typer.Option(help="Level of verdicts and intervals.")] = 0.05,
+    metric: Annotated[str, o.choice(NAMES, "What is tested.")] = "oa",
+    alpha: Annotated[float, typer.Option(help="Level of verdicts and intervals.", metavar="X")] = 0.05,
     classes: Annotated[bool, typer.Option("--classes", help="Show the recall of each class too.")] = False,
     data_root: o.DataRoot = None,
     json: o.Json = False,

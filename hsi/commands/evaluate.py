@@ -12,8 +12,12 @@ from hsi.commands import options as o
 
 def evaluate(
     run: Annotated[
-        Path, typer.Argument(help="A run folder, or a folder of run folders.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(
+            help="A run folder, or a folder of run folders; without it, the newest run in ./runs.",
+            show_default=False,
+        ),
+    ] = None,
     distance: Annotated[
         bool,
         typer.Option(
@@ -29,6 +33,7 @@ def evaluate(
     With --distance a figure is written to RUN/figures, as PNG and PDF; the runs of a folder share one.
 
     \b
+      hsi evaluate
       hsi evaluate runs/first
       hsi evaluate runs/first --json
       hsi evaluate runs/first --distance
@@ -38,6 +43,7 @@ def evaluate(
     from hsi.commands import screen as results
     from hsi.inference.run import accuracy_by_distance, open_runs
 
+    run = run or o.newest_run()
     opened = open_runs(run)
     scored: list[dict[str, Any]] = []
     curves = {}

@@ -12,16 +12,19 @@ from hsi.commands import options as o
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
-    format: Annotated[str, typer.Option(help="onnx, the only one.")] = "onnx",
+    format: Annotated[str, o.choice(("onnx",), "Format of the file.")] = "onnx",
     out: Annotated[
-        Path | None, typer.Option(help="The file: NAME.onnx; default RUN/model.onnx.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="The file: NAME.onnx. Default: RUN/model.onnx.", metavar="FILE", show_default=False
+        ),
     ] = None,
     data_root: o.DataRoot = None,
     json: o.Json = False,
 ) -> None:
     """Write the best network of a run as an ONNX file for the scene's own values.
 
-    Needs the extra hsi-toolkit\\[export].
+    Needs the extra hsi-toolkit[export].
 
     Input: float32 patches (N, bands, P, P), any N; scaling and PCA are inside. A missing pixel (beyond the
     edge or the region, or without data) is NaN. Output: probabilities (N, classes). The file is compared with
@@ -38,7 +41,9 @@ def export(
 
     opened = Run(run)
     check_target(opened, out, format)  # before a scene is read
-    made = export_run(opened, opened.load_scene(data_root), out, format=format)
+    screen.note("Writing the file and comparing it with the run; some networks take minutes.")
+    with screen.err().status("exporting"):
+        made = export_run(opened, opened.load_scene(data_root), out, format=format)
     if made.check is None:
         screen.note(f"The file was not checked, since ONNX Runtime is missing: {install_command('export')}.")
     if json:

@@ -10,9 +10,13 @@ from hsi.commands import options as o
 
 
 def models(
-    bands: Annotated[int, typer.Option(help="Spectral bands that parameters and MACs are counted at.")] = 200,
-    classes: Annotated[int, typer.Option(help="Classes that parameters are counted at.")] = 16,
-    patch: Annotated[int, typer.Option(help="Patch width P that MACs are counted at, pixels.")] = 11,
+    bands: Annotated[
+        int, typer.Option(help="Spectral bands that parameters and MACs are counted at.", metavar="N")
+    ] = 200,
+    classes: Annotated[int, typer.Option(help="Classes that parameters are counted at.", metavar="N")] = 16,
+    patch: Annotated[
+        int, typer.Option(help="Patch width P that MACs are counted at, pixels.", metavar="P")
+    ] = 11,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure patches/s on this machine anew (about a minute).")
     ] = False,

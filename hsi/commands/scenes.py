@@ -9,6 +9,7 @@ import typer
 
 from hsi.commands import options as o
 from hsi.commands.options import option
+from hsi.errors import command_to_paste
 
 if TYPE_CHECKING:
     from hsi.datasets.catalogue.description import NewDescription
@@ -72,7 +73,7 @@ def scenes(data_root: o.DataRoot = None, json: o.Json = False) -> None:
     screen.out().print(hint, highlight=False)
 
 
-scene = typer.Typer(no_args_is_help=True, help="Describe a scene of your own, without code.")
+scene = typer.Typer(cls=o.Verbs, no_args_is_help=True)
 
 
 @scene.callback()
@@ -84,7 +85,7 @@ def _scene() -> None:
     """
 
 
-@scene.command("new")
+@scene.command("new", cls=o.Verb)
 def new(
     cube: Annotated[
         Path, typer.Argument(help="Cube: ENVI, GeoTIFF, MAT, NPY, NPZ or HDF5.", show_default=False)
@@ -96,7 +97,7 @@ def new(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The description to write.")] = Path("scene.toml"),
+    out: Annotated[Path, typer.Option(help="The description to write.", metavar="FILE")] = Path("scene.toml"),
     cube_key: o.CubeKey = None,
     labels_key: o.LabelsKey = None,
     force: Annotated[bool, option("Scene", "Replace a description that is there.", "--force")] = False,
@@ -179,7 +180,8 @@ def _show(made: NewDescription, out: Path) -> None:
         for number, one in enumerate(facts["classes"], start=1)
     ]
     screen.out().print(screen.table("Classes", columns, classes))
-    hint = f"Description: {out}. Train on it: hsi train --model wcnet --dataset {out}"
+    next_step = command_to_paste("hsi", "train", "--model", "wcnet", "--dataset", out)
+    hint = f"Description: {out}. Train on it: {next_step}"
     screen.out().print(hint, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -194,7 +196,7 @@ def _place(place: dict[str, Any]) -> str:
 
 def download(
     names: Annotated[
-        list[str], typer.Argument(help="Short names of scenes (hsi scenes).", show_default=False)
+        list[str], typer.Argument(help="Short names of scenes (hsi scenes lists them).", show_default=False)
     ],
     force: Annotated[bool, typer.Option("--force", help="Fetch again what is there already.")] = False,
     data_root: o.DataRoot = None,

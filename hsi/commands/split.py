@@ -11,20 +11,25 @@ from hsi.config import SPLIT_OPTIONS
 
 
 @o.config_options(
-    "dataset", "labels", "cube_key", "labels_key", *SPLIT_OPTIONS[:-1], "seed", "patch",
+    "dataset", "labels", "cube_key", "labels_key", "protocol", "preset", *SPLIT_OPTIONS[:-1], "seed", "patch",
 )  # fmt: skip
 def split(
     options: dict[str, Any],
-    out: Annotated[Path | None, option("Run", "Write the split here (.npz), for hsi train --split.")] = None,
+    out: Annotated[
+        Path | None, option("Run", "Write the split here (NAME.npz), for hsi train --split.", metavar="FILE")
+    ] = None,
     data_root: o.DataRoot = None,
     json: o.Json = False,
 ) -> None:
-    """Split labelled pixels into train, val and test, and show the leakage; regions by default.
+    """Split labelled pixels into train, val and test, and show the leakage, without training.
+
+    The same options give the same split as in hsi train: by default the papers' random one for a named
+    benchmark scene, and separate regions for any other.
 
     \b
-      hsi split --dataset IN --scheme disjoint
+      hsi split --dataset IN --protocol disjoint
       hsi split --dataset UP --scheme random --train 0.1 --val 0.1 --patch 9
-      hsi split --dataset IN --scheme disjoint --guard drop --out in-regions.npz
+      hsi split --dataset IN --protocol disjoint --guard drop --out in.npz
       hsi split --dataset IN --folds 5 --fold 0
       hsi split --dataset IN --split-mask dase
     """
@@ -37,7 +42,7 @@ def split(
     from hsi.training.context import resolve_split
 
     # The network of the config is not looked at: the split is the same for every one.
-    config = resolve_config({"model": "densenet3d", "protocol": "disjoint", "preset": None, **options})
+    config = resolve_config({"model": "densenet3d", **options})
     scene = load_scene(
         config.dataset,
         labels=config.labels,

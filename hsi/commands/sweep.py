@@ -25,15 +25,17 @@ def sweep(
         list[str] | None,
         typer.Option(
             help="Only runs like SCENE/PROTOCOL/MODEL/seedN; * matches anything; can be repeated.",
+            metavar="PATTERN",
             show_default=False,
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Runs at a time; default: by cores and memory.", show_default=False)
+        int | None,
+        typer.Option(help="Runs at a time. Default: by cores and memory.", metavar="N", show_default=False),
     ] = None,
     max_minutes: Annotated[
         float | None,
-        typer.Option(help="Stop after this time; the same command resumes.", show_default=False),
+        typer.Option(help="Stop after this time; the same command resumes.", metavar="X", show_default=False),
     ] = None,
     rerun: Annotated[
         bool,
@@ -48,7 +50,9 @@ def sweep(
     results: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of the results; default: results/NAME.csv beside the file.", show_default=False
+            help="CSV of the results. Default: results/NAME.csv beside the file.",
+            metavar="FILE",
+            show_default=False,
         ),
     ] = None,
     engine: o.EngineOption = "local",
@@ -67,8 +71,12 @@ def sweep(
     \b
       hsi sweep experiments/real_small.toml --dry-run
       hsi sweep experiments/real_small.toml
-      hsi sweep experiments/real_small.toml --only 'indian-mnf/random' --max-minutes 55
-      RAY_ADDRESS=head:6379 hsi sweep experiments/real_small.toml --engine ray
+      hsi sweep experiments/real_small.toml --only 'indian-mnf/random'
+
+    On a Ray cluster, whose address is in RAY_ADDRESS:
+
+    \b
+      hsi sweep experiments/real_small.toml --engine ray
     """
     from hsi.commands import screen
     from hsi.commands.options import check_engine, runs_on

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from hsi.commands import options as o
 from hsi.commands.options import option
+from hsi.errors import command_to_paste
 
 if TYPE_CHECKING:
     from hsi.inference.run import Run
@@ -14,19 +15,35 @@ if TYPE_CHECKING:
     from hsi.training.distributed import World
 
 
-@o.config_options()
+@o.config_options(required="Required, unless --config or --resume gives it.")
 def train(
     options: dict[str, Any],
     runs: Annotated[
-        int | None, option("Run", "Train so often, with seeds SEED, SEED + 1, ... (splits and weights).")
+        int | None,
+        option(
+            "Run",
+            "Train so often, with seeds SEED, SEED + 1, ... for splits and weights. Default: one run.",
+            metavar="N",
+        ),
     ] = None,
     config: Annotated[
-        Path | None, option("Run", "TOML file with any of these; the command line wins.")
+        Path | None,
+        option("Run", "TOML file with any of these options; the command line wins.", metavar="FILE"),
     ] = None,
-    out: Annotated[Path | None, option("Run", "Run folder to make.")] = None,
-    resume: Annotated[Path | None, option("Run", "Run folder, or folder of runs, to resume.")] = None,
+    out: Annotated[
+        Path | None,
+        option("Run", "Run folder to make. Default: a new one in ./runs.", metavar="DIR"),
+    ] = None,
+    resume: Annotated[
+        Path | None, option("Run", "Run folder, or folder of runs, to resume.", metavar="DIR")
+    ] = None,
     track: Annotated[
-        list[str] | None, option("Run", "Also log to tensorboard or mlflow, inside RUN; can be repeated.")
+        list[str] | None,
+        o.choice(
+            ("tensorboard", "mlflow"),
+            "Also log to TensorBoard or MLflow, inside the run folder; can be repeated.",
+            "Run",
+        ),
     ] = None,
     data_root: o.DataRoot = None,
     json: o.Json = False,
@@ -39,10 +56,14 @@ def train(
       hsi train --model stnet --dataset UP --protocol disjoint --preset quick
       hsi train --model wcnet --dataset my/scene.toml --option levels=[2,2,1]
       hsi train --config runs/first/config.toml --seed 2 --out runs/second
-      hsi train --model wcnet --dataset UP --protocol disjoint --runs 5 --out runs/five
+      hsi train --model wcnet --dataset UP --runs 5 --out runs/five
       hsi train --resume runs/first
       hsi train --model stnet --dataset IN --track tensorboard --track mlflow
-      torchrun --nproc-per-node 4 -m hsi train --model wcnet --dataset UP    (4 GPUs share each batch)
+
+    On several GPUs, which share each batch:
+
+    \b
+      torchrun --nproc-per-node 4 -m hsi train --model wcnet --dataset UP
     """
     from hsi.commands import screen
     from hsi.commands.progress import TrainingProgress
@@ -51,16 +72,19 @@ def train(
     from hsi.tracking import with_trackers
 
     progress = TrainingProgress()
-    with join_torchrun(lambda: _onward(progress.folder, resume)) as world:
+    with progress, join_torchrun(lambda: _onward(progress.folder, resume)) as world:
         callback = with_trackers(progress, track or [] if world.is_rank_zero else [])
         try:
             if resume is None:
                 made, group = _train(options, runs, config, out, data_root, callback, world)
             else:
                 made, group = _resume(resume, options, runs, config, out, data_root, callback, world)
+            _note_unused(options, made[0])
             if any(run.metrics["preset"] == "quick" for run in made):
                 screen.note("These are the quick preset's settings, not the papers' protocol.")
             _show(made, group, json)
+            if not json and world.is_rank_zero:
+                _show_next(made, group, data_root)
         except KeyboardInterrupt:
             raise Interrupted(f"Interrupted; {_onward(progress.folder, resume)}") from None
         except StorageError as error:
@@ -74,9 +98,26 @@ def _onward(begun: Path | None, resume: Path | None) -> str:
     folder = begun or resume
     if folder is None:
         return "nothing was written"
-    if is_group(folder):
-        return f"resume with: hsi train --resume {folder}"
-    return f"resume with: hsi train --resume {folder.parent if is_group(folder.parent) else folder}"
+    if not is_group(folder) and is_group(folder.parent):
+        folder = folder.parent
+    return "resume with: " + command_to_paste("hsi", "train", "--resume", folder)
+
+
+_OF_THE_LOOP = (
+    "augment", "pixel_drop", "epochs", "batch", "lr", "schedule", "weight_decay", "label_smoothing",
+    "dropout", "ema", "patience", "compile", "tune",
+)  # fmt: skip
+
+
+def _note_unused(options: dict[str, Any], run: Run) -> None:
+    """Say which given options meant nothing, where the model is fitted in one go instead of by gradients."""
+    from hsi.commands import screen
+
+    if run.metrics["epochs"] is not None:
+        return
+    unused = [f"--{name.replace('_', '-')}" for name in _OF_THE_LOOP if options.get(name) is not None]
+    if unused:
+        screen.note(f"{run.metrics['model']} is fitted in one go and does not use {', '.join(unused)}.")
 
 
 def _train(
@@ -156,3 +197,53 @@ def _show(made: list[Run], group: Path | None, json: bool) -> None:
         return
     out.print(group_table({run.path.name: run.metrics for run in made}))
     out.print(f"Runs: {group}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _show_next(made: list[Run], group: Path | None, data_root: Path | None) -> None:
+    """Print what to do with a new run, as commands to paste, on standard error."""
+    from hsi.commands import screen
+
+    run, what = made[0], group or made[0].path
+    root = () if data_root is None else ("--data-root", data_root)
+    lines = [
+        ("A page to explore", ("hsi", "report", what, "--open", *root)),
+        ("A map of the scene", ("hsi", "map", run.path, "--legend", *root)),
+    ]
+    other = _comparable(run) if group is None else None
+    if other is not None:
+        lines.append(("Against another run", ("hsi", "compare", what, other, *root)))
+    elif group is None and run.metrics["epochs"] is not None and not run.config.model_options:
+        config = run.path / "config.toml"
+        lines.append(
+            ("A baseline, same split", ("hsi", "train", "--config", config, "--model", "svm", *root))
+        )
+    screen.err().print("Next:", highlight=False)
+    for about, command in lines:
+        line = f"  {about + ':':<24}{command_to_paste(*command)}"
+        screen.err().print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+_LOOKED_AT = 50  # of the newest runs beside a new one
+
+
+def _comparable(run: Run) -> Path | None:
+    """Return the newest finished run beside `run` with the same scene and split; of another model if any."""
+    import numpy as np
+
+    from hsi.errors import HsiError
+    from hsi.runs.folder import RunFolder
+
+    found: list[RunFolder] = []
+    files = [path for path in run.path.parent.glob("*/metrics.json") if path.parent != run.path]
+    for path in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[:_LOOKED_AT]:
+        try:
+            other = RunFolder(path.parent)
+            pairs = [(getattr(one.split, part) for one in (run, other)) for part in ("train", "test")]
+            if other.metrics["dataset"] == run.metrics["dataset"] and all(
+                np.array_equal(ours, theirs) for ours, theirs in pairs
+            ):
+                found.append(other)
+        except (HsiError, OSError):  # damaged, or just being removed
+            continue
+    models = [other for other in found if other.metrics["model"] != run.metrics["model"]]
+    return next((other.path for other in (*models, *found)), None)

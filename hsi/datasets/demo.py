@@ -29,17 +29,17 @@ COUNTS = 10_000  # stored for a reflectance of 1
 Cover = tuple[float, float, Floats, Floats, Floats]
 """Shares of green and dry plants (the rest is ground), and the spectra of green, dry and ground."""
 
-# Letter in the plan below -> name and colour (different in lightness as well as in hue).
+# Letter in the plan below -> name and colour; far apart also with deuteranopia and protanopia.
 CLASSES = {
-    "C": ("Corn", "#e69f00"),
-    "S": ("Soybean", "#8fd175"),
-    "W": ("Wheat", "#f5e663"),
-    "M": ("Meadow", "#009e73"),
-    "F": ("Woodland", "#0b5b3c"),
-    "B": ("Bare soil", "#9c5221"),
-    "L": ("Water", "#0072b2"),
-    "A": ("Asphalt", "#9a9a9a"),
-    "R": ("Roof tiles", "#d1276b"),
+    "C": ("Corn", "#ea9b05"),
+    "S": ("Soybean", "#c6f1b1"),
+    "W": ("Wheat", "#fef781"),
+    "M": ("Meadow", "#23a665"),
+    "F": ("Woodland", "#0b592f"),
+    "B": ("Bare soil", "#a95d13"),
+    "L": ("Water", "#114bf2"),
+    "A": ("Asphalt", "#bfbfbf"),
+    "R": ("Roof tiles", "#ba3181"),
 }
 LABELS = "." + "".join(CLASSES)  # a letter's place is its label
 

@@ -14,7 +14,17 @@ from hsi.datasets.cube import Cube
 
 UNLABELLED = "#000000"
 
-_FIRST = ("#e6332a", "#2fb344", "#2f55e0", "#fff04d", "#8c3fd1", "#29d9e6", "#ff9a1f", "#ff66c4")
+# Linear RGB as seen with deuteranopia and with protanopia (Machado, Oliveira and Fernandes 2009, table 1).
+_DEUTERANOPIA = (
+    (0.367322, 0.860646, -0.227968),
+    (0.280085, 0.672501, 0.047413),
+    (-0.011820, 0.042940, 0.968881),
+)
+_PROTANOPIA = (
+    (0.152286, 1.052583, -0.204868),
+    (0.114503, 0.786281, 0.099216),
+    (-0.003882, -0.048116, 1.051998),
+)
 
 
 def is_color(text: object) -> bool:
@@ -29,34 +39,64 @@ def to_rgb(colors: tuple[str, ...]) -> NDArray[np.uint8]:
 
 def to_lab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return CIE L*a*b* (CIE 15:2004, perceptually uniform) of sRGB bytes ``(n, 3)``."""
+    return _linear_to_lab(_linear(rgb))
+
+
+def _linear(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     c = rgb / 255.0
-    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def _linear_to_lab(linear: NDArray[np.float64]) -> NDArray[np.float64]:
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
     t = linear @ to_xyz.T / np.array([0.9505, 1.0, 1.0890])
     f = np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
 
 
+_MOST_CHROMA, _GREEN_TO_BLUE, _PALE = 60, (95, 300), 25  # C*, degrees of hue, and C* that is no hue yet
+_DARKEST = 25  # L*, so that it is not taken for black
+_NEAR = 14  # in CIE L*a*b*: below this, colours of any hue are taken
+
+
 @lru_cache(maxsize=32)
 def default_palette(classes: int) -> tuple[str, ...]:
     """Return `classes` distinct colours; the first n are the same for every number of classes.
 
-    After eight well-known colours, each is the one of a regular RGB grid that lies farthest, in CIE L*a*b*,
-    from all before it, from black (unlabelled) and from white (paper).
+    Each is the one of a regular RGB grid that lies farthest, in CIE L*a*b*, from all before it, from black
+    (unlabelled) and from white (paper), as seen with normal colour vision, deuteranopia and protanopia. The
+    first, while they are far enough apart, have no hue that would be read as plants or water: a class without
+    a colour of its own is not to look like one that it is not.
     """
-    if classes <= len(_FIRST):
-        return _FIRST[:classes]
     levels = np.arange(0, 256, 17, dtype=np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
-    candidates = to_lab(grid)
-    taken = to_lab(to_rgb((UNLABELLED, "#ffffff", *_FIRST)))
-    nearest = np.linalg.norm(candidates[:, None] - taken[None], axis=-1).min(axis=1)
-    colors = list(_FIRST)
+    visions = _as_seen(grid)
+    normal = visions[0]
+    chroma = np.hypot(normal[:, 1], normal[:, 2])
+    hue = np.degrees(np.arctan2(normal[:, 2], normal[:, 1])) % 360
+    told = (hue > _GREEN_TO_BLUE[0]) & (hue < _GREEN_TO_BLUE[1]) & (chroma > _PALE)
+    neutral = ~told & (chroma <= _MOST_CHROMA) & (normal[:, 0] >= _DARKEST)
+
+    def distance(index: int) -> NDArray[np.float64]:
+        apart = [np.linalg.norm(seen - seen[index], axis=1) for seen in visions]
+        return np.asarray(np.min(apart, axis=0))
+
+    nearest = np.minimum(distance(0), distance(len(grid) - 1))  # black and white
+    colors: list[str] = []
     while len(colors) < classes:
-        best = int(nearest.argmax())
+        best = int(np.where(neutral, nearest, -1).argmax())
+        if nearest[best] < _NEAR:
+            best = int(nearest.argmax())
         colors.append("#{:02x}{:02x}{:02x}".format(*grid[best]))
-        nearest = np.minimum(nearest, np.linalg.norm(candidates - candidates[best], axis=1))
+        nearest = np.minimum(nearest, distance(best))
     return tuple(colors)
+
+
+def _as_seen(rgb: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+    """Return CIE L*a*b* of sRGB bytes as seen normally, with deuteranopia and with protanopia."""
+    linear = _linear(rgb)
+    changed = [np.clip(linear @ np.array(matrix).T, 0, 1) for matrix in (_DEUTERANOPIA, _PROTANOPIA)]
+    return [_linear_to_lab(seen) for seen in (linear, *changed)]
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def draw_wavelet_energy(
         figure = Picture(figsize=(COLUMN_INCHES, height), layout="constrained")
         axes = figure.subplots()
         texts = np.array([f"{value:.1f}" for value in values.ravel()]).reshape(values.shape)
-        draw_table(axes, values, texts, PowerNorm(_GAMMA, vmin=0, vmax=100), dark=0.6, size=6)
+        draw_table(axes, values, texts, PowerNorm(_GAMMA, vmin=0, vmax=100), size=6)
         axes.set_xticks(range(len(sub_bands)), sub_bands)
         axes.set_yticks(range(len(rows)), names)
         axes.set_xlabel("Sub-band, " + ("D H W" if len(sub_bands) == 8 else "H W") + " (% of the energy)")

@@ -106,13 +106,15 @@ def draw_confusion(
     percentages = np.array([f"{100 * share:.0f}" if share >= 0.005 else "<1" for share in shares.ravel()])
     texts = np.where(counts != 0, percentages.reshape(counts.shape), "")
     with rc_context(STYLE):
-        figure = Picture(figsize=(width, (width - margin) + 0.35), layout="constrained")
+        height = (width - margin) + 0.15 + 0.055 * longest
+        figure = Picture(figsize=(width, height), layout="constrained")
         axes = figure.subplots()
         size = min(7.0, 0.36 * 72 * (width - margin) / classes)
-        draw_table(axes, shares, texts, Normalize(0, 1), dark=0.5, size=size)
+        draw_table(axes, shares, texts, Normalize(0, 1), size=size)
         numbers = range(classes)
-        axes.set_xticks(numbers, [str(number + 1) for number in numbers])
-        axes.set_yticks(numbers, [f"{name} {number}" for number, name in enumerate(class_names, start=1)])
+        labels = [f"{name} {number}" for number, name in enumerate(class_names, start=1)]
+        axes.set_xticks(numbers, labels, rotation=90)
+        axes.set_yticks(numbers, labels)
         axes.set_xlabel("Predicted class (% of the true class)")
         axes.set_ylabel("True class")
         right = axes.secondary_yaxis("right")

@@ -6,7 +6,7 @@ from the palette of Okabe and Ito and differ in lightness too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,15 +37,23 @@ def draw_labels(scene: Scene, *, width_mm: float = COLUMN_MM) -> Figure:
     return _draw_classes(scene, scene.labels, width_mm)
 
 
-def draw_prediction(scene: Scene, predicted: NDArray[np.int64], *, width_mm: float = COLUMN_MM) -> Figure:
-    """Draw predicted classes ``(rows, cols)``, 0..C, in the scene's colours.
+def draw_prediction(
+    scene: Scene, predicted: NDArray[np.int64], *, title: str = "", width_mm: float = COLUMN_MM
+) -> Figure:
+    """Draw predicted classes ``(rows, cols)``, 0..C, in the scene's colours; see `score_title`.
 
     Raises
     ------
     InputError
         When `predicted` is not of the scene's size, or has other classes.
     """
-    return _draw_classes(scene, _checked(scene, predicted), width_mm)
+    return _draw_classes(scene, _checked(scene, predicted), width_mm, title)
+
+
+def score_title(metrics: Mapping[str, Any]) -> str:
+    """Return the title of a run's maps from its ``metrics.json``: test OA, and the leakage of the split."""
+    overlap = metrics["leakage"]["overlap"]
+    return f"Test OA {100 * metrics['test']['oa']:.2f} %, leakage (overlap) {100 * overlap:.2f} %"
 
 
 def error_codes(
@@ -72,6 +80,7 @@ def draw_errors(
     predicted: NDArray[np.int64],
     tested: NDArray[np.int64] | None = None,
     *,
+    title: str = "",
     width_mm: float = COLUMN_MM,
 ) -> Figure:
     """Draw which tested pixels are right and which are wrong; see `error_codes`.
@@ -84,7 +93,7 @@ def draw_errors(
     codes = error_codes(scene, predicted, tested)
     used = [code for code in range(len(ERROR_NAMES)) if (codes == code).any()]
     legend = [(ERROR_COLORS[code], ERROR_NAMES[code]) for code in used]
-    return draw_map(to_rgb(ERROR_COLORS)[codes], legend=legend, width_mm=width_mm)
+    return draw_map(to_rgb(ERROR_COLORS)[codes], title=title, legend=legend, width_mm=width_mm)
 
 
 def draw_confidence(confidence: NDArray[Any], *, width_mm: float = COLUMN_MM) -> Figure:
@@ -108,6 +117,7 @@ def draw_map(
     image: NDArray[np.uint8],
     caption: str = "",
     *,
+    title: str = "",
     legend: Sequence[tuple[str, str]] = (),
     bar: tuple[ScalarMappable, str] | None = None,
     width_mm: float = COLUMN_MM,
@@ -117,7 +127,9 @@ def draw_map(
     Parameters
     ----------
     caption
-        One line of text.
+        One line of text, at the bottom.
+    title
+        One line of text, above the image.
     legend
         Colour and name of each kind of pixel.
     bar
@@ -131,10 +143,12 @@ def draw_map(
     lines = -(-len(legend) // columns)
     below = _LINE_INCHES * (lines + 0.5) if legend else _BAR_INCHES if bar else 0.0
     below += _LINE_INCHES * 1.5 if caption else 0.0
+    above = _LINE_INCHES * 1.3 if title else 0.0
+    whole = height + below + above
     with rc_context(STYLE):
-        figure = Picture(figsize=(width, height + below))
+        figure = Picture(figsize=(width, whole))
         share = height * cols / rows / width  # a tall scene leaves room beside it
-        axes = figure.add_axes(((1 - share) / 2, below / (height + below), share, height / (height + below)))
+        axes = figure.add_axes(((1 - share) / 2, below / whole, share, height / whole))
         axes.imshow(image, interpolation="nearest", aspect="auto")
         axes.set_axis_off()
         if legend:
@@ -152,19 +166,21 @@ def draw_map(
                 labelspacing=0.3,
             )
         if bar:
-            scale, title = bar
-            place = (0.1, 0.36 / (height + below), 0.8, 0.08 / (height + below))
-            figure.colorbar(scale, cax=figure.add_axes(place), orientation="horizontal", label=title)
+            scale, label = bar
+            place = (0.1, 0.36 / whole, 0.8, 0.08 / whole)
+            figure.colorbar(scale, cax=figure.add_axes(place), orientation="horizontal", label=label)
         if caption:
-            figure.text(0.5, 0.03 / (height + below), caption, ha="center", va="bottom", fontsize=5.5)
+            figure.text(0.5, 0.03 / whole, caption, ha="center", va="bottom", fontsize=5.5)
+        if title:
+            figure.text(0.5, 1 - 0.05 / whole, title, ha="center", va="top", fontsize=7)
     return figure
 
 
-def _draw_classes(scene: Scene, labels: NDArray[np.int64], width_mm: float) -> Figure:
+def _draw_classes(scene: Scene, labels: NDArray[np.int64], width_mm: float, title: str = "") -> Figure:
     colors, names = (UNLABELLED, *scene.colors), ("Unlabelled", *scene.class_names)
     present = np.flatnonzero(np.bincount(labels.ravel(), minlength=len(colors)))
     legend = [(colors[number], names[number]) for number in (*present[present > 0], *present[present == 0])]
-    return draw_map(to_rgb(colors)[labels], legend=legend, width_mm=width_mm)
+    return draw_map(to_rgb(colors)[labels], title=title, legend=legend, width_mm=width_mm)
 
 
 def _checked(scene: Scene, predicted: NDArray[np.int64]) -> NDArray[np.int64]:

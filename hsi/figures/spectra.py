@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from hsi.datasets.scene import Scene
@@ -59,7 +61,9 @@ def gaps(places: NDArray[np.float64]) -> list[int]:
 
 
 def draw_spectra(scene: Scene, *, width_mm: float = PAGE_MM) -> Figure:
-    """Draw mean and standard deviation of each class in a panel; grey is the mean of all labelled pixels.
+    """Draw mean and standard deviation of each class in a panel, beside the mean of all labelled pixels.
+
+    The values are those of the cube as it was loaded; its files seldom tell their unit.
 
     Raises
     ------
@@ -101,4 +105,11 @@ def draw_spectra(scene: Scene, *, width_mm: float = PAGE_MM) -> Figure:
             panel.tick_params(labelsize=6, labelbottom=number + _COLUMNS >= scene.classes)
         figure.supxlabel(title, fontsize=8)
         figure.supylabel("Value in the file", fontsize=8)
+        handles = [
+            Line2D([], [], color="black", linewidth=0.8),
+            Patch(facecolor=scene.colors[int(present[0])], alpha=0.6, linewidth=0),
+            Line2D([], [], color="0.6", linewidth=0.6),
+        ]
+        names = ["Mean of the class (pixels)", "± 1 standard deviation", "Mean of all labelled pixels"]
+        figure.legend(handles, names, loc="outside upper left", ncols=3, frameon=False)
     return figure

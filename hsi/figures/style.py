@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -59,17 +60,26 @@ def draw_grid(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def draw_table(
-    axes: Axes, values: NDArray[Any], texts: NDArray[Any], norm: Normalize, dark: float, size: float
-) -> None:
-    """Draw a matrix as cells in shades of blue with a text each, white on shades above `dark` (0..1)."""
-    axes.imshow(values, cmap=colormaps["Blues"], norm=norm, aspect="auto")
+def draw_table(axes: Axes, values: NDArray[Any], texts: NDArray[Any], norm: Normalize, size: float) -> None:
+    """Draw a matrix as cells in shades of blue with a text each, black or white, whichever is clearer."""
+    blues = colormaps["Blues"]
+    axes.imshow(values, cmap=blues, norm=norm, aspect="auto")
     for (row, column), text in np.ndenumerate(texts):
         if text:
-            color = "white" if norm(values[row, column]) > dark else "black"
+            color = text_color(blues(norm(values[row, column]))[:3])
             axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def text_color(background: Sequence[float]) -> str:
+    """Return "black" or "white", whichever has more contrast with a colour (R, G, B from 0 to 1).
+
+    The contrast is that of WCAG 2: (L1 + 0.05) / (L2 + 0.05) of the relative luminances L.
+    """
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in background)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:

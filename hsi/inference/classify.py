@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from hsi.datasets.patches import PatchCutter
 from hsi.inference.predict import BATCH, predict_logits
 from hsi.inference.tiles import TILE_BYTES, Block, SceneBlocks, Window
+from hsi.models.cores import shared_cores
 from hsi.models.device import autocast
 from hsi.models.protocols import DensePrefix
 
@@ -59,8 +60,9 @@ class TileClassifier:
 
         Each pixel gets the same logits, bit for bit, whatever the tiles.
         """
-        for tile in self.blocks.tiles(self.classes, budget):
-            yield tile, *self(tile)
+        with shared_cores():
+            for tile in self.blocks.tiles(self.classes, budget):
+                yield tile, *self(tile)
 
     def _classify(self, block: Block) -> Logits:
         """Return logits ``(h, w, classes)`` of a block's own pixels, those inside its margin."""

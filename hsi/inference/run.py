@@ -20,6 +20,7 @@ from hsi.inference.batch_size import choose_batch_size
 from hsi.inference.classify import TileClassifier
 from hsi.inference.predict import as_classifier, build_network, make_cutter, predict_labels
 from hsi.inference.tiles import TILE_BYTES, SceneBlocks, Window
+from hsi.models.cores import shared_cores
 from hsi.models.device import autocast, choose_device, choose_precision, lay_out, other_formats
 from hsi.runs.checkpoint import BEST, load_weights
 from hsi.runs.folder import RunFolder
@@ -137,7 +138,7 @@ class Run(RunFolder):
         pixels = self.split.test
         chosen = choose_device(device)
         cutter = make_cutter(scene, self.preprocess, self.split, self.config, chosen)
-        with autocast(chosen, self._precision(chosen)):
+        with shared_cores(), autocast(chosen, self._precision(chosen)):
             predicted = predict_labels(as_classifier(self.load_model(device), self.config), cutter, pixels)
         return score(scene.labels.ravel()[pixels], predicted, scene.classes)
 

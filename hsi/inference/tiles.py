@@ -88,7 +88,9 @@ def release_pages(array: Cube) -> bool:
         if isinstance(owner, np.memmap) and owner.mode != "r":
             return False
         owner = owner.base
-    if not isinstance(owner, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED"):
+    if not isinstance(owner, mmap.mmap) or not hasattr(owner, "madvise"):
+        return False
+    if not hasattr(mmap, "MADV_DONTNEED"):
         return False
     with contextlib.suppress(OSError):
         owner.madvise(mmap.MADV_DONTNEED)

@@ -8,11 +8,13 @@ Elsewhere (Windows) it is `filelock`'s.
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -21,9 +23,9 @@ from hsi.io.files import clear_unfinished, make_folder
 from hsi.io.signals import defer_signals
 
 try:
-    import fcntl
+    fcntl: Any = importlib.import_module("fcntl")
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 # What flock says on a disk that has no such locks, as some network disks do.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}

@@ -73,7 +73,9 @@ def check_length(path: Path, most: int = MOST_TEXT) -> None:
 
 def whole_memory() -> int | None:
     """Return this machine's memory in bytes, None where the system does not say."""
+    if not hasattr(os, "sysconf"):  # Windows
+        return None
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (ValueError, OSError):
         return None

@@ -7,7 +7,6 @@ the sizes, so `hsi.training.autotune` measures it; on a CPU the operators are wr
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hsi.errors import ConfigError
+from hsi.errors import ConfigError, unknown
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -27,11 +26,13 @@ def choose_device(name: str) -> torch.device:
     Raises
     ------
     ConfigError
-        When this machine does not have the device.
+        For an unknown name, or when this machine does not have the device.
     """
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(kind for kind, there in found.items() if there)
+    if name not in found:
+        raise ConfigError(unknown("device", name, ["auto", *found]))
     if not found[name]:
         raise ConfigError(f"This machine has no device '{name}'; use --device auto or cpu.")
     return torch.device(name)
@@ -93,13 +94,6 @@ def processor_name() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def seconds_of(action: Callable[[], object], device: torch.device, tries: int) -> float:

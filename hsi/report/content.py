@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 import shlex
@@ -12,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+from scipy import stats
 
+from hsi.comparison import Comparison, Pair, compare
 from hsi.datasets.scene import Scene
 from hsi.datasets.splits.indices import SUBSETS
-from hsi.figures.style import STYLE
-from hsi.inference.run import Run
-from hsi.report.pictures import Classified, curves_of, kept_epoch
+from hsi.errors import HsiError
+from hsi.inference.run import Run, open_runs
+from hsi.report.pictures import Classified, has_curves, kept_epoch
 from hsi.scoring.scores import spread_of
 
 WITHOUT_PROBABILITIES = ("svm",)
@@ -92,26 +90,64 @@ SCORES = {"oa": "OA %", "aa": "AA %", "kappa": "kappa (x100)", "mean_precision":
 SHADES = 10
 
 
+def page_title(runs: Sequence[Run]) -> str:
+    """Name networks, scenes and schemes of the runs, each once: "svm and wcnet on demo, disjoint split"."""
+    named = {
+        key: _listed(list(dict.fromkeys(str(run.metrics[key]) for run in runs)))
+        for key in ("model", "dataset", "scheme")
+    }
+    count = (
+        "" if len(runs) == 1 or len({run.metrics["model"] for run in runs}) > 1 else f"{len(runs)} runs of "
+    )
+    splits = "splits" if " and " in named["scheme"] else "split"
+    return f"{count}{named['model']} on {named['dataset']}, {named['scheme']} {splits}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def score_tiles(run: Run) -> list[dict[str, Any]]:
+    """Return OA, AA, kappa and leakage of one run: name, value, a few words, and whether it is a warning."""
+    test, leakage = run.metrics["test"], run.metrics["leakage"]
+    tested = number(run.metrics["counts"]["test"])
+    classes = sum(1 for support in test["support"] if support)
+    shared = f"{percent(leakage['overlap'])} % of patches share a pixel with training"
+    return [
+        {"name": name, "value": value, "about": about, "warn": warn}
+        for name, value, about, warn in (
+            ("Overall accuracy (OA)", f"{percent(test['oa'])} %", f"of {tested} test pixels", False),
+            ("Average accuracy (AA)", f"{percent(test['aa'])} %", f"mean recall of {classes} classes", False),
+            ("Kappa (x100)", percent(test["kappa"]), "agreement beyond chance", False),
+            ("Leakage", f"{percent(leakage['centre'])} %", shared, leakage["overlap"] > 0),
+        )
+    ]
+
+
+def leakage_lines(runs: Sequence[Run], names: Mapping[int, str]) -> list[tuple[str, str]]:
+    """Return what the leakage of the runs means, and who it holds for; "" for all."""
+    said: dict[str, list[str]] = {}
+    for run in runs:
+        said.setdefault(leakage_text(run.metrics["leakage"]), []).append(names[id(run)])
+    return [("" if len(said) == 1 else _listed(who), text) for text, who in said.items()]
+
+
 def score_rows(groups: Sequence[Sequence[Run]], names: Mapping[int, str]) -> list[dict[str, Any]]:
     """Return the rows of the table of scores: each run, and below each group its mean and deviation.
 
-    Groups of different networks, scenes or schemes have no mean. `names` are keyed by the ``id`` of the run.
+    Groups of different networks, scenes or schemes have no mean. Two single runs have their difference.
+    `names` are keyed by the ``id`` of the run.
     """
     rows: list[dict[str, Any]] = []
+    runs = [run for group in groups for run in group]
+    differing = [key for key in ("model", "dataset", "scheme") if len({run.metrics[key] for run in runs}) > 1]
     for group in groups:
         for run in group:
             metrics = run.metrics
             values = [percent(metrics["test"][score]) for score in SCORES]
             values += [percent(metrics["leakage"][figure]) for figure in ("centre", "overlap")]
-            about = f"{metrics['model']} on {metrics['dataset']}, {metrics['scheme']} split"
-            rows.append(
-                {
-                    "name": names[id(run)],
-                    "about": about,
-                    "tested": metrics["counts"]["test"],
-                    "values": values,
-                }
-            )
+            about = ", ".join(str(metrics[key]) for key in differing if metrics[key] != names[id(run)])
+            rows.append(_row(names[id(run)], about, values, tested=number(metrics["counts"]["test"])))
         kinds = {tuple(run.metrics[key] for key in ("model", "dataset", "scheme")) for run in group}
         if len(group) > 1 and len(kinds) == 1:
             spread = spread_of(run.metrics for run in group)
@@ -121,20 +157,108 @@ def score_rows(groups: Sequence[Sequence[Run]], names: Mapping[int, str]) -> lis
             for figure in ("centre", "overlap"):
                 values.append(percent(float(np.mean([run.metrics["leakage"][figure] for run in group]))))
             about = "± is the sample standard deviation (n - 1), in points"
-            rows.append({"name": f"Mean of {len(group)}", "about": about, "tested": "", "values": values})
+            rows.append(_row(f"Mean of {len(group)}", about, values, total=True))
+    if [len(group) for group in groups] == [1, 1]:
+        first, second = (group[0].metrics for group in groups)
+        values = [points(first["test"][score], second["test"][score]) for score in SCORES]
+        values += [
+            points(first["leakage"][figure], second["leakage"][figure]) for figure in ("centre", "overlap")
+        ]
+        about = f"{rows[1]['name']} minus {rows[0]['name']}, in points"
+        rows.append(_row("Difference", about, values, total=True))
     return rows
+
+
+def _row(
+    name: str, about: str, values: Sequence[str], *, tested: str = "", total: bool = False
+) -> dict[str, Any]:
+    return {"name": name, "about": about, "tested": tested, "values": values, "total": total}
+
+
+def points(first: float | None, second: float | None) -> str:
+    """Return second minus first in points, with its sign; "-" where one has no meaning."""
+    if first is None or second is None or math.isnan(first) or math.isnan(second):
+        return "-"
+    return f"{100 * (second - first):+.2f}"
+
+
+def verdict_lines(
+    groups: Sequence[Sequence[Run]], names: Mapping[int, str], data_root: str | Path | None
+) -> list[str]:
+    """Say of each pair of groups whether their OA differs by more than chance, by `hsi.comparison.compare`.
+
+    Where the runs cannot be compared, say why.
+    """
+    paths = [_contestant(group) for group in groups]
+    if len(paths) < 2 or None in paths:
+        return []
+    called = [
+        names[id(group[0])] if len(group) == 1 else Path(path or "").resolve().name
+        for group, path in zip(groups, paths, strict=True)
+    ]
+    try:
+        comparison = compare(*(str(path) for path in paths), data_root=data_root)
+    except HsiError as error:
+        return [f"No verdict: {error}"]
+    letters = {one.letter: name for one, name in zip(comparison.contestants, called, strict=True)}
+    said = [_verdict(comparison, pair, letters) for pair in comparison.pairs]
+    notes = (note.partition(": ")[2] if len(said) == 1 else note for note in comparison.notes)
+    return [*said, *(f"{note[:1].upper()}{note[1:]}" for note in notes)]
+
+
+def _contestant(group: Sequence[Run]) -> Path | None:
+    """Return the folder that holds the runs of a group, and no other; None if there is none."""
+    if len(group) == 1:
+        return group[0].path
+    folder = group[0].path.parent
+    try:
+        found = {run.path.resolve() for run in open_runs(folder)}
+    except HsiError:
+        return None
+    return folder if found == {run.path.resolve() for run in group} else None
+
+
+_TESTS = {
+    "splits": "t-test over splits",
+    "fields and splits": "tests over fields and over splits",
+    "fields and starts": "tests over fields and over random starts",
+    "fields": "exact test over fields",
+}
+
+
+def _verdict(comparison: Comparison, pair: Pair, letters: Mapping[str, str]) -> str:
+    first, second = letters[pair.first], letters[pair.second]
+    difference = pair.differences["oa"]
+    by = f"p = {pair.p_holm:.3g}" if pair.p_holm >= 0.0001 else "p < 0.0001"
+    basis = f"({_TESTS[pair.decided_by]}, {by}" + (", Holm)" if len(comparison.pairs) > 1 else ")")
+    if math.isnan(difference) or math.isnan(pair.p_holm):
+        return f"{first} and {second}: no test can be made on these runs."
+    ahead, behind = (first, second) if difference > 0 else (second, first)
+    gap = f"{100 * abs(difference):.2f} points of OA"
+    if pair.verdict == "no difference shown":
+        return f"{ahead} is {gap} ahead of {behind}, which may be chance {basis}: no difference is shown."
+    return f"{ahead} is better than {behind} by {gap}, more than chance explains {basis}."
+
+
+def recall_of(right: int, pixels: int) -> dict[str, Any]:
+    """Return a recall with its 95 % interval (Wilson 1927), as fractions and texts; None without pixels."""
+    if not pixels:
+        return {"share": None, "low": None, "high": None, "text": "-", "interval": "-"}
+    bounds = stats.binomtest(right, pixels).proportion_ci(0.95, method="wilson")
+    low, high = float(bounds.low), float(bounds.high)
+    share = right / pixels
+    interval = f"{percent(low, 1)} – {percent(high, 1)}"
+    return {"share": share, "low": low, "high": high, "text": percent(share), "interval": interval}
 
 
 def run_content(run: Run, scene: Scene, classified: Classified, name: str) -> dict[str, Any]:
     """Return the template variables of one run; all scores are of its test pixels."""
     metrics = run.metrics
     scores = run.scores["test"]
-    curves = curves_of(run)
     confidence = float(classified.confidence.ravel()[run.split.test].mean())
     return {
         "name": name,
         "title": f"{metrics['model']} on {metrics['dataset']}, {metrics['scheme']} split",
-        "leakage": leakage_text(metrics["leakage"]),
         "confidence": confidence_text(confidence, scores.oa, metrics["model"]),
         "facts": _facts(run),
         "options": [
@@ -143,8 +267,7 @@ def run_content(run: Run, scene: Scene, classified: Classified, name: str) -> di
             if value is not None and value != {}
         ],
         "made": _made(run),
-        "curves": None if curves is None else _svg(curves),
-        "curves_say": "" if curves is None else _curves_say(run),
+        "curves_say": _curves_say(run) if has_curves(run) else "",
         "classes": _class_rows(run, scene),
         "confusion": _confusion(scores.confusion),
         "support": scores.support.tolist(),
@@ -152,15 +275,26 @@ def run_content(run: Run, scene: Scene, classified: Classified, name: str) -> di
 
 
 def recall_table(runs: Sequence[Run], scene: Scene) -> list[dict[str, Any]]:
-    """Return the recall of each class on the test pixels of each run."""
-    return [
-        {
-            "name": name,
-            "color": color,
-            "values": [percent(run.metrics["test"]["recall"][place]) for run in runs],
-        }
-        for place, (name, color) in enumerate(zip(scene.class_names, scene.colors, strict=True))
-    ]
+    """Return the recall of each class on the test pixels of each run; of two, also the difference."""
+    rows = []
+    for place, (name, color) in enumerate(zip(scene.class_names, scene.colors, strict=True)):
+        counts = [run.scores["test"].confusion[place] for run in runs]
+        values = [recall_of(int(row[place]), int(row.sum())) for row in counts]
+        difference = points(values[0]["share"], values[-1]["share"])
+        rows.append({"name": name, "color": color, "values": values, "difference": difference})
+    return rows
+
+
+def class_codes(scene: Scene) -> tuple[int, ...]:
+    """Return the integer of each class in the label file."""
+    return scene.label_codes or tuple(range(1, scene.classes + 1))
+
+
+def is_unnamed(scene: Scene) -> bool:
+    """Whether some class has no other name than its number."""
+    return any(
+        name == f"class {code}" for name, code in zip(scene.class_names, class_codes(scene), strict=True)
+    )
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
@@ -215,14 +349,13 @@ def _class_rows(run: Run, scene: Scene) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
+                "code": class_codes(scene)[place],
                 "color": color,
-                "values": [
-                    train["support"][place],
-                    int(test.support[place]),
-                    percent(test.recall[place]),
-                    percent(test.precision[place]),
-                    percent(test.f1[place]),
-                ],
+                "train": train["support"][place],
+                "test": int(test.support[place]),
+                "recall": recall_of(int(test.confusion[place, place]), int(test.support[place])),
+                "precision": percent(test.precision[place]),
+                "f1": percent(test.f1[place]),
                 "taken": taken,
             }
         )
@@ -257,11 +390,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return json.dumps(value) if isinstance(value, dict) else str(value)
-
-
-def _svg(figure: Figure) -> str:
-    """Return a figure as a reproducible data URL of an SVG."""
-    file = io.BytesIO()
-    with rc_context({**STYLE, "svg.hashsalt": "hsi"}):
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -13,16 +13,25 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from hsi.datasets.scene import Scene
 from hsi.datasets.splits.indices import SUBSETS
-from hsi.figures.maps import CONFIDENCE_COLORS, choose_bands, describe_bands, error_codes, false_color
+from hsi.figures.maps import (
+    CONFIDENCE_COLORS,
+    MAX_DISTANCE_NM,
+    RED_GREEN_BLUE_NM,
+    choose_bands,
+    describe_bands,
+    false_color,
+)
 from hsi.figures.spectra import band_axis, class_spectra, gaps
 from hsi.inference.run import Run
 from hsi.io.text import plain
-from hsi.report.pictures import Classified
+from hsi.report.content import recall_of
+from hsi.report.pictures import Classified, has_curves, kept_epoch
 
 
 def pack(array: NDArray[Any]) -> str:
@@ -123,6 +132,7 @@ def scene_data(scene: Scene) -> dict[str, Any]:
     bands = choose_bands(scene)
     shown = spectra.restore()
     return {
+        "name": plain(scene.name),
         "rows": rows,
         "cols": cols,
         "step": step,
@@ -131,6 +141,8 @@ def scene_data(scene: Scene) -> dict[str, Any]:
         "truth": pack(_sampled(scene.labels, step)),
         "image": pack(false_color(scene, bands)[::step, ::step]),
         "imageIs": describe_bands(scene, bands),
+        "imageName": image_name(scene, bands),
+        "unit": "Value in the file",
         "axis": {"places": _rounded(places), "title": title, "breaks": gaps(places)},
         "spectra": {
             "mean": _rounded(spectra.mean),
@@ -148,30 +160,67 @@ def scene_data(scene: Scene) -> dict[str, Any]:
     }
 
 
-def run_data(run: Run, scene: Scene, classified: Classified, name: str) -> dict[str, Any]:
-    """Return the maps of a run: class, confidence in thousandths, subset, `error_codes`.
+def image_name(scene: Scene, bands: tuple[int, int, int]) -> str:
+    """Return "Natural colour" where the bands shown as red, green and blue are of these colours."""
+    if scene.wavelengths_nm is None:
+        return "False colour"
+    off = np.abs(scene.wavelengths_nm[list(bands)] - np.array(RED_GREEN_BLUE_NM))
+    return "Natural colour" if (off <= MAX_DISTANCE_NM).all() else "False colour"
 
-    Subsets are 1 train, 2 val, 3 test, 0 none.
+
+def run_data(run: Run, scene: Scene, classified: Classified, name: str) -> dict[str, Any]:
+    """Return the maps of a run: class, confidence in thousandths, subset, region; its tables and curves.
+
+    Subsets and regions are 1 train, 2 val, 3 test, 0 none; ``regions`` is None for a scheme without. A row of
+    ``table`` is train pixels, test pixels, recall with its interval, precision, F1.
     """
     step = step_of(scene)
     subsets = np.zeros(scene.labels.shape, np.int64)
     for number, subset in enumerate(SUBSETS, start=1):
         subsets.ravel()[getattr(run.split, subset)] = number
-    errors = error_codes(scene, classified.labels, run.split.test)
     thousandths = np.round(1000 * classified.confidence).astype(np.int64)
+    regions = run.split.regions
+    test = run.scores["test"]
+    table = []
+    for place, trained in enumerate(run.metrics["train"]["support"]):
+        recall = recall_of(int(test.confusion[place, place]), int(test.support[place]))
+        shares = (recall["share"], recall["low"], recall["high"], test.precision[place], test.f1[place])
+        table.append([trained, int(test.support[place]), *map(_or_none, shares)])
     return {
         "name": plain(name),
         "predicted": pack(_sampled(classified.labels, step)),
         "confidence": pack(_sampled(thousandths, step)),
         "part": pack(_sampled(subsets, step)),
-        "errors": pack(_sampled(errors, step)),
+        "regions": None if regions is None else pack(_sampled(regions, step)),
+        "confusion": test.confusion.tolist(),
+        "table": table,
+        "history": _history(run) if has_curves(run) else None,
     }
+
+
+def _history(run: Run) -> dict[str, Any]:
+    """Return epochs counted from 1, the one whose weights were kept, losses, and OA in percent."""
+    scales = {"train_loss": 1, "val_loss": 1, "train_oa": 100, "val_oa": 100}
+    curves = {name: [_or_none(scale * row[name]) for row in run.history] for name, scale in scales.items()}
+    epochs = [int(row["epoch"]) + 1 for row in run.history]
+    return {"epoch": epochs, "kept": kept_epoch(run) + 1, **curves}
+
+
+def _or_none(value: float | None) -> float | None:
+    """Round to six significant digits; None for what is no number, which JSON has no word for."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
 
 
 def confidence_colors() -> str:
     """Return the packed RGB bytes of 256 confidences from 0 to 1."""
     table = colormaps[CONFIDENCE_COLORS](np.linspace(0, 1, 256))[:, :3]
     return pack(np.round(255 * table).astype(np.uint8))
+
+
+def confidence_key() -> list[tuple[str, str]]:
+    """Return the names and colours of a few confidences."""
+    table = colormaps[CONFIDENCE_COLORS]
+    return [(f"{100 * share:.0f} %", to_hex(table(share))) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
 
 
 def _sampled(values: NDArray[Any], step: int) -> NDArray[np.uint16]:

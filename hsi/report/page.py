@@ -22,11 +22,26 @@ from hsi.figures.style import COLORS
 from hsi.inference.run import Run
 from hsi.io.files import write_text
 from hsi.io.text import plain
-from hsi.report.content import SCORES, recall_table, run_content, score_rows, short_names
-from hsi.report.map_data import confidence_colors, run_data, scene_data
+from hsi.report.content import (
+    SCORES,
+    class_codes,
+    is_unnamed,
+    leakage_lines,
+    page_title,
+    recall_table,
+    run_content,
+    score_rows,
+    score_tiles,
+    short_names,
+    verdict_lines,
+)
+from hsi.report.map_data import confidence_colors, confidence_key, run_data, scene_data
 from hsi.report.pictures import Classified, classify, save_run_figures
 
-STYLES, SCRIPTS = ("page.css",), ("spectrum.js", "map.js")
+STYLES = ("page.css",)
+SCRIPTS = ("chart.js", "view.js", "layers.js", "downloads.js", "explorer.js")
+_SIZE = "@size of this file@"
+"""Stands in the page until its size is known."""
 
 
 def render(content: Mapping[str, Any]) -> str:
@@ -48,7 +63,9 @@ def render(content: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     template = environment.get_template("page.html")
-    return template.render(**content, policy=policy, style=Markup(style), script=Markup(script))
+    page = template.render(**content, policy=policy, style=Markup(style), script=Markup(script), size=_SIZE)
+    before, _, after = page.rpartition(_SIZE)
+    return f"{before}{len(page.encode()) / 1e6:.1f} MB{after}"
 
 
 def _plain(value: Any) -> Any:
@@ -63,6 +80,7 @@ def _hash(text: str) -> str:
 
 SUBSET_NAMES = ("No part", "Train", "Validation", "Test")
 SUBSET_COLORS = ("#000000", COLORS[4], COLORS[3], COLORS[5])
+DIFFERENCE_COLORS = ("#000000", "#7f7f7f", "#f0f0f0", COLORS[4], COLORS[0], "#8c2d04")
 
 Progress = Callable[[str, int, int], object]
 
@@ -121,13 +139,13 @@ def write_report(
             scenes[key] = (run.load_scene(data_root), [])
         scene, classified = scenes[key]
         run_progress = partial(progress, names[id(run)])
-        run_progress(0, scene.labels.size)
         classified.append((run, classify(run, scene, device=device, progress=run_progress)))
     figures: list[Path] = []
     for scene, classified in scenes.values():
         for run, one in classified:
             figures += save_run_figures(run, scene, one)
-    write_text(path, render(_content(groups, names, list(scenes.values()))))
+    verdicts = verdict_lines(groups, names, data_root)
+    write_text(path, render(_content(groups, names, list(scenes.values()), verdicts)))
     return ReportFiles(path, tuple(figures))
 
 
@@ -135,6 +153,7 @@ def _content(
     groups: Sequence[Sequence[Run]],
     names: dict[int, str],
     scenes: Sequence[tuple[Scene, list[tuple[Run, Classified]]]],
+    verdicts: Sequence[str],
 ) -> dict[str, Any]:
     """Return the variables of the template."""
     sections, data = [], []
@@ -143,36 +162,68 @@ def _content(
         shared = scene_data(scene)
         maps = [run_data(run, scene, one, names[id(run)]) for run, one in classified]
         data.append({**shared, "runs": maps})
+        wrong = (classified[0][1].labels != scene.labels).ravel()[runs[0].split.test].any()
         sections.append(
             {
                 "name": scene.name,
                 "title": scene.title or scene.name,
                 "synthetic": scene.synthetic,
                 "size": f"{scene.rows} x {scene.cols} pixels, {scene.bands} bands",
+                "rows": shared["rows"],
+                "cols": shared["cols"],
                 "step": shared["step"],
                 "image_is": shared["imageIs"],
+                "image_name": shared["imageName"],
                 "error": shared["spectra"]["error"],
                 "components": len(shared["spectra"]["basis"]),
                 "classes": list(zip(scene.class_names, scene.colors, strict=True)),
+                "coded": class_codes(scene) != tuple(range(1, scene.classes + 1)),
+                "unnamed": is_unnamed(scene),
+                "missing": any((one.labels == 0).any() for _, one in classified),
+                "regions": any(run.split.regions is not None for run in runs),
+                "first_pixel": _FIRST_WRONG if wrong else _FIRST_UNSURE,
+                "difference_key": _difference_key([names[id(run)] for run in runs]),
                 "recall": recall_table(runs, scene) if len(runs) > 1 else [],
                 "runs": [run_content(run, scene, one, names[id(run)]) for run, one in classified],
             }
         )
-    count = len(names)
+    runs = [run for group in groups for run in group]
     return {
-        "title": sections[0]["runs"][0]["title"] if count == 1 else f"{count} runs",
+        "title": page_title(runs),
+        "tiles": score_tiles(runs[0]) if len(runs) == 1 else [],
+        "leakage": leakage_lines(runs, names),
+        "verdicts": verdicts,
         "version": hsi.__version__,
         "score_names": [*SCORES.values(), "leakage centre %", "leakage overlap %"],
         "scores": score_rows(groups, names),
         "sections": sections,
         "error_key": list(zip(ERROR_NAMES, ERROR_COLORS, strict=True)),
         "part_key": list(zip(SUBSET_NAMES, SUBSET_COLORS, strict=True)),
+        "confidence_key": confidence_key(),
         "data": {
             "scenes": data,
             "confidenceColors": confidence_colors(),
             "errorColors": ERROR_COLORS,
-            "errorNames": ERROR_NAMES,
+            "differenceColors": DIFFERENCE_COLORS,
             "partColors": SUBSET_COLORS,
             "partNames": SUBSET_NAMES,
         },
     }
+
+
+_FIRST_WRONG = "the wrong test pixel that the run is surest of"
+_FIRST_UNSURE = "the test pixel that the run is least sure of, as none is wrong"
+
+
+def _difference_key(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the names and colours of the difference of two runs."""
+    second = names[1] if len(names) == 2 else "the other"
+    kinds = [
+        "Not tested, same class",
+        "Not tested, other classes",
+        "Both right",
+        f"Only {names[0]} right",
+        f"Only {second} right",
+        "Both wrong",
+    ]
+    return list(zip(kinds, DIFFERENCE_COLORS, strict=True))

@@ -1,7 +1,8 @@
-"""Class and confidence of every pixel of a run, and its figures."""
+"""Class and confidence of every pixel of a run, kept in its folder; and the figures of the run."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,12 +13,24 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+import hsi
+from hsi.datasets.formats.numpy_files import read_archive
 from hsi.datasets.scene import Scene
+from hsi.errors import FileFormatError
 from hsi.figures.curves import draw_confusion, draw_curves
-from hsi.figures.maps import draw_confidence, draw_errors, draw_false_color, draw_labels, draw_prediction
+from hsi.figures.maps import (
+    draw_confidence,
+    draw_errors,
+    draw_false_color,
+    draw_labels,
+    draw_prediction,
+    score_title,
+)
 from hsi.figures.spectra import draw_spectra
 from hsi.figures.style import save_figure
 from hsi.inference.run import Run
+from hsi.io.files import written_whole
+from hsi.models.device import choose_device
 from hsi.runs.checkpoint import BEST, load_weights
 
 Progress = Callable[[int, int], object]
@@ -40,10 +53,17 @@ class Classified:
     confidence: NDArray[np.float32]
 
 
+KEPT = "classified.npz"
+"""The file of a run folder that holds its map; it is made anew where it does not fit, and can be deleted."""
+
+
 def classify(
     run: Run, scene: Scene, *, device: str = "auto", progress: Progress = lambda done, pixels: None
 ) -> Classified:
     """Classify the scene that a run was trained on; `progress` gets the number of finished and all pixels.
+
+    The answer is kept in the run folder, and taken from there as long as weights, options, split, scene, kind
+    of device and version of hsi are the same; `progress` is not called then.
 
     Raises
     ------
@@ -51,11 +71,18 @@ def classify(
         When the scene has other bands than the run.
     SplitError
         When the scene's labels are not those of the run.
+    StorageError
+        When the run folder cannot be written to.
     """
     run.split.check(scene)
+    key = _fingerprint(run, scene, device)
+    kept = _read_kept(run.path / KEPT, key, scene)
+    if kept is not None:
+        return kept
     labels = np.zeros(scene.labels.shape, np.int64)
     confidence = np.zeros(scene.labels.shape, np.float32)
     done = 0
+    progress(0, labels.size)
     for window, logits, missing in run.classify(scene, device=device):
         shares = torch.softmax(torch.from_numpy(logits), dim=2).amax(dim=2).clamp(0, 1).numpy()
         here = slice(window.top, window.bottom), slice(window.left, window.right)
@@ -63,7 +90,49 @@ def classify(
         confidence[here] = np.where(missing, 0, shares)
         done += missing.size
         progress(done, labels.size)
+    with written_whole(run.path / KEPT) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file, labels=labels.astype(np.uint16), confidence=confidence, fingerprint=np.array(key)
+        )
     return Classified(labels, confidence)
+
+
+_DECIDING = ("config.toml", "split.npz", "preprocess.npz", "metrics.json", f"checkpoint/{BEST}")
+_HASHED_BYTES = 1 << 24  # of the cube at a time
+
+
+def _fingerprint(run: Run, scene: Scene, device: str) -> str:
+    """Return the SHA-256 of everything that the map of a run depends on."""
+    found = hashlib.sha256(f"{hsi.__version__} {choose_device(device).type}".encode())
+    for name in _DECIDING:
+        content = (run.path / name).read_bytes() if (run.path / name).is_file() else b""
+        found.update(f" {name} {len(content)} ".encode() + content)
+    cube = scene.cube
+    found.update(f" {cube.shape} {cube.dtype.str} ".encode())
+    rows = max(1, _HASHED_BYTES // max(1, scene.cols * scene.bands * cube.dtype.itemsize))
+    for top in range(0, scene.rows, rows):
+        found.update(np.asarray(cube[top : top + rows]).tobytes())
+    if scene.missing is not None:
+        found.update(np.packbits(scene.missing).tobytes())
+    return found.hexdigest()
+
+
+def _read_kept(path: Path, key: str, scene: Scene) -> Classified | None:
+    """Return the kept map; None where it is missing, damaged, or of anything else than `key`."""
+    try:
+        arrays = read_archive(path)
+        labels, confidence = arrays["labels"], arrays["confidence"]
+        fits = (
+            str(arrays["fingerprint"]) == key
+            and labels.shape == confidence.shape == scene.labels.shape
+            and labels.dtype.kind in "iu"
+            and confidence.dtype == np.float32
+            and bool(((labels >= 0) & (labels <= scene.classes)).all())
+            and bool(((confidence >= 0) & (confidence <= 1)).all())
+        )
+    except (OSError, ValueError, KeyError, FileFormatError):
+        return None
+    return Classified(labels.astype(np.int64), confidence) if fits else None
 
 
 def save_run_figures(run: Run, scene: Scene, classified: Classified) -> list[Path]:
@@ -72,11 +141,9 @@ def save_run_figures(run: Run, scene: Scene, classified: Classified) -> list[Pat
     return [path for name, one in figures for path in save_figure(one, run.path / "figures", name)]
 
 
-def curves_of(run: Run) -> Figure | None:
-    """Draw the training curves of a run; None for a classifier without epochs."""
-    if not any(math.isfinite(row["train_loss"]) for row in run.history):
-        return None
-    return draw_curves(run.history, kept=kept_epoch(run))
+def has_curves(run: Run) -> bool:
+    """Whether a run has training curves; a classifier without epochs has none."""
+    return any(math.isfinite(row["train_loss"]) for row in run.history)
 
 
 def kept_epoch(run: Run) -> int:
@@ -85,13 +152,13 @@ def kept_epoch(run: Run) -> int:
 
 
 def _figures(run: Run, scene: Scene, classified: Classified) -> Iterator[tuple[str, Figure]]:
+    title = score_title(run.metrics)
     yield "confusion", draw_confusion(run.metrics["test"]["confusion"], scene.class_names)
-    curves = curves_of(run)
-    if curves is not None:
-        yield "curves", curves
+    if has_curves(run):
+        yield "curves", draw_curves(run.history, kept=kept_epoch(run))
     yield "false_color", draw_false_color(scene)
     yield "labels", draw_labels(scene)
     yield "spectra", draw_spectra(scene)
-    yield "prediction", draw_prediction(scene, classified.labels)
-    yield "errors", draw_errors(scene, classified.labels, run.split.test)
+    yield "prediction", draw_prediction(scene, classified.labels, title=title)
+    yield "errors", draw_errors(scene, classified.labels, run.split.test, title=title)
     yield "confidence", draw_confidence(classified.confidence)

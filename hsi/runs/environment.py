@@ -26,6 +26,7 @@ from packaging.version import Version
 import hsi
 from hsi.datasets.scene import Scene
 from hsi.errors import DISTRIBUTION
+from hsi.models.cores import available_cores
 from hsi.models.device import device_name, processor_name
 
 PACKAGES = (
@@ -43,7 +44,7 @@ def describe_environment(device: torch.device, scene: Scene) -> dict[str, Any]:
         "requirements": requirements(),
         "platform": platform.platform(),
         "processor": processor_name(),
-        "threads": torch.get_num_threads(),
+        "threads": min(torch.get_num_threads(), available_cores()),
         "device": device_name(device),
         "git_revision": _git_revision(),
         "data_files": dict(scene.sources),
@@ -55,14 +56,14 @@ def describe_environment(device: torch.device, scene: Scene) -> dict[str, Any]:
 def requirements() -> list[str]:
     """Return ``name==version`` for every installed package that hsi needs, directly or not.
 
-    This includes installed packages of its extras (except "dev") and plugins that bring models or scenes,
-    with what they need. The build (the ``+cpu`` of PyTorch) is left out, as package indexes do not resolve
-    it.
+    This includes installed packages of its extras (except "dev" and "docs") and plugins that bring models or
+    scenes, with what they need. The build (the ``+cpu`` of PyTorch) is left out, as package indexes do not
+    resolve it.
     """
     plugins = {
         point.dist.name for group in PLUGINS for point in entry_points(group=group) if point.dist is not None
     }
-    pending = [(DISTRIBUTION, extra) for extra in ("", *_extras(DISTRIBUTION) - {"dev"})]
+    pending = [(DISTRIBUTION, extra) for extra in ("", *_extras(DISTRIBUTION) - {"dev", "docs"})]
     pending += [(name, "") for name in (*PACKAGES, *plugins)]
     found: dict[str, str] = {}
     seen = set()

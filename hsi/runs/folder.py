@@ -16,7 +16,7 @@ from hsi.datasets.catalogue.entries import find_entry
 from hsi.datasets.preprocess import Preprocess
 from hsi.datasets.scene import Scene
 from hsi.datasets.splits.indices import SUBSETS, Split, hash_labels
-from hsi.errors import RunError
+from hsi.errors import RunError, command_to_paste
 from hsi.runs.run_files import (
     check_format,
     load_predictions,
@@ -82,7 +82,8 @@ class RunFolder:
             return read_metrics(self.path / "metrics.json")
         except FileNotFoundError:
             raise RunError(
-                f"The run '{self.path}' is not finished; resume it with: hsi train --resume {self.path}"
+                f"The run '{self.path}' is not finished; resume it with: "
+                + command_to_paste("hsi", "train", "--resume", self.path)
             ) from None
 
     @cached_property

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hsi.datasets.formats.numpy_files import read_archive
 from hsi.datasets.splits.indices import SUBSETS
-from hsi.errors import FileFormatError, RunError
+from hsi.errors import FileFormatError, RunError, command_to_paste
 from hsi.io.files import written_whole
 from hsi.io.size_limits import check_length
 from hsi.io.text import read_json
@@ -77,8 +77,8 @@ def load_predictions(folder: Path, counts: Mapping[str, int]) -> dict[str, NDArr
         predictions = {subset: arrays[subset].astype(np.int64) for subset in counts}
     except FileNotFoundError:
         raise RunError(
-            f"The run '{folder}' has no {PREDICTIONS}; resume it with: hsi train --resume {folder}, "
-            "or train it anew if it is finished."
+            f"The run '{folder}' has no {PREDICTIONS}; train it anew if it is finished, else resume it with: "
+            + command_to_paste("hsi", "train", "--resume", folder)
         ) from None
     except KeyError as error:
         raise RunError(f"'{path}' is damaged: it lacks the array {error}.") from None

@@ -148,9 +148,8 @@ class LocalRun(RunHandle):
         if status == 0 and self.run.state is RunState.DONE:
             return None
         if status < 0:
-            return f"killed by signal {-status}" + (
-                ", perhaps out of memory" if -status == signal.SIGKILL else ""
-            )
+            short = hasattr(signal, "SIGKILL") and -status == signal.SIGKILL
+            return f"killed by signal {-status}" + (", perhaps out of memory" if short else "")
         if shutil.disk_usage(self.log.parent).free < FULL:  # then its log has no last message either
             return f"'{self.run.folder}' cannot be written ({os.strerror(errno.ENOSPC)})"
         return self._last_message() or f"ended with status {status}"

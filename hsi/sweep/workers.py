@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsi.errors import ConfigError
-from hsi.models.device import available_cores
+from hsi.models.cores import available_cores
 from hsi.sweep.estimate import Rates, RunSize, cube_megabytes
 from hsi.sweep.plan import PlannedRun
 
@@ -95,7 +95,9 @@ def free_memory_mb() -> float | None:
         return int(kilobytes) / 2**10
     except (OSError, StopIteration):
         pass
+    if not hasattr(os, "sysconf"):  # Windows
+        return None
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2 / 2**20
-    except (AttributeError, OSError, ValueError):
+    except (OSError, ValueError):
         return None

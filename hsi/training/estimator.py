@@ -78,8 +78,9 @@ class EstimatorTrainer:
         )
         if self.model.chosen and fields.cut:
             self.context.callback.message(
-                "Cross-validation is less strict for classes with too few separate training fields, which "
-                f"were cut into pieces that touch: {len(fields.cut)} of {len(targets.unique())} classes."
+                "The settings were chosen by cross-validation over training fields, connected pieces of one "
+                f"class. {len(fields.cut)} of {len(targets.unique())} classes have too few fields, so theirs "
+                "were cut into touching pieces, which makes the accuracy during that choice look too good."
             )
         for note in notes:
             self.context.callback.message(note)

@@ -15,13 +15,14 @@ import torch
 
 from hsi.config import Config, make_config, read_config, resolve_config
 from hsi.datasets.splits.indices import SUBSETS
-from hsi.errors import RunError, StorageError
+from hsi.errors import RunError, StorageError, command_to_paste
 from hsi.inference.predict import as_classifier, logits_to_labels, predict_logits
 from hsi.inference.run import Run
 from hsi.io.files import make_folder, write_text, written_whole
 from hsi.io.locks import remove_stale_run_lock, run_lock
 from hsi.io.signals import defer_signals
 from hsi.models import cost_of, model_entry
+from hsi.models.cores import shared_cores
 from hsi.models.device import autocast, device_name, format_of, name_of
 from hsi.models.protocols import Estimator
 from hsi.runs.checkpoint import BEST, LAST, load_weights
@@ -87,9 +88,10 @@ def train_config(
 ) -> Run:
     """Do what `train` does, with every option resolved."""
     callback, world = callback or Callback(), world or World()
-    inputs = TrainingInputs.from_config(config, data_root, callback, world)
-    folder = world.on_rank_zero(lambda: _unused_folder(out, inputs))
     with ExitStack() as stack:
+        stack.enter_context(shared_cores(callback.message))
+        inputs = TrainingInputs.from_config(config, data_root, callback, world)
+        folder = world.on_rank_zero(lambda: _unused_folder(out, inputs))
 
         def start_run() -> None:
             try:
@@ -136,6 +138,7 @@ def resume(
     make_config(read_config(run.path / "config.toml"))  # refuses options that went since the run began
     callback.on_run_folder(run.path)
     with ExitStack() as stack:
+        stack.enter_context(shared_cores(callback.message))
         world.on_rank_zero(lambda: stack.enter_context(run_lock(run.path)))
         inputs = TrainingInputs.from_run(run, data_root, world)
         return _fit_and_score(run.path, inputs, callback, world)
@@ -218,10 +221,10 @@ def _peak_memory_mb(device: torch.device) -> float | None:
     """Return the peak memory of the GPU if there is one, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":  # it does not tell that way
         return None
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
@@ -239,7 +242,8 @@ def _refuse_used(folder: Path) -> None:
     """Refuse a folder that holds a run or something else; the remains of a killed start are neither."""
     if (folder / "config.toml").exists():
         raise RunError(
-            f"'{folder}' holds a run already; resume it with --resume {folder}, or choose another --out."
+            f"'{folder}' holds a run already; choose another --out, or resume it with: "
+            + command_to_paste("hsi", "train", "--resume", folder)
         )
     if folder.exists() and not is_unstarted(folder):
         raise RunError(f"'{folder}' is there already and is not an empty folder; choose another --out.")

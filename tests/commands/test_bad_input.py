@@ -1,6 +1,7 @@
 """Input that users will give: one clear sentence, exit status 2, nothing left half-written."""
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+import hsi
 from hsi.commands.app import run
 
 TRAIN = ["train", "--epochs", "1", "--scheme", "random", "--val", "0.2", "--out", "run"]
@@ -140,6 +142,9 @@ def test_resume_of_a_run_with_another_scene(folder, tmp_path, capsys):
     [
         ["evaluate", "nowhere"],
         ["evaluate"],
+        ["download"],
+        ["scene", "new"],
+        ["map"],
         ["download", "IM"],
         ["trian"],
         ["split", "--dataset", "scene.toml", "--scheme", "randm"],
@@ -164,3 +169,79 @@ def test_the_real_command_says_the_same(folder):
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == "hsi: The patch width must be an odd number of pixels, 1 or more; got 8.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("train --model wcnet --dataset scene.toml --device gpu", "Did you mean 'cuda'?"),
+        ("train --model wcnet --dataset scene.toml --protocol disjoin", "Did you mean 'disjoint'?"),
+        ("train --lernrate 0.1", "There is no option '--lernrate'. Did you mean '--lr'?"),
+        ("train --learning_rate 0.1", "Did you mean '--lr'?"),
+        ("train --modle wcnet", "Did you mean '--model'?"),
+        ("split --sceme disjoint", "Did you mean '--scheme'?"),
+        ("evaluate --distanse", "Did you mean '--distance'?"),
+        ("map run --conf", "All options: hsi map --help"),
+        ("report --opne", "Did you mean '--open'?"),
+        ("export run --formt onnx", "Did you mean '--format'?"),
+        ("compare a b --metrik oa", "Did you mean '--metric'?"),
+        ("sweep x.toml --dryrun", "Did you mean '--dry-run'?"),
+        ("bench --quik", "Did you mean '--quick'?"),
+        ("models --band 3", "Did you mean '--bands'?"),
+        ("scenes --jsn", "Did you mean '--json'?"),
+        ("download IN --froce", "Did you mean '--force'?"),
+        ("scene new a b --ot c", "Did you mean '--out'?"),
+        ("download", "NAMES is missing: hsi download NAMES, such as hsi download IN UP KSC"),
+        ("scene new", "CUBE is missing: hsi scene new CUBE LABELS, such as hsi scene new "),
+        ("scene new a.npy", "LABELS is missing"),
+        ("map", "such as hsi map runs/first"),
+        ("evaluate", "train one first: hsi train --model wcnet --dataset demo"),
+        ("compare", "such as hsi compare runs/wcnet runs/kanet"),
+    ],
+)
+def test_says_what_was_meant_or_what_to_do(arguments, words, folder, capsys):
+    assert run(arguments.split()) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert words in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_a_device_that_there_is_not_is_refused_by_verbs_that_apply_a_run(folder, capsys):
+    assert run([*folder, "--dataset", "scene.toml"]) == 0
+    capsys.readouterr()
+    assert run(["evaluate", "run", "--device", "gpu"]) == 2
+    assert "Unknown device 'gpu'. Did you mean 'cuda'?" in capsys.readouterr().err
+
+
+def test_commands_to_paste_work_in_folders_with_spaces(folder, tmp_path, capsys):
+    """Whatever stands after "hsi train --resume" is one word to a shell, and names the folder."""
+    spaced = tmp_path / "my runs"
+    out = spaced / "the first"
+    command = [word for word in folder if word not in ("--out", "run")]
+    assert run([*command, "--dataset", "scene.toml", "--out", str(out)]) == 0
+    capsys.readouterr()
+    said = []
+    assert run([*command, "--dataset", "scene.toml", "--out", str(out)]) == 2
+    said.append(capsys.readouterr().err)
+    (out / "predictions.npz").unlink()
+    with pytest.raises(hsi.errors.RunError) as gone:
+        _ = hsi.open_run(out).predictions
+    said.append(str(gone.value))
+    (out / "metrics.json").unlink()
+    with pytest.raises(hsi.errors.RunError) as unfinished:
+        _ = hsi.open_run(out).metrics
+    said.append(str(unfinished.value))
+    for sentence in said:
+        pasted = shlex.split(sentence[sentence.index("hsi train --resume") :])
+        assert pasted == ["hsi", "train", "--resume", str(out)]
+    assert run(["split", "--dataset", "scene.toml", "--json"]) == 0
+    capsys.readouterr()
+    lost = ["train", "--model", "knn", "--dataset", "scene.toml", "--split", "my split.npz"]
+    assert run(lost) == 2
+    sentence = capsys.readouterr().err
+    assert shlex.split(sentence[sentence.index("hsi split") :])[-1] == "my split.npz"
+    assert run(["scene", "new", "cube.npy", "labels.npy", "--out", str(spaced / "scene.toml")]) == 0
+    sentence = capsys.readouterr().out
+    pasted = shlex.split(sentence[sentence.index("hsi train") :])
+    assert pasted[-2:] == ["--dataset", str(spaced / "scene.toml")]

@@ -1,6 +1,8 @@
 """`hsi evaluate` on runs of a second, alone and as a group."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,3 +75,16 @@ def test_without_distance_no_figure_is_drawn(trained, capsys, tmp_path):
     assert run(["evaluate", "runs/random", "--json"]) == 0
     assert "distance" not in json.loads(capsys.readouterr().out)
     assert not (tmp_path / "runs/random/figures/distance.png").exists()
+
+
+def test_without_a_run_it_takes_the_newest(trained, capsys, tmp_path):
+    for age, name in ((50, "disjoint"), (10, "random")):
+        metrics = tmp_path / "runs" / name / "metrics.json"
+        os.utime(metrics, (1_000_000_000 - age, 1_000_000_000 - age))
+    assert run(["evaluate", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["run"] == str(Path("runs/random"))
+    assert shown.err.count("note: This is the newest run, ") == 1
+    (tmp_path / "runs/random/metrics.json").unlink()  # an unfinished run is none to score
+    assert run(["evaluate", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == str(Path("runs/disjoint"))

@@ -1,6 +1,7 @@
 """`hsi map` on runs of a second."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +61,27 @@ def test_the_scene_of_the_run(trained, capsys):
     assert printed["counts"] == np.bincount(labels.ravel(), minlength=4)[1:].tolist()
 
 
+def test_a_legend_beside_the_map(trained, capsys):
+    from PIL import Image
+
+    assert run(["map", "r", "--legend", "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    with Image.open(files["map"]) as image:
+        assert image.size == (20, 24)
+        colors = np.asarray(image.convert("RGB"))
+    with Image.open(files["legend"]) as image:
+        shown = np.asarray(image.convert("RGB"))
+    times = shown.shape[1] // 20
+    assert shown.shape[1] == 20 * times
+    assert times > 40
+    top = next(row for row in range(len(shown)) if (shown[row, times // 2] == colors[0, 0]).all())
+    middles = shown[top + times // 2 :: times, times // 2 :: times][:24]
+    np.testing.assert_array_equal(middles, colors)
+    assert len(shown) > 24 * times  # the legend is below
+    assert run(["map", "r", "--out", "m.npy", "--legend"]) == 2
+    assert "choose --out NAME.png" in capsys.readouterr().err
+
+
 def test_another_scene_without_labels(trained, capsys):
     cube = np.load("cube.npy")
     np.save("new.npy", np.concatenate([cube, cube[::-1]]))
@@ -93,7 +115,6 @@ def test_other_bands_are_refused_or_resampled(trained, capsys):
     ("arguments", "message"),
     [
         ("r --out m.jpg", "A map is written as"),
-        ("r", "Missing option"),
         ("none --out m.npy", "not a run folder"),
         ("r --out cube.npy --scene cube.npy", "is the scene itself"),
         ("r --out m.npy --scene nothing.npy", "There is no file"),
@@ -112,3 +133,13 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(trained, capsys, arguments
     assert message in shown.err
     assert len(shown.err.strip().splitlines()) == 1
     assert sorted(trained.iterdir()) == before
+
+
+def test_without_out_the_map_lies_in_the_run(trained, capsys):
+    assert run(["map", "r", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["files"]["map"] == str(Path("r/map.png"))
+    from PIL import Image
+
+    with Image.open("r/map.png") as image:
+        assert image.size[0] >= 20

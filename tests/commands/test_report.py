@@ -1,6 +1,7 @@
 """`hsi report` on runs of a second."""
 
 import json
+import os
 
 import pytest
 
@@ -61,3 +62,46 @@ def test_an_unfinished_run_is_refused_before_anything_is_written(trained, tmp_pa
     assert run(["report", "runs"]) == 2
     assert "is not finished" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_without_a_run_it_takes_the_newest_and_says_so(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("hsi.report.page.save_run_figures", lambda *_: [])
+    for name, seconds in (("seed0", 2000), ("seed1", 1000)):
+        os.utime(tmp_path / "runs" / name / "metrics.json", (seconds, seconds))
+    assert run(["report"]) == 0
+    shown = capsys.readouterr()
+    assert "newest run, runs/seed0." in shown.err
+    assert "Report: runs/seed0/report.html" in shown.out
+    assert run(["report", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["page"] == "runs/seed0/report.html"
+    (tmp_path / "runs" / "seed0" / "metrics.json").unlink()  # an unfinished run does not count
+    assert run(["report"]) == 0
+    assert "Report: runs/seed1/report.html" in capsys.readouterr().out
+
+
+def test_without_any_run_it_says_how_to_get_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["report"]) == 2
+    said = capsys.readouterr().err
+    assert "There is no finished run in ./runs; name a run folder" in said
+    assert "hsi train --model wcnet --dataset demo" in said
+
+
+def test_open_opens_the_page(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("hsi.report.page.save_run_figures", lambda *_: [])
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or len(opened) == 1)
+    assert run(["report", "runs/seed0", "--open"]) == 0
+    page = tmp_path / "runs/seed0/report.html"
+    assert opened == [page.as_uri()]
+    assert "No browser" not in capsys.readouterr().err
+    assert run(["report", "runs/seed0", "--open"]) == 0
+    assert f"No browser could be started; open this file in one: {page}" in capsys.readouterr().err
+
+
+def test_the_second_report_of_a_run_classifies_nothing(trained, capsys, monkeypatch):
+    monkeypatch.setattr("hsi.report.page.save_run_figures", lambda *_: [])
+    assert run(["report", "runs/seed0"]) == 0
+    assert "Classifying 480 pixels" in capsys.readouterr().err
+    assert run(["report", "runs/seed0"]) == 0
+    assert "Classifying" not in capsys.readouterr().err

@@ -74,3 +74,16 @@ def test_scenes_name_their_masks(capsys):
     assert run(["scenes", "--json"]) == 0
     scenes = {scene["name"]: scene["masks"] for scene in json.loads(capsys.readouterr().out)["scenes"]}
     assert (scenes["IN"], scenes["UP"], scenes["KSC"]) == (["dase", "sf"], ["dase"], [])
+
+
+@pytest.mark.parametrize("said", ["", "--preset quick", "--protocol paper", "--seed 3 --patch 7"])
+def test_the_same_options_give_the_split_of_a_training(small_scene, capsys, tmp_path, said):
+    options = ["--dataset", str(small_scene), *said.split()]
+    assert run(["split", *options, "--out", str(tmp_path / "made.npz"), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert run(["train", "--model", "knn", *options, "--out", str(tmp_path / "run")]) == 0
+    trained = hsi.open_run(tmp_path / "run")
+    assert trained.metrics["counts"] == printed["counts"]
+    made = hsi.Split.load(tmp_path / "made.npz")
+    for part in ("train", "val", "test"):
+        assert np.array_equal(getattr(made, part), getattr(trained.split, part))

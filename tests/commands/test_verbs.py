@@ -27,8 +27,9 @@ def test_train_prints_the_scores_and_the_leakage(train, capsys):
     for word in ("OA %", "AA %", "kappa (x100)", "mean precision %", "train", "val", "test", "Run: first"):
         assert word in shown.out
     assert "Leakage: " in shown.out
-    assert "epoch 2/2" in shown.err
+    assert "2/2" in shown.err
     assert "val OA" in shown.err
+    assert "hsi report first" in shown.err
     oa = hsi.open_run("first").scores["test"].oa
     assert f"{100 * oa:.2f}" in shown.out
 
@@ -148,3 +149,21 @@ def test_ctrl_c_says_how_to_go_on(train, tmp_path):
 def test_help_keeps_words_in_brackets(verb, extra, capsys):
     assert run([verb, "--help"]) == 0
     assert extra in capsys.readouterr().out
+
+
+def test_options_that_an_estimator_does_not_use_are_named(small_scene, tmp_path, capsys):
+    said = ["train", "--model", "svm", "--dataset", str(small_scene), "--patch", "5"]
+    assert run([*said, "--epochs", "5", "--no-augment", "--out", str(tmp_path / "a")]) == 0
+    assert "svm is fitted in one go and does not use --augment, --epochs." in capsys.readouterr().err
+    assert run([*said, "--class-weights", "--out", str(tmp_path / "b")]) == 0  # it does use these
+    assert "does not use" not in capsys.readouterr().err
+
+
+def test_export_says_that_it_takes_a_while(train, capsys):
+    pytest.importorskip("onnx")
+    assert run([*train, "--out", "first"]) == 0
+    capsys.readouterr()
+    assert run(["export", "first"]) == 0
+    shown = capsys.readouterr()
+    assert "Writing the file and comparing it with the run" in shown.err
+    assert "Writing" not in shown.out

@@ -25,6 +25,35 @@ from scipy.io import savemat
 from hsi.datasets.catalogue import downloader as download
 from hsi.datasets.catalogue import entries as catalogue
 from hsi.datasets.catalogue.entries import SceneEntry, SceneFile, list_scenes
+from hsi.datasets.scene import to_lab
+
+# Vienot, Brettel and Mollon 1999: sRGB to the cones, and the cone that is missing from the other two.
+_CONES = np.array([[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]])
+_MISSING = {"protanopia": (0, [0, 2.02344, -2.52581]), "deuteranopia": (1, [0.494207, 0, 1.24827])}
+
+
+@pytest.fixture(scope="session")
+def closest_pair() -> Callable[..., float]:
+    """A function of colours: the smallest distance (CIE76) between two, for one kind of colour vision.
+
+    The simulation is that of Vienot et al. 1999, not the one that the package chooses colours by.
+    """
+
+    def closest(colors: tuple[str, ...], vision: str = "normal") -> float:
+        rgb = np.array([[int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] for color in colors])
+        if vision != "normal":
+            linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+            cones = linear @ _CONES.T
+            place, weights = _MISSING[vision]
+            cones[:, place] = cones @ np.array(weights)
+            seen = np.clip(cones @ np.linalg.inv(_CONES).T, 0, 1)
+            rgb = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+        lab = to_lab(255 * rgb)
+        distances = np.linalg.norm(lab[:, None] - lab, axis=-1)
+        return float(distances[~np.eye(len(lab), dtype=bool)].min())
+
+    return closest
+
 
 HTML = b"<!DOCTYPE html><html><body>This page has moved</body></html>"
 

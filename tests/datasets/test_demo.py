@@ -56,10 +56,11 @@ def test_it_is_marked_as_synthetic(scene: Scene) -> None:
     assert scene.label_codes == tuple(range(1, 10))
 
 
-def test_colours_differ_from_each_other_and_from_black(scene: Scene) -> None:
-    rgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in ("#000000", *scene.colors)])
-    distances = np.abs(rgb[:, None] - rgb).sum(axis=2) + 1000 * np.eye(len(rgb), dtype=int)
-    assert distances.min() > 90
+@pytest.mark.parametrize("vision", ["normal", "deuteranopia", "protanopia"])
+def test_colours_can_be_told_apart_also_from_black(scene: Scene, closest_pair, vision: str) -> None:
+    assert closest_pair(("#000000", *scene.colors), vision) > 22
+    with_old_green = ("#000000", "#009e73", "#d1276b")  # what deuteranopia confuses
+    assert closest_pair(with_old_green, "deuteranopia") < 15
 
 
 def test_labels_look_like_a_survey(scene: Scene, fields: np.ndarray) -> None:

@@ -20,13 +20,22 @@ def test_lab_of_known_colours() -> None:
     assert np.abs(lab - known).max() < 0.05
 
 
-@pytest.mark.parametrize(("classes", "distance"), [(2, 40), (8, 24), (16, 24), (24, 20), (64, 12)])
-def test_default_palette_is_distinct_also_from_black(classes: int, distance: float) -> None:
+@pytest.mark.parametrize("vision", ["normal", "deuteranopia", "protanopia"])
+@pytest.mark.parametrize(("classes", "distance"), [(2, 40), (8, 25), (16, 15), (24, 12), (64, 8)])
+def test_default_palette_is_distinct_also_from_black(
+    closest_pair, classes: int, distance: float, vision: str
+) -> None:
     colors = default_palette(classes)
     assert len(set(colors)) == classes
     assert all(map(is_color, colors))
-    assert _nearest(colors) > distance
+    assert closest_pair((UNLABELLED, *colors), vision) > distance
     assert default_palette(64)[:classes] == colors
+
+
+def test_the_first_default_colours_claim_to_be_neither_plants_nor_water() -> None:
+    lab = to_lab(to_rgb(default_palette(16)))
+    chroma, hue = np.hypot(lab[:, 1], lab[:, 2]), np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
+    assert not ((chroma > 25) & (hue > 95) & (hue < 300)).any()
 
 
 def test_palettes_of_the_benchmarks_are_distinct_also_from_black() -> None:

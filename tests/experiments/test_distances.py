@@ -11,6 +11,7 @@ import pytest
 import hsi
 from experiments import distances, tables
 from experiments.pages import distance
+from hsi.scoring.distance import DistanceBin
 
 FOLDER = tables.ROOT
 
@@ -61,6 +62,21 @@ def test_every_run_is_counted_once_wherever_it_was_made(monkeypatch, tmp_path, s
     shutil.move(tmp_path / "away", folder / "random" / "knn" / "seed1")
     assert distances.main([str(folder)]) == 0
     assert table.read_bytes() == both
+
+
+def test_last_ranges_of_a_figure_are_one_where_they_hold_hardly_a_pixel():
+    far = (
+        DistanceBin(1, 1, 900, 800),
+        DistanceBin(2, 2, 95, 60),
+        DistanceBin(3, 4, 4, 4),
+        DistanceBin(5, 8, 1, 1),
+    )
+    near = (DistanceBin(1, 1, 999, 900), DistanceBin(2, 2, 1, 1))
+    assert distance.pooled({"far": far, "near": near}) == {
+        "far": (far[0], DistanceBin(2, None, 100, 65)),
+        "near": (near[0], DistanceBin(2, None, 1, 1)),
+    }
+    assert distance.pooled({}) == {}
 
 
 def test_rows_that_stand_for_several_runs_are_kept_until_all_of_them_are_here():

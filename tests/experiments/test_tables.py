@@ -148,7 +148,7 @@ def test_scenes_stand_side_by_side_and_models_beside_their_plain_selves(root):
     write(root / "results" / "x.csv", {**SCORES, **more})
     assert tables.main([]) == 0
     page = (root / "RESULTS.md").read_text()
-    assert "### Separate areas: OA of all models" in page
+    assert "### Separate regions: OA of all models" in page
     assert "| model | here, disjoint | there, disjoint | mean of all |" in page
     assert "| svm | 70.00 ± 5.00 | 90.00 ± 0.00 | 80.00 |" in page
     assert "| wcnet-plain |  | 50.00 ± 10.00 |  |" in page
@@ -239,7 +239,7 @@ def test_a_changed_result_makes_page_and_figure_stale(root, capsys):
     write(path, {**SCORES, ("disjoint", "ssrn", "baseline"): [0.51]})
     capsys.readouterr()
     assert tables.main(["--check"]) == 1
-    assert "RESULTS.md, x.svg in experiments/: stale" in capsys.readouterr().err
+    assert "RESULTS.md, x.svg, x-models.svg in experiments/: stale" in capsys.readouterr().err
     assert tables.main([]) == 0
     assert (root / "figures" / "x.svg").read_text() != figure
     page = root / "RESULTS.md"

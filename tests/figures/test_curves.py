@@ -52,12 +52,14 @@ def test_cells_are_shares_of_their_rows():
     cells = {text.get_position(): text.get_text() for text in axes.texts}
     assert cells == {(0, 0): "75", (1, 0): "25", (0, 2): "<1", (2, 2): "100"}
     assert np.allclose(axes.images[0].get_array(), [[0.75, 0.25, 0], [0, 0, 0], [0.001, 0, 0.999]])
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["Corn 1", "Soil 2", "Water 3"]
+    for labels in (axes.get_yticklabels(), axes.get_xticklabels()):
+        assert [text.get_text() for text in labels] == ["Corn 1", "Soil 2", "Water 3"]
 
 
 def test_numbers_can_be_read_on_their_cells():
-    for text in draw_confusion(COUNTS, "abc").axes[0].texts:
-        assert text.get_color() == ("white" if text.get_text() in ("75", "100") else "black")
+    halves = [[50, 50], [5, 95]]
+    for text in [*draw_confusion(COUNTS, "abc").axes[0].texts, *draw_confusion(halves, "ab").axes[0].texts]:
+        assert text.get_color() == ("white" if text.get_text() in ("75", "95", "100") else "black")
 
 
 def test_many_classes_take_the_page():

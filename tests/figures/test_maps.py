@@ -17,6 +17,7 @@ from hsi.figures.maps import (
     draw_prediction,
     error_codes,
     false_color,
+    score_title,
     stretch,
 )
 from hsi.figures.style import COLUMN_MM, PAGE_MM
@@ -61,6 +62,23 @@ def test_errors_are_those_of_the_tested_pixels(scene):
     assert len({color for row in image for color in row}) == 4
     assert texts == ["Unlabelled", "Labelled, not tested", "Right", "Wrong"]
     assert shown(draw_errors(scene, LABELS))[1] == ["Unlabelled", "Right"]
+
+
+def test_a_title_gives_oa_and_leakage_above_the_map(scene):
+    title = score_title({"test": {"oa": 0.9125}, "leakage": {"centre": 0.1, "overlap": 0.5}})
+    for figure in (
+        draw_prediction(scene, PREDICTED, title=title),
+        draw_errors(scene, PREDICTED, title=title),
+    ):
+        figure.canvas.draw()
+        (text,) = figure.texts
+        assert "91.25 %" in text.get_text()
+        assert "50.00 %" in text.get_text()
+        box = text.get_window_extent()
+        assert box.y0 >= figure.axes[0].get_window_extent().y1 - 1
+        assert box.y1 <= figure.bbox.y1
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
 
 
 def test_confidence_runs_from_0_to_100_percent():

@@ -36,7 +36,10 @@ def test_lines_break_where_bands_are_missing():
 
 
 def test_a_panel_a_class(scene):
-    panels = draw_spectra(scene).axes
+    figure = draw_spectra(scene)
+    panels = figure.axes
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["Mean of the class (pixels)", "± 1 standard deviation", "Mean of all labelled pixels"]
     counts = [int((scene.labels == number).sum()) for number in (1, 2, 3)]
     titles = [panel.get_title(loc="left") for panel in panels]
     assert titles == [f"Corn ({counts[0]})", f"Soil ({counts[1]})", "Absent (0)"]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -52,18 +49,3 @@ def written(runs: list[hsi.Run]) -> ReportFiles:
 @pytest.fixture(scope="session")
 def page(written: ReportFiles) -> str:
     return written.page.read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """A real browser: Playwright's own, else the system's; without one, tests are skipped."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as started:
-        found = [started.chromium.executable_path]
-        found += [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
-        path = next((path for path in found if path and Path(path).is_file()), None)
-        if path is None:
-            pytest.skip("There is no Chromium; install one by: playwright install chromium")
-        browser = started.chromium.launch(executable_path=path)
-        yield browser
-        browser.close()

@@ -18,14 +18,14 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
-DEVELOPMENT = "dev"
+DEVELOPMENT = ("dev", "docs")
 
 
 def requirements() -> Iterator[Requirement]:
     """Yield what hsi itself and its extras need, other extras of hsi not followed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    groups = [project["dependencies"], *(lines for name, lines in extras.items() if name != DEVELOPMENT)]
+    groups = [project["dependencies"], *(lines for name, lines in extras.items() if name not in DEVELOPMENT)]
     for line in (line for group in groups for line in group):
         requirement = Requirement(line)
         if requirement.name != project["name"]:

@@ -148,16 +148,19 @@ def region_notes(
                 f"{word} share differs from {share:g} by more than a quarter of it for: {', '.join(off)}."
             )
     small = [
-        f"{class_name(names, label)} {'/'.join(map(str, counts[:, label]))}"
+        f"{class_name(names, label)} ({', '.join(map(str, counts[:, label]))})"
         for label in present
         if total[label] > 2 and 0 < counts[:, label].min() < _FEW_PIXELS
     ]
     if small:
-        notes.append(f"Fewer than {_FEW_PIXELS} pixels in a subset (train/val/test): {', '.join(small)}.")
+        notes.append(
+            f"Classes with fewer than {_FEW_PIXELS} pixels in a subset (their train, val and test pixels): "
+            f"{', '.join(small)}."
+        )
     cut = _cut_classes(cells, assigned) if guard == "mask" else []
     if cut:
         listed = ", ".join(class_name(names, label) for label in cut)
-        notes.append(f"Fields are cut, so that regions touch inside them, for: {listed}.")
+        notes.append(f"Regions touch inside fields, connected pieces of one class, of: {listed}.")
     return tuple(notes)
 
 

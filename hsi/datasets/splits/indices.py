@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hsi.datasets.formats.numpy_files import read_archive
 from hsi.datasets.splits.leakage import Leakage, measure_leakage
-from hsi.errors import FileFormatError, SplitError, check_patch_width
+from hsi.errors import FileFormatError, SplitError, check_patch_width, command_to_paste
 from hsi.io.files import written_whole
 
 Pixels = NDArray[np.int64]
@@ -248,7 +248,8 @@ class Split:
             return cls(**arrays, **about)
         except FileNotFoundError as error:
             raise SplitError(
-                f"There is no split file '{path}'; make one with `hsi split --out {path}`."
+                f"There is no split file '{path}'; make one with: "
+                + command_to_paste("hsi", "split", "--dataset", "NAME", "--out", path)
             ) from error
         except (OSError, ValueError, KeyError, TypeError, RecursionError, FileFormatError) as error:
             raise SplitError(f"'{path}' is not a split file; make one with `hsi split`.") from error

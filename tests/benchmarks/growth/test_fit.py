@@ -94,6 +94,16 @@ def test_too_little_memory_is_not_fitted(memory):
     assert growth.memory_verdict is None
 
 
+def test_one_size_of_hardly_any_memory_makes_no_exponent():
+    used = {7: 11.2, 9: 12.5, 11: 0.18, 13: 17.2, 17: 16.2}
+    (growth,) = fit_growth(points("a", tuple(used), float, memory=used.get))
+    assert growth.memory is None
+    used[11] = 14.0
+    (growth,) = fit_growth(points("a", tuple(used), float, memory=used.get))
+    assert growth.memory is not None
+    assert growth.memory.slope == pytest.approx(0.3, abs=0.3)
+
+
 def test_single_size_is_not_fitted():
     assert fit_growth(points("a", (10,), float)) == []
 

@@ -115,7 +115,7 @@ def test_a_single_field_is_cut_in_three_by_straight_cuts() -> None:
         assert (regions == regions[0]).all()
         assert (np.diff(regions[0].astype(int)) != 0).sum() == 2
         assert counts_of(labels, indices)[:, 0] == pytest.approx([240, 80, 480], abs=20)
-        assert indices.notes == ("Fields are cut, so that regions touch inside them, for: a.",)
+        assert indices.notes == ("Regions touch inside fields, connected pieces of one class, of: a.",)
 
 
 def test_drop_loses_no_more_than_the_gaps() -> None:
@@ -150,7 +150,8 @@ def test_too_small_classes_are_kept_and_named() -> None:
     assert counts_of(labels, indices)[:, 3].tolist() == [2, 2, 16]
     assert indices.notes[0].startswith("b has 1 pixel:")
     assert indices.notes[1].startswith("c has 2 pixels:")
-    assert "Fewer than 5 pixels in a subset (train/val/test): d 2/2/16." in indices.notes
+    few = "Classes with fewer than 5 pixels in a subset (their train, val and test pixels): d (2, 2, 16)."
+    assert few in indices.notes
 
 
 def test_drop_says_which_classes_have_no_room() -> None:

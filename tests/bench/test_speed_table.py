@@ -1,4 +1,4 @@
-"""The measured table of README.md: generated from results, not typed, and never stale."""
+"""The measured table of docs/reference/speed.md: generated from results, not typed, and never stale."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import hsi
 from hsi.bench import Scale, Setting, run_bench
 
 ROOT = Path(hsi.__file__).resolve().parent.parent
-SCRIPT = ROOT / "benchmarks" / "readme_table.py"
+SCRIPT = ROOT / "benchmarks" / "speed_table.py"
 
 pytestmark = pytest.mark.skipif(not SCRIPT.is_file(), reason="the script is only in a checkout")
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("readme_table", SCRIPT)
+    spec = importlib.util.spec_from_file_location("speed_table", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -28,7 +28,7 @@ def script() -> ModuleType:
     return module
 
 
-def test_readme_is_not_stale(script: ModuleType) -> None:
+def test_page_is_not_stale(script: ModuleType) -> None:
     assert script.main(["--check"]) == 0, "run 'make bench-table'"
 
 
@@ -39,25 +39,26 @@ def test_table_is_written_once_and_found_stale(
     result = run_bench(Setting("cpu", 1), tiny, only=["expert", "wcnet"])
     folder = tmp_path / "experiments" / "results"
     folder.mkdir(parents=True)
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{script.START}\n{script.END}\nafter\n")
+    page = tmp_path / "docs" / "reference" / "speed.md"
+    page.parent.mkdir(parents=True)
+    page.write_text(f"before\n{script.START}\n{script.END}\nafter\n")
     monkeypatch.setattr(script, "ROOT", tmp_path)
     assert script.main(["--check"]) == 0  # no result, no table
     (folder / "bench-here.json").write_text(json.dumps(result))
     assert script.main(["--check"]) == 1
     assert script.main([]) == 0
     assert script.main(["--check"]) == 0
-    written = readme.read_text()
+    written = page.read_text()
     assert written.startswith("before\n")
     assert written.endswith("after\n")
     assert "| ExpertKernelConv3d 1x1x1, batch 2 |" in written
     assert "| wcnet | " in written
     lines = [line for line in written.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in lines[:3]} == {7}
-    readme.write_text(written.replace("| wcnet | ", "| wcnet | 9"))
+    page.write_text(written.replace("| wcnet | ", "| wcnet | 9"))
     assert script.main(["--check"]) == 1
     assert script.main([]) == 0
-    assert readme.read_text() == written
+    assert page.read_text() == written
 
 
 @pytest.mark.parametrize("text", ["", "{start}\n", "{start}\n{end}\n{end}", "{end}\n{start}\n"])

@@ -1,7 +1,7 @@
-"""Write the measured tables of README.md from the results of `hsi bench`, experiments/results/bench-*.json.
+"""Write the measured tables of docs/reference/speed.md from experiments/results/bench-*.json, of `hsi bench`.
 
-python benchmarks/readme_table.py            # writes
-python benchmarks/readme_table.py --check    # exit status 1 if README.md is stale
+python benchmarks/speed_table.py            # writes
+python benchmarks/speed_table.py --check    # exit status 1 if the page is stale
 
 The tables stand between the lines START and END, one for each file.
 """
@@ -26,12 +26,12 @@ def markdown(results: list[dict[str, Any]]) -> str:
     return "\n".join(_tables_of(result) for result in results)
 
 
-def replaced(readme: str, table: str) -> str:
-    """Return the text of the README with `table` between its two markers; raise ValueError without them."""
-    before, start, rest = readme.partition(START + "\n")
+def replaced(page: str, table: str) -> str:
+    """Return the text of the page with `table` between its two markers; raise ValueError without them."""
+    before, start, rest = page.partition(START + "\n")
     _, end, after = rest.partition(END)
     if not (start and end) or START in rest or END in after:
-        raise ValueError(f"README.md needs the lines '{START}' and '{END}', once each.")
+        raise ValueError(f"docs/reference/speed.md needs the lines '{START}' and '{END}', once each.")
     return f"{before}{start}{table}{end}{after}"
 
 
@@ -79,18 +79,18 @@ def _tables_of(result: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check README.md; return the exit status."""
+    """Write or check the page; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="only check whether README.md is up to date")
+    parser.add_argument("--check", action="store_true", help="only check whether the page is up to date")
     check = parser.parse_args(arguments).check
-    readme = ROOT / "README.md"
-    old = readme.read_text(encoding="utf-8")
+    page = ROOT / "docs" / "reference" / "speed.md"
+    old = page.read_text(encoding="utf-8")
     new = replaced(old, markdown(load_results(ROOT / "experiments" / "results")))
     if check and old != new:
-        print("README.md is stale: run 'make bench-table'.", file=sys.stderr)
+        print("docs/reference/speed.md is stale: run 'make bench-table'.", file=sys.stderr)
         return 1
     if not check:
-        readme.write_text(new, encoding="utf-8")
+        page.write_text(new, encoding="utf-8")
     return 0
 
 
