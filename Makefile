@@ -1,4 +1,5 @@
-# make demo: set up and train one network on the embedded scene. make test: set up, lint, types, tests.
+# make demo: set up, train one network on the embedded scene, map it, and show what a random split claims.
+# make test: set up, lint, types, tests.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ UV := UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(DIST)/bin/uv
 .PHONY: demo test torture test-lowest test-newest test-with bench-table tables readme setup lint types format clean docs dist dist-check
 
 demo: setup
-	$(BIN)/hsi train --model wcnet --dataset demo
+	$(BIN)/python -m experiments.demo
 
 # One process a core, each on one thread: small tensors are quickest so.
 test: setup lint types

@@ -98,7 +98,8 @@ def _draw_memory(panel: Axes, growth: Growth, look: dict[str, Any]) -> None:
         enough = [memory if memory >= LEAST_MB else math.nan for _, memory in known]
         panel.plot([value for value, _ in known], enough, **look)
     low = [value for value, memory in known if memory < LEAST_MB]
-    panel.plot(low, [LEAST_MB] * len(low), **look, linestyle="", markerfacecolor="white")
+    if low:
+        panel.plot(low, [LEAST_MB] * len(low), **look, linestyle="", markerfacecolor="white")
 
 
 def _slope(exponent: Exponent | None) -> str:

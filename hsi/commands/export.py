@@ -41,9 +41,11 @@ def export(
 
     opened = Run(run)
     check_target(opened, out, format)  # before a scene is read
-    screen.note("Writing the file and comparing it with the run; some networks take minutes.")
+    scene = opened.load_scene(data_root)
+    if opened.metrics["epochs"] is not None:  # a model without epochs is refused at once
+        screen.note("Writing the file and comparing it with the run; some networks take minutes.")
     with screen.err().status("exporting"):
-        made = export_run(opened, opened.load_scene(data_root), out, format=format)
+        made = export_run(opened, scene, out, format=format)
     if made.check is None:
         screen.note(f"The file was not checked, since ONNX Runtime is missing: {install_command('export')}.")
     if json:

@@ -68,7 +68,7 @@ def _default(known: Option) -> str:
     if known.name == "protocol":
         return "Default: paper for a benchmark scene, else disjoint."
     if known.name == "preset":
-        return "Default: quick for the demo, else none."
+        return "Default: demo for the scene demo, else none."
     if known.name == "scheme":
         return "Default: as --protocol."
     by_protocol = {name: options.get(known.name, known.default) for name, options in PROTOCOLS.items()}

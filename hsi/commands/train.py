@@ -80,8 +80,8 @@ def train(
             else:
                 made, group = _resume(resume, options, runs, config, out, data_root, callback, world)
             _note_unused(options, made[0])
-            if any(run.metrics["preset"] == "quick" for run in made):
-                screen.note("These are the quick preset's settings, not the papers' protocol.")
+            if preset := made[0].metrics["preset"]:
+                screen.note(f"These are the {preset} preset's settings, not the papers' protocol.")
             _show(made, group, json)
             if not json and world.is_rank_zero:
                 _show_next(made, group, data_root)

@@ -88,7 +88,7 @@ def test_another_metric_and_level(capsys):
     ("arguments", "hint"),
     [
         (["thin"], "at least two"),
-        ([], "missing argument 'runs"),
+        ([], "runs is missing"),
         (["thin", "nowhere"], "not a run folder"),
         (["thin", "wide", "--metric", "f1"], "oa, aa, kappa"),
         (["thin", "wide", "--alpha", "1.5"], "alpha"),
