@@ -77,7 +77,7 @@ def _watched(message: Callable[[str], None], threads: int) -> Iterator[None]:
 
 
 def _watch(end: threading.Event, message: Callable[[str], None], threads: int) -> None:
-    spare = len(os.sched_getaffinity(0)) - threads
+    spare = len(_own_cores()) - threads
     crowd: _Crowd | None = None
     said = False
     earlier = cores_used_by_others()
@@ -107,15 +107,23 @@ def cores_used_by_others() -> tuple[float, float] | None:
 
     The first counts from the start of the machine; its growth over that of the time is a number of cores.
     """
-    try:
-        lines = Path("/proc/stat").read_text().splitlines()
-        own = {f"cpu{core}" for core in os.sched_getaffinity(0)}
-    except (OSError, AttributeError):
+    if sys.platform != "linux":
         return None
+    try:
+        lines = Path("/proc/stat").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    own = {f"cpu{core}" for core in _own_cores()}
     times = [[int(ticks) for ticks in line.split()[1:9]] for line in lines if line.split(" ")[0] in own]
     # user, nice, system, idle, iowait, irq, softirq, steal
     ticks = sum(user + nice + system + irq + soft for user, nice, system, _, _, irq, soft, _ in times)
     return ticks / os.sysconf("SC_CLK_TCK") - time.process_time(), time.monotonic()
+
+
+def _own_cores() -> set[int]:
+    if sys.platform == "linux":
+        return os.sched_getaffinity(0)
+    return set()
 
 
 class _Crowd:

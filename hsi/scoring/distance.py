@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from hsi.errors import InputError
 
@@ -52,7 +52,9 @@ class DistanceBin:
         """
         if not self.pixels:
             return None
-        bounds = stats.binomtest(self.right, self.pixels).proportion_ci(0.95, method="wilson")
+        from scipy.stats import binomtest  # half a second to import, which a training does not need
+
+        bounds = binomtest(self.right, self.pixels).proportion_ci(0.95, method="wilson")
         return float(bounds.low), float(bounds.high)
 
     def as_dict(self) -> dict[str, Any]:
