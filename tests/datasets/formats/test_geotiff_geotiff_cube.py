@@ -136,6 +136,8 @@ def test_other_processes_open_the_file_themselves(files) -> None:
             result = pool.map_async(lines_of_open, range(4))
             here = lines_of_open(4)
             assert [*result.get(60), here] == [int(cube[line].sum()) for line in range(5)]
+            for process in multiprocessing.active_children():
+                process.kill()  # a fork of a process with threads may not hear a gentler signal
 
 
 def test_damage_is_reported_when_it_is_read(tmp_path: Path, write_geotiff: Write) -> None:
