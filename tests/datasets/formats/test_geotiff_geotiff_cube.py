@@ -132,12 +132,15 @@ def test_other_processes_open_the_file_themselves(files) -> None:
     again = pickle.loads(pickle.dumps(cube))
     assert (again.shape, again.dtype, read_corner(again)) == (cube.shape, cube.dtype, corner)
     if "fork" in multiprocessing.get_all_start_methods():
-        with multiprocessing.get_context("fork").Pool(2) as pool:  # which inherits the open file
-            result = pool.map_async(lines_of_open, range(4))
-            here = lines_of_open(4)
-            assert [*result.get(60), here] == [int(cube[line].sum()) for line in range(5)]
-            for process in multiprocessing.active_children():
-                process.kill()  # a fork of a process with threads may not hear a gentler signal
+        context = multiprocessing.get_context("fork")  # whose processes inherit the open file
+        ours, theirs = context.Pipe()
+        child = context.Process(target=lambda: theirs.send([lines_of_open(line) for line in range(4)]))
+        child.start()
+        here = lines_of_open(4)
+        assert ours.poll(60)
+        assert [*ours.recv(), here] == [int(cube[line].sum()) for line in range(5)]
+        child.kill()
+        child.join()
 
 
 def test_damage_is_reported_when_it_is_read(tmp_path: Path, write_geotiff: Write) -> None:
