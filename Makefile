@@ -42,7 +42,7 @@ torture: setup
 
 # Rewrites the measured table in docs/reference/speed.md from experiments/results/bench-*.json.
 bench-table: setup
-	$(BIN)/python benchmarks/speed_table.py
+	$(BIN)/python -m benchmarks.speed_table
 
 # The documentation site, in site/: pages, links and anchors are checked. It is read from disk, without a network.
 docs: setup
@@ -56,7 +56,7 @@ tables: setup
 # Runs the commands that README.md shows; rewrites its pictures and its sample output. Leave the machine alone meanwhile:
 # the page says how long they took.
 readme: setup
-	$(BIN)/python docs/make_readme_picture.py
+	$(BIN)/python -m docs.make_readme_picture
 
 setup: $(VENV)/.ready
 

@@ -1,7 +1,7 @@
 """Write the measured tables of docs/reference/speed.md from experiments/results/bench-*.json, of `hsi bench`.
 
-python benchmarks/speed_table.py            # writes
-python benchmarks/speed_table.py --check    # exit status 1 if the page is stale
+python -m benchmarks.speed_table            # writes
+python -m benchmarks.speed_table --check    # exit status 1 if the page is stale
 
 The tables stand between the lines START and END, one for each file.
 """
@@ -26,13 +26,13 @@ def markdown(results: list[dict[str, Any]]) -> str:
     return "\n".join(_tables_of(result) for result in results)
 
 
-def replaced(page: str, table: str) -> str:
-    """Return the text of the page with `table` between its two markers; raise ValueError without them."""
-    before, start, rest = page.partition(START + "\n")
-    _, end, after = rest.partition(END)
-    if not (start and end) or START in rest or END in after:
-        raise ValueError(f"docs/reference/speed.md needs the lines '{START}' and '{END}', once each.")
-    return f"{before}{start}{table}{end}{after}"
+def replace_between(start: str, end: str, page: str, text: str) -> str:
+    """Return the text of a page with `text` between two lines; raise ValueError unless it has each once."""
+    before, found, rest = page.partition(start + "\n")
+    _, closing, after = rest.partition(end)
+    if not (found and closing) or start in rest or end in after:
+        raise ValueError(f"The page needs the lines '{start}' and '{end}', once each.")
+    return f"{before}{found}{text}{closing}{after}"
 
 
 def load_results(folder: Path) -> list[dict[str, Any]]:
@@ -85,7 +85,8 @@ def main(arguments: list[str]) -> int:
     check = parser.parse_args(arguments).check
     page = ROOT / "docs" / "reference" / "speed.md"
     old = page.read_text(encoding="utf-8")
-    new = replaced(old, markdown(load_results(ROOT / "experiments" / "results")))
+    table = markdown(load_results(ROOT / "experiments" / "results"))
+    new = replace_between(START, END, old, table)
     if check and old != new:
         print("docs/reference/speed.md is stale: run 'make bench-table'.", file=sys.stderr)
         return 1

@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import posixpath
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from jinja2 import DictLoader
+from make_command_line import command_line
+from make_tables import masks, models, scenes
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -25,10 +26,6 @@ from nbconvert import MarkdownExporter
 from nbconvert.filters import strip_ansi
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "docs"))
-
-from make_command_line import command_line  # noqa: E402
-from make_tables import masks, models, scenes  # noqa: E402
 
 TABLES: dict[str, Callable[[], str]] = {
     "command line": command_line,

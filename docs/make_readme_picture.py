@@ -1,7 +1,7 @@
 """Make the pictures and the sample output of README.md: `make readme`.
 
 Runs the commands that the README shows, and the same training on a random split, draws both, and puts what
-the commands printed between the markers `START` and `END`. ``python docs/make_readme_picture.py FOLDER``
+the commands printed between the markers `START` and `END`. ``python -m docs.make_readme_picture FOLDER``
 keeps the runs in a folder; from a folder that has them it draws the pictures alone.
 """
 
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import hsi
+from benchmarks.speed_table import replace_between
 from hsi.datasets.scene import to_rgb
 from hsi.figures.maps import false_color
 from hsi.figures.style import COLORS, STYLE, draw_grid
@@ -248,13 +249,9 @@ def shortened(lines: Sequence[str]) -> list[str]:
     return kept
 
 
-def replaced(readme: str, text: str) -> str:
-    """Return the README with `text` between its two markers; raise ValueError without them."""
-    before, start, rest = readme.partition(START + "\n")
-    _, end, after = rest.partition(END)
-    if not (start and end) or START in rest or END in after:
-        raise ValueError(f"README.md needs the lines '{START}' and '{END}', once each.")
-    return f"{before}{start}\n{text}\n{end}{after}"
+def with_sample(readme: str, text: str) -> str:
+    """Return the README with `text` as its sample output."""
+    return replace_between(START, END, readme, f"\n{text}\n")
 
 
 def main(arguments: list[str]) -> None:
@@ -264,7 +261,8 @@ def main(arguments: list[str]) -> None:
         folder = Path(arguments[0] if arguments else temporary).resolve()
         if not (folder / "first" / "metrics.json").is_file():
             text = sample(folder)
-            readme.write_text(replaced(readme.read_text(encoding="utf-8"), text), encoding="utf-8")
+            page = readme.read_text(encoding="utf-8")
+            readme.write_text(with_sample(page, text), encoding="utf-8")
         unseen = hsi.open_run(folder / "first")
         if not (folder / "random" / "metrics.json").is_file():
             print("the same training on a random split", file=sys.stderr)

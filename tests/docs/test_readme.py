@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from PIL import Image
 
 import hsi
+from docs import make_readme_picture as script
 
 ROOT = Path(hsi.__file__).resolve().parent.parent
 README = ROOT / "README.md"
-SCRIPT = ROOT / "docs" / "make_readme_picture.py"
-
-pytestmark = pytest.mark.skipif(not SCRIPT.is_file(), reason="the script is only in a checkout")
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_readme_picture", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_sample_stands_between_its_markers(script):
+def test_the_sample_stands_between_its_markers():
     text = README.read_text(encoding="utf-8")
     assert all(f"\n$ {command}\n" in text for command in script.COMMANDS)
-    once = script.replaced(text, "```console\n$ hsi\n```\n")
-    assert script.replaced(once, "```console\n$ hsi\n```\n") == once
+    once = script.with_sample(text, "```console\n$ hsi\n```\n")
+    assert script.with_sample(once, "```console\n$ hsi\n```\n") == once
     assert once.startswith(text.partition(script.START)[0])
     assert once.endswith(text.partition(script.END)[2])
-    with pytest.raises(ValueError, match="once each"):
-        script.replaced("no markers", "")
+    with pytest.raises(ValueError, match="each"):
+        script.with_sample("no markers", "")
 
 
-def test_all_epochs_but_the_first_and_the_last_are_dots(script):
+def test_all_epochs_but_the_first_and_the_last_are_dots():
     lines = ["note: x  ", *(f"epoch {number}/9  loss 1" for number in range(1, 10)), "OA"]
-    assert script.shortened(lines) == ["note: x", "epoch 1/9  loss 1", "...", "epoch 9/9  loss 1", "OA"]
+    assert script.shortened(lines) == [
+        "note: x",
+        "epoch 1/9  loss 1",
+        "...",
+        "epoch 9/9  loss 1",
+        "OA",
+    ]
     assert script.shortened(["epoch 1/2", "epoch 2/2"]) == ["epoch 1/2", "epoch 2/2"]
 
 
-def test_the_pictures_of_the_page_are_small(script):
+def test_the_pictures_of_the_page_are_small():
     for name in ("readme-overview", "readme-leakage"):
         path = script.PICTURES / f"{name}.png"
         assert path.stat().st_size <= 200_000
@@ -54,7 +46,7 @@ def test_the_pictures_of_the_page_are_small(script):
         assert f"docs/pictures/{name}.png" in README.read_text(encoding="utf-8")
 
 
-def test_pictures_are_drawn_from_two_runs(script, tmp_path, monkeypatch):
+def test_pictures_are_drawn_from_two_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(script, "PICTURES", tmp_path / "pictures")
     options = {"model": "knn", "dataset": "demo", "pca": 4, "patch": 5, "train": 0.1, "val": 0.05}
     unseen = hsi.train(**options, scheme="disjoint", out=tmp_path / "first")

@@ -22,7 +22,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LARGEST = 400_000
 """Bytes of a notebook with its outputs."""
 
-MACHINE = re.compile(r"/tmp/|/home/|/root/|/Users/|/work/|[A-Z]:\\\\")
+MACHINE = re.compile(r"/tmp/|/home/|/root/|/Users/|[A-Z]:\\\\|" + re.escape(f"{ROOT}/"))
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
