@@ -78,8 +78,10 @@ def _default(known: Option) -> str:
     if len(words) == 1:
         defaults = {"": words.pop()}
         by_preset = {name: value for name, value in by_preset.items() if _word(value) != defaults[""]}
-    shown = [f"{word} ({name})" if name else word for name, word in defaults.items()]
-    shown += [f"{_word(value)} ({name})" for name, value in by_preset.items()]
+    names: dict[str, list[str]] = {}
+    for name, word in [*defaults.items(), *((name, _word(value)) for name, value in by_preset.items())]:
+        names.setdefault(word, []).append(name)
+    shown = [f"{word} ({', '.join(those)})" if any(those) else word for word, those in names.items()]
     return f"Default: {', '.join(shown)}." if shown else ""
 
 
