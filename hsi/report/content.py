@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from hsi.comparison import Comparison, Pair, compare
 from hsi.datasets.scene import Scene
@@ -18,7 +17,7 @@ from hsi.datasets.splits.indices import SUBSETS
 from hsi.errors import HsiError
 from hsi.inference.run import Run, open_runs
 from hsi.report.pictures import Classified, has_curves, kept_epoch
-from hsi.scoring.scores import spread_of
+from hsi.scoring.scores import spread_of, wilson_interval
 
 WITHOUT_PROBABILITIES = ("svm",)
 """Models whose scores are not log probabilities; see `hsi.models.classical_tuning`."""
@@ -244,8 +243,7 @@ def recall_of(right: int, pixels: int) -> dict[str, Any]:
     """Return a recall with its 95 % interval (Wilson 1927), as fractions and texts; None without pixels."""
     if not pixels:
         return {"share": None, "low": None, "high": None, "text": "-", "interval": "-"}
-    bounds = stats.binomtest(right, pixels).proportion_ci(0.95, method="wilson")
-    low, high = float(bounds.low), float(bounds.high)
+    low, high = wilson_interval(right, pixels)
     share = right / pixels
     interval = f"{percent(low, 1)} – {percent(high, 1)}"
     return {"share": share, "low": low, "high": high, "text": percent(share), "interval": interval}

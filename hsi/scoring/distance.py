@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hsi.errors import InputError
+from hsi.scoring.scores import wilson_interval
 
 Pixels = NDArray[np.int64]
 
@@ -46,16 +47,8 @@ class DistanceBin:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Wilson 95 % interval of the accuracy (Wilson 1927, JASA 22), as fractions; None without pixels.
-
-        It assumes independent pixels. Neighbours are not, so the true uncertainty is larger.
-        """
-        if not self.pixels:
-            return None
-        from scipy.stats import binomtest  # half a second to import, which a training does not need
-
-        bounds = binomtest(self.right, self.pixels).proportion_ci(0.95, method="wilson")
-        return float(bounds.low), float(bounds.high)
+        """95 % interval of the accuracy, see `wilson_interval`; None without pixels."""
+        return wilson_interval(self.right, self.pixels) if self.pixels else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the bin as values for JSON."""

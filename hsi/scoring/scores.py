@@ -171,6 +171,20 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
+def wilson_interval(right: int, pixels: int) -> tuple[float, float]:
+    """Return the 95 % interval of the share ``right / pixels``, as fractions (Wilson 1927, JASA 22).
+
+    It assumes independent pixels. Neighbours are not, so the true uncertainty is larger.
+
+    >>> wilson_interval(90, 100)
+    (0.8256343384950865, 0.9447708629393249)
+    """
+    from scipy.stats import binomtest  # half a second to import, which a training does not need
+
+    bounds = binomtest(right, pixels).proportion_ci(0.95, method="wilson")
+    return float(bounds.low), float(bounds.high)
+
+
 def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     """Return the mean and the sample standard deviation (n - 1), None for a single value.
 
