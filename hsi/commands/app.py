@@ -127,8 +127,8 @@ def _usage(error: Any) -> str:
     if command is None:
         return message
     path, parameter = error.ctx.command_path, getattr(error, "param", None)
-    if hasattr(error, "possibilities"):  # an unknown option
-        given = error.option_name
+    given = getattr(error, "option_name", None)
+    if given is not None and hasattr(error, "possibilities"):  # an unknown option
         flags = [flag for one in command.params for flag in (*one.opts, *one.secondary_opts)]
         close = nearest(given.lstrip("-"), [flag[2:] for flag in flags if flag.startswith("--")])
         meant = f" Did you mean '--{close}'?" if close else ""
