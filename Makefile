@@ -95,7 +95,7 @@ dist-check: dist
 	  ../$$tool/bin/hsi --version && ../$$tool/bin/hsi models >/dev/null && \
 	  ../$$tool/bin/hsi train --model svm --dataset demo --out $$tool || exit 1; done
 	$(UV) tool run --python $(PYTHON) --constraints constraints.txt --from dist/*.whl hsi --help >/dev/null
-	for extra in geo export track cluster; do $(UV) pip install --quiet --dry-run --python $(DIST)/uv/bin/python \
+	for extra in geo export track cluster docs; do $(UV) pip install --quiet --dry-run --python $(DIST)/uv/bin/python \
 	  -c constraints.txt "$$(ls dist/*.whl)[$$extra]" || exit 1; done
 
 $(DIST)/.ready: constraints.txt
