@@ -12,7 +12,7 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from hsi.comparison import Comparison, compare
-    from hsi.datasets import Scene, Split, load_scene, make_split, register_scene
+    from hsi.datasets import Scene, Split, combine_scenes, load_scene, make_split, register_scene
     from hsi.errors import HsiError, InputError
     from hsi.inference.run import Run, accuracy_by_distance, open_run
     from hsi.inference.scene_map import SceneMap, map_scene
@@ -25,6 +25,7 @@ _HOMES = {
     "compare": "hsi.comparison",
     "Scene": "hsi.datasets",
     "Split": "hsi.datasets",
+    "combine_scenes": "hsi.datasets",
     "load_scene": "hsi.datasets",
     "make_split": "hsi.datasets",
     "register_scene": "hsi.datasets",
@@ -56,6 +57,7 @@ __all__ = [
     "Split",
     "accuracy_by_distance",
     "build_model",
+    "combine_scenes",
     "compare",
     "load_scene",
     "make_split",

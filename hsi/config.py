@@ -49,14 +49,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     # fmt: off
     model: Annotated[str, option("Scene", "Network or baseline (hsi models).")]
-    dataset: Annotated[str, option("Scene",
-        "Short name (hsi scenes), scene.toml, or cube file with --labels.")]
+    dataset: Annotated[str | list[str], option("Scene",
+        "Short name (hsi scenes), scene.toml, or cube file with --labels; repeated, one model is trained on "
+        "several scenes.")]
     labels: Annotated[str, option("Scene",
         "Label file (image, points or polygons), where --dataset is a cube file.")] | None = None
     cube_key: Annotated[str, option("Scene", "Name of the cube inside its file.")] | None = None
     labels_key: Annotated[str, option("Scene",
         "Name of the labels inside their file; of points or polygons, the attribute with the class.",
         "--labels-key", "--class-field")] | None = None
+    test_scene: Annotated[str, option("Scene",
+        "Another scene, by short name or scene.toml, to test on: all its labelled pixels, classes matched by "
+        "name, and none of --dataset.")] | None = None
     protocol: Annotated[Literal["paper", "disjoint"], option("Split",
         "paper: a random split of 6:1:3, as the networks' papers use; disjoint: train, val and test in "
         "separate regions of the scene.")] = "disjoint"
@@ -114,6 +118,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "Largest share of neighbour pixels zeroed in a training patch.", ge=0, lt=1)] = 0.0
 
     epochs: Annotated[int, option("Training", "Passes over the training pixels.", ge=1)] = 80
+    library: Annotated[str, option("Training",
+        "Spectral library with the spectra of the classes, for sam and matched-filter: an ENVI library, a "
+        "text, or a folder of texts; without it they take the means of the training pixels.")] | None = None
     batch: Annotated[int, option("Training",
         "Patches a step; auto: the usual number, in micro-batches if memory is short.",
         "--batch", "--batch-size", ge=1)] = 80
@@ -153,8 +160,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             value = getattr(self, name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ConfigError(f"{name} must be {OPTIONS[name].expected}, not {value}.")
-            if isinstance(value, str) and "\0" in value:
+            texts = value if isinstance(value, list) else [value]
+            if any(isinstance(text, str) and "\0" in text for text in texts):
                 raise ConfigError(f"{name} must not hold a zero byte: {value!r}.")
+        self._check_scenes()
+        self._check_measured()
         check_patch_width(self.patch)
         if self.fold is not None and self.folds is None:
             raise ConfigError("fold says which of several folds is tested; give folds, their number, too.")
@@ -162,6 +172,38 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError(
                 f"With {self.folds} folds, fold must be from 0 to {self.folds - 1}, not {self.fold}."
             )
+
+    def _check_scenes(self) -> None:
+        scenes = self.datasets + ([] if self.test_scene is None else [self.test_scene])
+        if not self.datasets:
+            raise ConfigError("The list of datasets is empty; name at least one scene.")
+        twice = next((scene for scene in scenes if scenes.count(scene) > 1), None)
+        if twice is not None:
+            raise ConfigError(f"The scene '{twice}' is given twice; name each once, to train or to test on.")
+        if len(scenes) > 1 and self.padding == "reflect":
+            raise ConfigError("padding 'reflect' is for one scene: between several, patches see zeros.")
+
+    def _check_measured(self) -> None:
+        if self.pca and self.takes_measured:
+            raise ConfigError(
+                f"{self.model} compares measured spectra, which principal components are not; leave out pca, "
+                "or choose bands."
+            )
+        if self.library is not None and not self.takes_measured:
+            raise ConfigError(
+                f"A spectral library is for the models sam and matched-filter, and {self.model} learns from "
+                "pixels; leave out library, or choose one of them."
+            )
+
+    @property
+    def takes_measured(self) -> bool:
+        """Whether the model gets the bands as measured, not standardised."""
+        return self.model.lower() in MEASURED_MODELS
+
+    @property
+    def datasets(self) -> list[str]:
+        """The scenes that are trained on."""
+        return self.dataset if isinstance(self.dataset, list) else [self.dataset]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options by name, in the order of the fields."""
@@ -197,7 +239,14 @@ class Option(msgspec.Struct, frozen=True):
     expected: str
 
 
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a table"}
+_KINDS = {
+    int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a table",
+    list: "text, or a list of texts",
+}  # fmt: skip
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _option(field: msgspec.structs.FieldInfo, annotated: Any) -> Option:
@@ -205,6 +254,8 @@ def _option(field: msgspec.structs.FieldInfo, annotated: Any) -> Option:
         annotated = next(part for part in get_args(annotated) if part is not type(None))
     kind, meta = get_args(annotated)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
+    if get_origin(kind) in (Union, UnionType):  # one or several
+        kind = list
     kind = str if choices else get_origin(kind) or kind
     expected = f"one of {', '.join(choices)}" if choices else _KINDS[kind] + _limits(meta)
     return Option(field.name, kind, choices, field.default, meta.description, expected=expected, **meta.extra)
@@ -270,6 +321,11 @@ _QUICK: dict[str, Any] = {
     "augment": True,
 }
 PRESETS: dict[str, dict[str, Any]] = {"quick": _QUICK, "demo": {**_QUICK, "epochs": 6}}
+MEASURED_MODELS = (
+    "sam", "spectral-angle", "spectral_angle", "matched-filter", "matched_filter", "mf"
+)  # fmt: skip
+"""Names of the models that compare measured spectra (`hsi.models.spectral_matching`); no other is to be
+loaded to know it."""
 SPLIT_OPTIONS = (
     "scheme", "train", "val", "guard", "folds", "fold", "per_class", "split_mask", "train_mask", "test_mask",
     "split",
@@ -307,6 +363,9 @@ def make_config(options: Mapping[str, Any]) -> Config:
     """
     known = _without_removed(options)
     check_names(known)
+    dataset = known.get("dataset")
+    if isinstance(dataset, list | tuple):
+        known["dataset"] = dataset[0] if len(dataset) == 1 else list(dataset)
     try:
         return msgspec.convert(dict(known), Config)
     except msgspec.ValidationError as error:
@@ -400,9 +459,13 @@ def resolve_config(options: Mapping[str, Any], file: str | Path | Mapping[str, A
     given, from_file = _without_removed(given), _without_removed(loaded)
     for source in (given, from_file):
         check_names(source)
+        if isinstance(source.get("dataset"), tuple | list) and len(source["dataset"]) == 1:
+            source["dataset"] = source["dataset"][0]
         for name in ("scheme", "protocol", "preset", "dataset"):
-            if not isinstance(source.get(name, ""), str):
-                raise ConfigError(f"{name} must be text, not {source[name]!r}.")
+            value = source.get(name, "")
+            several = name == "dataset" and isinstance(value, list | tuple)
+            if not all(map(_is_text, value if several else [value])):
+                raise ConfigError(f"{name} must be {OPTIONS[name].expected}, not {value!r}.")
     if "protocol" in given and given["protocol"] != from_file.get("protocol"):
         governed = {name for protocol in PROTOCOLS.values() for name in protocol} | {*SPLIT_OPTIONS}
         from_file = {name: value for name, value in from_file.items() if name not in governed}
@@ -416,9 +479,12 @@ def resolve_config(options: Mapping[str, Any], file: str | Path | Mapping[str, A
         if name not in chosen:
             raise ConfigError(_MISSING.format(name=name, verb=_LISTED_BY[name]))
 
-    from hsi.datasets.catalogue.entries import find_entry  # only here, so that help texts do not load NumPy
+    # Only here, so that help texts do not load NumPy.
+    from hsi.datasets.catalogue.description import makes_own_split
+    from hsi.datasets.catalogue.entries import find_entry
 
     entry = find_entry(chosen["dataset"])
+    own_split = "protocol" not in chosen and makes_own_split(chosen["dataset"])
     protocol = chosen.setdefault("protocol", "disjoint" if entry is None or entry.name == "demo" else "paper")
     preset = chosen.setdefault("preset", "demo" if entry and entry.name == "demo" and not loaded else None)
     for kind, known in (("protocol", PROTOCOLS), ("preset", PRESETS)):
@@ -427,6 +493,10 @@ def resolve_config(options: Mapping[str, Any], file: str | Path | Mapping[str, A
             expected = OPTIONS[kind].expected
             raise ConfigError(f"{kind} must be {expected}, not '{word}'.{near_miss(word, known)}")
     defaults = {**PROTOCOLS[protocol], **(PRESETS[preset] if preset else {})}
+    if str(chosen["model"]).lower() in MEASURED_MODELS:
+        defaults.pop("pca", None)
+    if own_split:
+        defaults["scheme"] = "mask"
     if chosen.get("batch") == "auto":
         file_batch = from_file.get("batch", "auto")
         chosen |= {"batch": defaults["batch"] if file_batch == "auto" else file_batch, "fit_memory": True}

@@ -168,3 +168,36 @@ def test_an_option_that_went_is_left_out_where_it_was_off_and_refused_where_it_w
     path = tmp_path / "config.toml"  # of a run of 0.1, which opens all the same
     path.write_text(f"{name} = 0.2\n" + config.to_toml(), encoding="utf-8")
     assert load_config(path) == config
+
+
+def test_several_scenes_are_a_list_and_one_stays_a_text(tmp_path):
+    for given in ("a.toml", ["a.toml"], ("a.toml",)):
+        config = resolve_config({**BASE, "dataset": given})
+        assert config.dataset == "a.toml"
+        assert 'dataset = "a.toml"' in config.to_toml()
+    several = resolve_config({**BASE, "dataset": ["IN", "b.toml"], "test_scene": "c.toml"})
+    assert several.protocol == "disjoint"  # the papers have no such split
+    assert several.datasets == ["IN", "b.toml"]
+    (tmp_path / "config.toml").write_text(several.to_toml(), encoding="utf-8")
+    assert load_config(tmp_path / "config.toml") == several
+    assert resolve_config({"dataset": "d.toml"}, tmp_path / "config.toml").dataset == "d.toml"
+    assert several.replace(seed=3).dataset == several.dataset
+    assert "test_scene" not in resolve_config(BASE).to_toml()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dataset": 3}, "dataset must be text, or a list of texts, not 3"),
+        ({"dataset": ["a", 3]}, "dataset must be text, or a list of texts"),
+        ({"dataset": []}, "empty"),
+        ({"dataset": ["a", "a"]}, "'a' is given twice"),
+        ({"dataset": "a", "test_scene": "a"}, "'a' is given twice"),
+        ({"dataset": ["a", "b\0"]}, "zero byte"),
+        ({"dataset": "a", "test_scene": "b", "padding": "reflect"}, "between several"),
+        ({"test_scene": ["a", "b"]}, "test_scene must be text"),
+    ],
+)
+def test_what_cannot_be_a_list_of_scenes_is_told(options, words):
+    with pytest.raises(ConfigError, match=words):
+        resolve_config({**BASE, **options})

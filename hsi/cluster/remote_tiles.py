@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from hsi.cluster.connect import RETRIES, Machine, choose_device, cluster_workers, error_line
 from hsi.cluster.shared_folder import SharedFolder, working_folder
 from hsi.datasets.cube import Cube, CubeView, memory_bytes
-from hsi.datasets.formats.geotiff import GeoTiffCube
+from hsi.datasets.formats.raster_cube import RasterCube
+from hsi.datasets.formats.rasters import raster_files
 from hsi.datasets.scene import Scene
 from hsi.errors import ClusterError, HsiError
 from hsi.inference.classify import TileClassifier
@@ -47,17 +48,18 @@ def fingerprint(run: Run, scene: Scene) -> str:
 
 
 def _samples(cube: Cube) -> Iterator[bytes]:
-    """Yield values of pixels spread over the scene; of a GeoTIFF some bytes of its file, not decompressed."""
+    """Yield values of pixels spread over the scene; of a raster some bytes of its files, not decompressed."""
     whole = cube
     while isinstance(cube, CubeView):
         cube = cube.base
-    if isinstance(cube, GeoTiffCube):
-        length = cube.path.stat().st_size
-        yield str(length).encode()
-        with cube.path.open("rb") as file:
-            for start in np.linspace(0, length, SAMPLES, endpoint=False).astype(np.int64):
-                file.seek(int(start))
-                yield file.read(SAMPLE_BYTES)
+    if isinstance(cube, RasterCube) and cube.path.is_file():
+        for path in raster_files(cube.path):
+            length = path.stat().st_size
+            yield str(length).encode()
+            with path.open("rb") as file:
+                for start in np.linspace(0, length, SAMPLES, endpoint=False).astype(np.int64):
+                    file.seek(int(start))
+                    yield file.read(SAMPLE_BYTES)
         return
     for pixel in np.linspace(0, whole.shape[0] * whole.shape[1] - 1, SAMPLES).astype(np.int64):
         row, col = divmod(int(pixel), whole.shape[1])

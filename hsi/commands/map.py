@@ -46,6 +46,9 @@ def map_(
     resample: Annotated[
         bool, typer.Option("--resample", help="Bring the scene to the run's wavelengths.")
     ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Take a satellite product in its sensor's geometry.")
+    ] = False,
     tune: Annotated[
         bool,
         typer.Option("--tune/--no-tune", help="Measure, once a machine, how many patches to take at once."),
@@ -86,7 +89,9 @@ def map_(
         raise ConfigError(f"'{out}' is the scene itself; choose another --out.")
     if legend and out.suffix.lower() != ".png":
         raise ConfigError(f"--legend needs a map in a .png, which '{out}' is not; choose --out NAME.png.")
-    source = SceneSource(run, scene, cube_key, data_root)
+    if scene is None and raw:
+        raise ConfigError("--raw is about the product that --scene names; give both.")
+    source = SceneSource(run, scene, cube_key, data_root, raw, resample)
     opened = source.open_run()
     loaded = source.load_scene(opened)
     for note in loaded.notes:

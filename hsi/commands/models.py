@@ -24,7 +24,7 @@ def models(
 ) -> None:
     """Show the networks with their parameters and multiply-adds for one patch (default: Indian Pines, P 11).
 
-    Below them stand the baselines: what the field compares with. Those that scikit-learn fits have neither
+    Below them stand the baselines: what the field compares with. Those that are fitted in one go have neither
     parameters nor multiply-adds to count. Patches/s are those last measured on this machine, by --measure or
     by hsi bench.
 

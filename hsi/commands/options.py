@@ -51,7 +51,7 @@ def _annotation(known: Option, required: str = "Required.") -> Any:
         details["autocompletion"] = lambda: list(known.choices)
     if known.name == "batch":
         return Annotated[Any, typer.Option(*known.flags, parser=_batch, **details)]
-    kind = list[str] if known.kind is dict else known.kind
+    kind = list[str] if known.kind in (dict, list) else known.kind
     return Annotated[kind | None, typer.Option(*known.flags, **details)]
 
 
@@ -59,7 +59,8 @@ _KINDS = {int: "N", float: "X", str: "TEXT"}
 _METAVARS = {
     "model": "NAME", "dataset": "SCENE", "labels": "FILE", "cube_key": "NAME", "labels_key": "NAME",
     "split_mask": "NAME", "train_mask": "FILE[:KEY]", "test_mask": "FILE[:KEY]", "split": "FILE",
-    "bands": "LIST", "batch": "N|auto", "model_options": "KEY=VALUE", "patch": "P",
+    "bands": "LIST", "batch": "N|auto", "model_options": "KEY=VALUE", "patch": "P", "test_scene": "SCENE",
+    "library": "FILE",
 }  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def _default(known: Option) -> str:
     if known.name == "preset":
         return "Default: demo for the scene demo, else none."
     if known.name == "scheme":
-        return "Default: as --protocol."
+        return "Default: as --protocol; mask for a scene.toml with test_labels."
     by_protocol = {name: options.get(known.name, known.default) for name, options in PROTOCOLS.items()}
     by_preset = {name: options[known.name] for name, options in PRESETS.items() if known.name in options}
     defaults = {name: _word(value) for name, value in by_protocol.items() if _word(value)}
@@ -119,6 +120,10 @@ def config_options(
             options = {known.name: given.pop(known.name) for known in chosen}
             if "model_options" in options:
                 options["model_options"] = parse_settings(options["model_options"] or [])
+            for known in chosen:  # of one or several, as they are written in a TOML file
+                if known.kind is list:
+                    values = options[known.name] or [None]
+                    options[known.name] = values if len(values) > 1 else values[0]
             verb(options, **given)
 
         own = list(inspect.signature(verb, eval_str=True).parameters.values())[1:]
@@ -314,7 +319,7 @@ class _Help:
                     show(text)
 
 
-_PANELS = ("Verbs", "Arguments", "Most used", "Options", *GROUPS)
+_PANELS = ("Verbs", "Arguments", "Most used", "Options", "Labels", *GROUPS)
 _LEFT = 30  # columns at most of an option's name and what it takes, beside the text
 _WIDEST = 110  # columns; longer lines are hard to read
 

@@ -12,7 +12,7 @@ from hsi.commands.options import option
 from hsi.errors import command_to_paste
 
 if TYPE_CHECKING:
-    from hsi.datasets.catalogue.description import NewDescription
+    from hsi.datasets.catalogue.describe import NewDescription
 
 
 def scenes(data_root: o.DataRoot = None, json: o.Json = False) -> None:
@@ -88,18 +88,68 @@ def _scene() -> None:
 @scene.command("new", cls=o.Verb)
 def new(
     cube: Annotated[
-        Path, typer.Argument(help="Cube: ENVI, GeoTIFF, MAT, NPY, NPZ or HDF5.", show_default=False)
-    ],
-    labels: Annotated[
         Path,
         typer.Argument(
-            help="Labels: an image of any of these formats, or points or polygons (GeoJSON, shapefile).",
+            help="Cube: a satellite product (its folder or any of its files), ENVI, GeoTIFF or another "
+            "raster, MAT, NPY, NPZ, HDF5, Zarr.",
             show_default=False,
         ),
     ],
+    labels: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Labels: an image in any of these formats, PNG or BMP; points or polygons (GeoPackage, "
+            "GeoJSON, shapefile, ...), a CSV of points, or an ENVI ROI file. Without them, the scene can be "
+            "mapped only.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The description to write.", metavar="FILE")] = Path("scene.toml"),
     cube_key: o.CubeKey = None,
     labels_key: o.LabelsKey = None,
+    layer: Annotated[
+        str | None, option("Labels", "Layer of a label file that has several.", metavar="NAME")
+    ] = None,
+    test_labels: Annotated[
+        Path | None,
+        option("Labels", "File with the labels to test on; LABELS are then to train on.", metavar="FILE"),
+    ] = None,
+    val_labels: Annotated[
+        Path | None, option("Labels", "File with the labels to validate on.", metavar="FILE")
+    ] = None,
+    labels_crs: Annotated[
+        str | None,
+        option(
+            "Labels",
+            "Coordinate system of points and polygons, where their file says none.",
+            metavar="EPSG:N",
+        ),
+    ] = None,
+    all_touched: Annotated[
+        bool, option("Labels", "Polygons label every pixel that they touch.", "--all-touched")
+    ] = False,
+    align: Annotated[
+        bool, option("Labels", "Resample a label image that is shifted by a part of a pixel.", "--align")
+    ] = False,
+    unlabelled: Annotated[
+        list[int] | None,
+        option("Labels", "Code that means no label, beside 0; can be repeated.", metavar="CODE"),
+    ] = None,
+    class_zero: Annotated[bool, option("Labels", "Code 0 is a class.", "--class-zero")] = False,
+    crs: Annotated[
+        str | None,
+        option("Scene", "Coordinate system of the cube, where its file says none.", metavar="EPSG:N"),
+    ] = None,
+    wavelengths: Annotated[
+        Path | None, option("Scene", "Text file, table or ENVI header with the band centres.", metavar="FILE")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        option("Scene", "Leave out pixels that a product flags, as cloud; can be repeated.", metavar="MASK"),
+    ] = None,
+    raw: Annotated[
+        bool, option("Scene", "Take a satellite product in its sensor's geometry.", "--raw")
+    ] = False,
     force: Annotated[bool, option("Scene", "Replace a description that is there.", "--force")] = False,
     json: o.Json = False,
 ) -> None:
@@ -108,11 +158,16 @@ def new(
     \b
       hsi scene new flight.hdr fields.geojson --class-field crop
       hsi scene new cube.mat gt.mat --cube-key data --out field/scene.toml
+      hsi scene new ENMAP01-L2A/ fields.gpkg --exclude cloud
+      hsi scene new cube.tif train.gpkg --test-labels test.gpkg
       hsi scene new cube.tif labels.tif --force
     """
     from hsi.commands import screen
-    from hsi.datasets.assemble import ArraySource
-    from hsi.datasets.catalogue.description import describe_files
+    from hsi.datasets.assemble import SceneFacts
+    from hsi.datasets.catalogue.describe import describe_files
+    from hsi.datasets.formats.readers import ArraySource
+    from hsi.datasets.labels.read_labels import LabelOptions
+    from hsi.datasets.load import has_label_map
     from hsi.errors import ConfigError
     from hsi.io.files import write_text
 
@@ -122,7 +177,27 @@ def new(
         raise ConfigError(f"'{out}' is there already; choose another --out, or replace it with --force.")
     if not out.parent.is_dir():
         raise ConfigError(f"The folder '{out.parent}' for the description does not exist.")
-    made = describe_files(ArraySource(cube, cube_key), ArraySource(labels, labels_key), out)
+    if labels is None and (test_labels or val_labels):
+        raise ConfigError("--test-labels and --val-labels go with LABELS to train on; name their file, too.")
+    if val_labels and not test_labels:
+        raise ConfigError("--val-labels goes with --test-labels; name their file, too.")
+    source = ArraySource(cube, cube_key, raw)
+    sources = {
+        subset: ArraySource(file, labels_key, plain=True)
+        for subset, file in (("train", labels), ("val", val_labels), ("test", test_labels))
+        if file is not None
+    }
+    if labels is None and has_label_map(source):
+        sources["train"] = ArraySource(cube, labels_key)
+    options = LabelOptions(labels_crs, layer, all_touched, align, class_zero, tuple(unlabelled or ()))
+    facts = SceneFacts(
+        wavelengths_file=wavelengths,
+        exclude=tuple(exclude or ()),
+        labels=options,
+        crs=crs or "",
+    )
+    files = sources if len(sources) > 1 else sources.get("train")
+    made = describe_files(source, files, out, facts)
     write_text(out, made.text)
     for note in made.notes:
         screen.note(note)
@@ -148,6 +223,11 @@ def _facts(made: NewDescription) -> dict[str, Any]:
         "sensor": scene.sensor,
         "wavelengths_nm": None if centres is None else [float(centre) for centre in centres],
         "georeference": scene.georeference,
+        "acquired": scene.acquired or None,
+        "product": scene.product or None,
+        "bands_in_file": scene.band_choice.count if scene.band_choice else scene.bands,
+        "flagged": {name: int(mask.sum()) for name, mask in scene.masks.items()},
+        "subsets": {name: int(mask.sum()) for name, mask in scene.subsets.items()},
         "classes": [
             {"code": code, "name": name, "color": color, "pixels": count}
             for code, name, color, count in zip(
@@ -166,14 +246,22 @@ def _show(made: NewDescription, out: Path) -> None:
     centres = facts["wavelengths_nm"]
     place = facts["georeference"]
     rows: list[tuple[str, object]] = [
-        ("size", f"{facts['rows']} x {facts['cols']} pixels, {facts['bands']} bands"),
+        *([("product", facts["product"])] if facts["product"] else []),
+        *([("acquired", facts["acquired"])] if facts["acquired"] else []),
+        ("size", f"{facts['rows']} x {facts['cols']} pixels, {_bands(facts)}"),
         ("values", f"{facts['dtype']}, {facts['smallest']:g} to {facts['largest']:g}"),
         ("wavelengths", f"{min(centres):g} to {max(centres):g} nm" if centres else "not known"),
         ("sensor", facts["sensor"] or "not known"),
         ("coordinates", _place(place) if place else "none"),
         ("labelled", f"{facts['labelled']} pixels in {len(facts['classes'])} classes"),
+        *((f"{name} labels", f"{pixels} pixels") for name, pixels in facts["subsets"].items()),
     ]
     screen.out().print(screen.table(facts["name"], [("", False), ("understood", False)], rows))
+    if not facts["classes"]:
+        next_step = command_to_paste("hsi", "map", "RUN", "--scene", out)
+        hint = f"Description: {out}. Map it with a trained run: {next_step}"
+        screen.out().print(hint, highlight=False, markup=False, soft_wrap=True)
+        return
     columns = [("class", True), ("code", True), ("name", False), ("pixels", True), ("colour", False)]
     classes = [
         [number, one["code"], one["name"], one["pixels"], one["color"]]
@@ -183,6 +271,11 @@ def _show(made: NewDescription, out: Path) -> None:
     next_step = command_to_paste("hsi", "train", "--model", "wcnet", "--dataset", out)
     hint = f"Description: {out}. Train on it: {next_step}"
     screen.out().print(hint, highlight=False, markup=False, soft_wrap=True)
+
+
+def _bands(facts: dict[str, Any]) -> str:
+    kept, all_ = facts["bands"], facts["bands_in_file"]
+    return f"{kept} bands" if kept == all_ else f"{kept} of {all_} bands"
 
 
 def _place(place: dict[str, Any]) -> str:

@@ -83,7 +83,13 @@ def score_table(metrics: dict[str, Any]) -> Group:
         for part in ("train", "val", "test")
         if metrics.get(part)
     ]
-    return Group(table(title, columns, rows), Text(leakage_sentence(metrics["leakage"])))
+    by_scene = [
+        f"{one['name']} {percent(one['oa'])} % of {one['pixels']}"
+        for one in metrics.get("scenes") or ()
+        if one["pixels"]
+    ]
+    below = [Text(plain(f"Test OA by scene: {', '.join(by_scene)}."))] if len(by_scene) > 1 else []
+    return Group(table(title, columns, rows), *below, Text(leakage_sentence(metrics["leakage"])))
 
 
 def leakage_sentence(leakage: dict[str, float]) -> str:

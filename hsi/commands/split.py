@@ -11,7 +11,8 @@ from hsi.config import SPLIT_OPTIONS
 
 
 @o.config_options(
-    "dataset", "labels", "cube_key", "labels_key", "protocol", "preset", *SPLIT_OPTIONS[:-1], "seed", "patch",
+    "dataset", "labels", "cube_key", "labels_key", "test_scene", "protocol", "preset", *SPLIT_OPTIONS[:-1],
+    "seed", "patch",
 )  # fmt: skip
 def split(
     options: dict[str, Any],
@@ -32,19 +33,22 @@ def split(
       hsi split --dataset IN --protocol disjoint --guard drop --out in.npz
       hsi split --dataset IN --folds 5 --fold 0
       hsi split --dataset IN --split-mask dase
+      hsi split --dataset june.toml --dataset july.toml --test-scene august.toml
     """
     import numpy as np
 
     from hsi.commands import screen
     from hsi.commands import screen as results
     from hsi.config import resolve_config
-    from hsi.datasets import load_scene
+    from hsi.datasets.mosaic import load_scenes
+    from hsi.datasets.parts import part_windows
     from hsi.training.context import resolve_split
 
     # The network of the config is not looked at: the split is the same for every one.
     config = resolve_config({"model": "densenet3d", **options})
-    scene = load_scene(
+    scene = load_scenes(
         config.dataset,
+        test_scene=config.test_scene,
         labels=config.labels,
         cube_key=config.cube_key,
         labels_key=config.labels_key,
@@ -58,6 +62,17 @@ def split(
         part: np.bincount(scene.labels.ravel()[pixels], minlength=scene.classes + 1)[1:].tolist()
         for part, pixels in parts.items()
     }
+    by_scene = [
+        {
+            "name": image.name,
+            "labelled": int((scene.labels[window] > 0).sum()),
+            **{part: int((made.parts.ravel()[pixels] == number).sum()) for part, pixels in parts.items()},
+        }
+        for number, (image, window) in enumerate(
+            zip(scene.parts, part_windows(scene.parts), strict=True), start=1
+        )
+        if made.parts is not None
+    ]
     leakage = made.leakage(config.patch)
     figures = {"centre": leakage.centre, "overlap": leakage.overlap}
     for sentence in (*scene.notes, *made.notes):
@@ -76,6 +91,7 @@ def split(
                 "counts": {part: len(pixels) for part, pixels in parts.items()},
                 "per_class": per_part,
                 "class_names": list(scene.class_names),
+                **({"scenes": by_scene} if by_scene else {}),
                 "leakage": figures,
                 "notes": list(made.notes),
                 "out": None if out is None else str(out),
@@ -92,6 +108,9 @@ def split(
     which = f" ({config.split_mask})" if config.split_mask else which
     title = f"{scene.name}, {made.scheme} split{which}, patch {config.patch}, seed {config.seed}"
     screen.out().print(screen.table(title, columns, rows))
+    if by_scene:
+        of = [("scene", False), *((name, True) for name in ("labelled", *parts))]
+        screen.out().print(screen.table("By scene", of, (one.values() for one in by_scene)))
     screen.out().print(results.leakage_sentence(figures), highlight=False)
     if out is not None:
         screen.out().print(f"Split: {out}", highlight=False, markup=False, soft_wrap=True)

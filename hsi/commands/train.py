@@ -55,6 +55,8 @@ def train(
       hsi train --model kanet --dataset IN --seed 1
       hsi train --model stnet --dataset UP --protocol disjoint --preset quick
       hsi train --model wcnet --dataset my/scene.toml --option levels=[2,2,1]
+      hsi train --model wcnet --dataset june.toml --dataset july.toml
+      hsi train --model wcnet --dataset june.toml --test-scene august.toml
       hsi train --config runs/first/config.toml --seed 2 --out runs/second
       hsi train --model wcnet --dataset UP --runs 5 --out runs/five
       hsi train --resume runs/first
@@ -205,9 +207,10 @@ def _show_next(made: list[Run], group: Path | None, data_root: Path | None) -> N
 
     run, what = made[0], group or made[0].path
     root = () if data_root is None else ("--data-root", data_root)
+    scene = ("--scene", run.scene_names[0]) if len(run.scene_names) > 1 else ()
     lines = [
         ("A page to explore", ("hsi", "report", what, "--open", *root)),
-        ("A map of the scene", ("hsi", "map", run.path, "--legend", *root)),
+        ("A map of the scene", ("hsi", "map", run.path, *scene, "--legend", *root)),
     ]
     other = _comparable(run) if group is None else None
     if other is not None:

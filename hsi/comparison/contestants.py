@@ -134,8 +134,9 @@ def open_contestants(
         for run in runs:
             if run.split.labels_sha256 != first.split.labels_sha256:
                 raise RunError(
-                    f"'{first.path}' ({first.config.dataset}) and '{run.path}' ({run.config.dataset}) are on "
-                    "different label maps; only runs on one scene can be compared."
+                    f"'{first.path}' ({' and '.join(first.scene_names)}) and '{run.path}' "
+                    f"({' and '.join(run.scene_names)}) are on different label maps; only runs on one scene "
+                    "can be compared."
                 )
             for name in _SAME:
                 ours, theirs = getattr(runs[0].config, name), getattr(run.config, name)

@@ -5,6 +5,7 @@ from hsi.datasets.catalogue.entries import SceneEntry, list_scenes, register_sce
 from hsi.datasets.catalogue.locate import is_on_disk
 from hsi.datasets.catalogue.published_masks import PublishedMask, list_masks, load_masks
 from hsi.datasets.load import load_scene
+from hsi.datasets.mosaic import combine_scenes
 from hsi.datasets.scene import Scene
 from hsi.datasets.splits.indices import Split
 from hsi.datasets.splits.schemes import make_split
@@ -14,6 +15,7 @@ __all__ = [
     "Scene",
     "SceneEntry",
     "Split",
+    "combine_scenes",
     "download_scene",
     "is_on_disk",
     "list_masks",

@@ -206,8 +206,10 @@ class Resample:
         order = np.argsort(source)
         if len(source) < 2 or not (np.diff(source[order]) > 0).all():
             raise SceneError("Resampling needs at least two bands, each at a wavelength of its own.")
-        widths = _spacing(source) if source_fwhm_nm is None else np.asarray(source_fwhm_nm, np.float64)
-        target_widths = _spacing(target) if target_fwhm_nm is None else np.asarray(target_fwhm_nm, np.float64)
+        widths = band_spacing(source) if source_fwhm_nm is None else np.asarray(source_fwhm_nm, np.float64)
+        target_widths = (
+            band_spacing(target) if target_fwhm_nm is None else np.asarray(target_fwhm_nm, np.float64)
+        )
         _check_range(source, widths, target)
         measured = np.interp(target, source[order], widths[order])
         blur = np.sqrt(np.maximum(target_widths**2 - measured**2, 0.0)) / _FWHM
@@ -241,7 +243,7 @@ def _weights(source: Floats, target: Floats, blur: Floats) -> Floats:
     return np.diff(np.concatenate([ends[0], slopes, ends[1]], axis=1), axis=1)
 
 
-def _spacing(wavelengths: Floats) -> Floats:
+def band_spacing(wavelengths: Floats) -> Floats:
     """Return the distance of each band to the nearer neighbour (the other may lie across a gap)."""
     if len(wavelengths) < 2:
         return np.zeros(len(wavelengths))

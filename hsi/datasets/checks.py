@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets.cube import Cube
+from hsi.datasets.cube import Cube, can_mark
 from hsi.errors import SceneError
 
 _WRAPPED_FROM = 65_000  # KSC has negatives as 65525..65535; no sensor value of the scenes comes near
+_STRIP_VALUES = 1 << 22
+_MOST_LACKING = 0.5  # share of the pixels from which on a band without data is left out instead of the pixels
 _FILL_SHARE = 1e-3  # share of the pixels from which on a value that fills whole pixels is reported
 
 
@@ -63,13 +65,69 @@ def unwrap_negatives(cube: NDArray[Any]) -> tuple[NDArray[Any], str]:
     return corrected, note
 
 
+@dataclass(frozen=True)
+class UselessBands:
+    """Bands, counted from 0, that hold no data, and those that hold a single value."""
+
+    without_data: NDArray[np.int64]
+    constant: NDArray[np.int64]
+
+    @property
+    def all(self) -> NDArray[np.int64]:
+        """Both, sorted."""
+        return np.union1d(self.without_data, self.constant)
+
+
+def find_useless_bands(cube: Cube, no_data: float | None, rows: Sequence[int] | None = None) -> UselessBands:
+    """Return the bands of a cube from which nothing can be learnt.
+
+    A band is without data if it holds the no-data value, or values that are not finite, in most of the pixels
+    that have data in some band: keeping it would cost those pixels.
+
+    Parameters
+    ----------
+    no_data
+        Value that marks pixels without data, or None. Dark bands measure 0 too, so 0 marks none.
+    rows
+        Rows to look at; None: all, a few MB at a time.
+    """
+    bands, cols = cube.shape[2], cube.shape[1]
+    low, high = np.full(bands, np.inf), np.full(bands, -np.inf)
+    lacking, empty, pixels = np.zeros(bands, np.int64), 0, 0
+    step = max(1, _STRIP_VALUES // (cols * bands)) if rows is None else 1
+    for row in range(0, cube.shape[0], step) if rows is None else rows:
+        strip = cube[row : row + step].reshape(-1, bands)
+        pixels += len(strip)
+        marked = _marked(strip, no_data)
+        if marked is not None:
+            lacking += marked.sum(axis=0)
+            empty += int(marked.all(axis=1).sum())
+            strip = np.ma.masked_array(strip, marked)
+        low = np.fmin(low, np.ma.filled(strip.min(axis=0).astype(np.float64), np.inf))
+        high = np.fmax(high, np.ma.filled(strip.max(axis=0).astype(np.float64), -np.inf))
+    seen = pixels - empty
+    without = (lacking - empty > seen * _MOST_LACKING) if seen else lacking == pixels
+    return UselessBands(np.flatnonzero(without), np.flatnonzero(~without & (low >= high)))
+
+
+def _marked(values: NDArray[Any], no_data: float | None) -> NDArray[np.bool_] | None:
+    """Return where values mean "no data", or None where none does."""
+    marked = None
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        marked = ~np.isfinite(values)
+    if no_data and not np.isnan(no_data) and can_mark(no_data, values.dtype):
+        equal = values == (no_data if values.dtype.kind == "f" else int(no_data))
+        marked = equal if marked is None else marked | equal
+    return marked if marked is not None and marked.any() else None
+
+
 def check_values(cube: NDArray[Any], where: str) -> list[str]:
     """Return a note on each oddity of a cube's values.
 
     Raises
     ------
     SceneError
-        For values that are not finite, with their number and the first place; for a cube of constant bands.
+        For values that are not finite, with their number and the first place.
     """
     if cube.dtype.kind == "f":  # row by row: no mask of the whole cube in memory
         counts = [cube[row].size - int(np.isfinite(cube[row]).sum()) for row in range(cube.shape[0])]
@@ -81,17 +139,8 @@ def check_values(cube: NDArray[Any], where: str) -> list[str]:
                 f"column {col}, band {band}; write 'no_data = nan' into a scene.toml to leave such pixels "
                 "out, or correct the file."
             )
-    low, high = cube.min(axis=(0, 1)), cube.max(axis=(0, 1))
-    constant = np.flatnonzero(low == high)
     notes = []
-    if len(constant) == cube.shape[2]:
-        raise SceneError(f"Every band of {where} holds a single value; there is nothing to learn from it.")
-    if len(constant):
-        named = ", ".join(map(str, constant[:8])) + (", ..." if len(constant) > 8 else "")
-        bands = f"Band {named} holds" if len(constant) == 1 else f"{len(constant)} bands hold"
-        listed = "" if len(constant) == 1 else f" (bands {named})"
-        notes.append(f"{bands} a single value{listed}, counted from 0; such bands carry no information.")
-    if cube.dtype == np.uint16 and high.max() >= _WRAPPED_FROM:
+    if cube.dtype == np.uint16 and cube.max() >= _WRAPPED_FROM:
         few = int(np.count_nonzero(cube >= _WRAPPED_FROM))
         if few < cube.size // 1000:
             notes.append(
@@ -122,7 +171,7 @@ class Anomalies:
         return next(iter(self.filled), None)
 
 
-def find_anomalies(cube: NDArray[Any]) -> Anomalies:
+def find_anomalies(cube: Cube) -> Anomalies:
     """Find likely "no data" values of ``(rows, cols, bands)``, read row by row to spare memory.
 
     A value that fills at least one pixel in a thousand in every band is listed: spectra are not flat by
@@ -130,7 +179,8 @@ def find_anomalies(cube: NDArray[Any]) -> Anomalies:
     """
     low, high, not_finite = np.inf, -np.inf, 0
     filled: dict[float, int] = {}
-    for row in cube:
+    for number in range(cube.shape[0]):
+        row = cube[number]
         finite = np.isfinite(row) if row.dtype.kind == "f" else np.ones(row.shape, bool)
         not_finite += int((~finite.all(axis=1)).sum())
         if finite.any():

@@ -67,27 +67,31 @@ def find_missing(values: NDArray[Any], no_data: float) -> NDArray[np.bool_]:
 
 
 def fill_no_data(
-    cube: NDArray[Any], no_data: float, where: str
+    cube: NDArray[Any], no_data: float | None, where: str, excluded: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, str]:
     """Give pixels without data the mean spectrum of the others; return cube, mask of those pixels, note.
 
-    The mean leaves standardisation and PCA unchanged; the caller removes the labels. The cube is changed in
-    place, unless it is read-only.
+    Pixels that are `excluded`, such as clouds, are treated alike. The mean leaves standardisation and PCA
+    unchanged; the caller removes the labels. The cube is changed in place, unless it is read-only.
     """
-    if not can_mark(no_data, cube.dtype):
+    if excluded is None and (no_data is None or not can_mark(no_data, cube.dtype)):
         return cube, None, ""
     step = max(1, _STRIP_VALUES // (cube.shape[1] * cube.shape[2]))
     missing = np.empty(cube.shape[:2], bool)
     total = np.zeros(cube.shape[2])
     for row in range(0, len(cube), step):
         strip = cube[row : row + step]
-        missing[row : row + step] = lacking = find_missing(strip, no_data)
+        lacking = np.zeros(strip.shape[:2], bool) if no_data is None else find_missing(strip, no_data)
+        if excluded is not None:
+            lacking |= excluded[row : row + step]
+        missing[row : row + step] = lacking
         total += strip[~lacking].sum(axis=0, dtype=np.float64)
     pixels = int(missing.sum())
     if not pixels:
         return cube, None, ""
     if pixels == missing.size:
-        raise SceneError(f"Every pixel of {where} has no data ({no_data:g}); check the no-data value.")
+        value = "" if no_data is None else f" ({no_data:g})"
+        raise SceneError(f"Every pixel of {where} has no data{value}; check the no-data value.")
     cube = cube if cube.flags.writeable else cube.copy()
     cube[missing] = (total / (missing.size - pixels)).astype(cube.dtype)
     return cube, missing, f"{pixels} pixels have no data; they are unlabelled and hold the mean spectrum."

@@ -12,23 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets.assemble import (
-    ArraySource,
-    SceneFacts,
-    assemble_scene,
-    hash_files,
-    load_files,
-    unlabelled_scene,
-)
+from hsi.datasets.assemble import SceneFacts, assemble_scene, hash_files, load_files, unlabelled_scene
 from hsi.datasets.catalogue.description import read_description
 from hsi.datasets.catalogue.downloader import missing_files_message
 from hsi.datasets.catalogue.entries import SceneEntry, SceneFile, find_entry, list_scenes
 from hsi.datasets.catalogue.locate import SceneFiles, find_scene_files, user_path
 from hsi.datasets.checks import check_cube
-from hsi.datasets.formats.geotiff import GeoTiffCube
-from hsi.datasets.formats.readers import list_arrays, open_cube, read_array
+from hsi.datasets.formats.raster_cube import RasterCube
+from hsi.datasets.formats.readers import ArraySource, list_arrays, open_cube, read_array
 from hsi.datasets.labels.label_map import merge_maps
-from hsi.datasets.scene import Scene
+from hsi.datasets.scene import BandChoice, Scene
 from hsi.errors import ConfigError, SceneError, SceneNotFoundError, unknown
 
 
@@ -39,6 +32,7 @@ def load_scene(
     cube_key: str | None = None,
     labels_key: str | None = None,
     data_root: str | Path | None = None,
+    band_choice: BandChoice | None = None,
 ) -> Scene:
     """Load a scene.
 
@@ -47,16 +41,20 @@ def load_scene(
     dataset
         A short name in any letter case (``IN``, ``up``, ``demo``; see ``hsi scenes``); the path of a
         ``scene.toml`` or of the folder it is in; or a file with a cube (rows, cols, bands): MATLAB v5 or
-        v7.3, ``.npy``, ``.npz``, HDF5, ENVI (header or data file), GeoTIFF.
+        v7.3, ``.npy``, ``.npz``, HDF5, Zarr, ENVI (header or data file), any raster that GDAL reads; or a
+        satellite or airborne product, by its folder or any of its files.
     labels
-        File with the label map (rows, cols), 0 = unlabelled, or with points or polygons (GeoJSON, shapefile);
-        only with a cube file. Default: the cube's file.
+        File with the label map (rows, cols), 0 = unlabelled: any of those formats, or an image (PNG, BMP); or
+        with points or polygons (GeoPackage, GeoJSON, shapefile, ...), a CSV of points, or an ENVI ROI file.
+        Only with a cube file. Default: the cube's file.
     cube_key, labels_key
         Names of the arrays in those files; for points or polygons, of the attribute that holds the class.
         Default: the known name, else the only one that fits.
     data_root
         Folder in which to look for a benchmark scene's files, and for those of a ``scene.toml`` that are not
         beside it. Default: ``HSI_DATA``, then the download cache.
+    band_choice
+        Bands to use, such as those of a run, where the file has as many; otherwise those that are not bad.
 
     Returns
     -------
@@ -83,17 +81,21 @@ def load_scene(
                 f"There is no file {path}; check the path, or see 'hsi scenes' for short names."
             )
         raise SceneNotFoundError(unknown("scene", str(dataset), [known.name for known in list_scenes()]))
-    if entry is None and path.is_dir():
+    if entry is None and path.is_dir() and (path / "scene.toml").is_file():
         path = path / "scene.toml"
     if entry is None and path.suffix.lower() != ".toml":
         cube = ArraySource(path, cube_key)
-        return _load_file(cube, ArraySource(user_path(labels) if labels is not None else path, labels_key))
+        source = ArraySource(path, labels_key)
+        if labels is not None:
+            source = ArraySource(user_path(labels), labels_key, plain=True)
+        return _load_file(cube, source, band_choice)
     if labels is not None:
         raise ConfigError(
             f"'{dataset}' brings its own labels, so --labels does not go with it; name a cube file instead."
         )
     if entry is not None and entry.cube is not None and entry.labels is not None:
-        return _load_benchmark(entry, entry.cube, entry.labels, cube_key, labels_key, data_root)
+        keys = cube_key, labels_key
+        return _load_benchmark(entry, entry.cube, entry.labels, keys, data_root, band_choice)
     if cube_key is not None or labels_key is not None:
         raise ConfigError(
             f"'{dataset}' says itself which arrays it uses; leave out --cube-key and --labels-key."
@@ -101,42 +103,46 @@ def load_scene(
     if entry is not None and entry.make is not None:
         return entry.make()
     if entry is not None and entry.description is not None:
-        scene = _load_description(entry.description, data_root)
+        scene = _load_description(entry.description, data_root, band_choice)
         return replace(scene, name=entry.name, synthetic=scene.synthetic or entry.synthetic)
-    return _load_description(path, data_root)
+    return _load_description(path, data_root, band_choice)
 
 
-def _load_file(cube: ArraySource, labels: ArraySource) -> Scene:
-    if labels.file == cube.file and (
-        cube.kind in _ONE_ARRAY or (labels.key is None and not _has_label_map(cube))
-    ):
+def _load_file(cube: ArraySource, labels: ArraySource, choice: BandChoice | None) -> Scene:
+    if labels.file == cube.file and labels.key is None and not has_label_map(cube):
         raise SceneError(
             f"{cube.file} holds a cube but no labels; name the file of the label map with --labels."
         )
-    return load_files(cube, labels, SceneFacts(cube.file.stem), options=("cube_key", "labels_key"))
+    options = ("cube_key", "labels_key")
+    return load_files(cube, labels, SceneFacts(), options=options, choice=choice)
 
 
-_ONE_ARRAY = ("npy", "envi", "tiff")
-
-
-def _has_label_map(source: ArraySource) -> bool:
+def has_label_map(source: ArraySource) -> bool:
+    """Return whether a file that holds several arrays has one that could be a label map."""
     infos = list_arrays(source.file, source.kind)
-    return any(info.numeric and len(info.shape) == 2 and min(info.shape) > 1 for info in infos)
+    named = [info for info in infos if info.name]
+    return any(info.numeric and len(info.shape) == 2 and min(info.shape) > 1 for info in named)
 
 
-def _load_description(path: Path, data_root: str | Path | None) -> Scene:
+def _load_description(path: Path, data_root: str | Path | None, choice: BandChoice | None) -> Scene:
     description = read_description(path, data_root)
-    return load_files(description.cube, description.labels, description.facts)
+    if description.labels is None:
+        raise SceneError(
+            f"{path} describes a cube without labels, which can be mapped but not trained on; add labels = "
+            '{ file = "..." }.'
+        )
+    return load_files(description.cube, description.labels, description.facts, choice=choice)
 
 
 def _load_benchmark(
     entry: SceneEntry,
     cube_file: SceneFile,
     labels_file: SceneFile,
-    cube_key: str | None,
-    labels_key: str | None,
+    keys: tuple[str | None, str | None],
     data_root: str | Path | None,
+    choice: BandChoice | None,
 ) -> Scene:
+    cube_key, labels_key = keys
     files = find_scene_files(entry, data_root)
     if files is None:
         raise SceneNotFoundError(missing_files_message(entry, data_root))
@@ -160,6 +166,7 @@ def _load_benchmark(
         cube_source=f"The cube in {files.cube}",
         labels_source=f"The label map in {files.labels}",
         sources=hash_files(cube_source, labels_source),
+        choice=choice,
     )
     notes = [axes_note, *_hash_notes(entry, files, scene.sources), *_count_notes(entry, scene)]
     return replace(scene, notes=(*scene.notes, *(note for note in notes if note)))
@@ -232,19 +239,26 @@ def _count_notes(entry: SceneEntry, scene: Scene) -> list[str]:
 
 
 def load_unlabelled(
-    dataset: str | Path, *, cube_key: str | None = None, data_root: str | Path | None = None
+    dataset: str | Path,
+    *,
+    cube_key: str | None = None,
+    raw: bool = False,
+    data_root: str | Path | None = None,
+    band_choice: BandChoice | None = None,
 ) -> Scene:
     """Load a scene with its labels, if it has any; a cube file has none.
 
-    A ``.npy``, ENVI or GeoTIFF cube stays on disk and is read by windows. Pixels with the file's no-data
-    value are NaN.
+    A cube without labels in a ``.npy``, ENVI, GDAL or HDF5 file or a product stays on disk and is read by
+    windows. Pixels with the file's no-data value are NaN.
 
     Parameters
     ----------
     dataset
-        A short name, a ``scene.toml`` or its folder, as `hsi.load_scene`; or a file with a cube (rows, cols,
-        bands).
-    cube_key, data_root
+        A short name, a ``scene.toml`` or its folder, as `hsi.load_scene`; or a file or product with a cube
+        (rows, cols, bands).
+    raw
+        Take a product in the geometry of its sensor.
+    cube_key, data_root, band_choice
         As `hsi.load_scene`.
 
     Raises
@@ -253,11 +267,21 @@ def load_unlabelled(
         As `hsi.load_scene`.
     """
     path = user_path(dataset)
-    named = isinstance(dataset, str) and find_entry(dataset) is not None
-    if named or path.is_dir() or path.suffix.lower() == ".toml" or not path.exists():
-        return load_scene(dataset, cube_key=cube_key, data_root=data_root)
-    source = ArraySource(path, cube_key)
-    cube = open_cube(path, cube_key, source.kind)
-    check_cube(cube, f"The cube in {path}")
-    scene = unlabelled_scene(cube, source)
-    return replace(scene, notes=(*scene.notes, *cube.notes)) if isinstance(cube, GeoTiffCube) else scene
+    entry = find_entry(dataset) if isinstance(dataset, str) else None
+    file = path / "scene.toml" if path.is_dir() and (path / "scene.toml").is_file() else path
+    if entry is not None and entry.description is not None:
+        file = entry.description
+    described = file.suffix.lower() == ".toml" and file.is_file()
+    if not described and (entry is not None or not path.exists()):
+        return load_scene(dataset, cube_key=cube_key, data_root=data_root, band_choice=band_choice)
+    if described:
+        description = read_description(file, data_root)
+        if description.labels is not None:
+            return load_scene(dataset, cube_key=cube_key, data_root=data_root, band_choice=band_choice)
+        source, facts = description.cube, description.facts
+    else:
+        source, facts = ArraySource(path, cube_key, raw), SceneFacts()
+    cube = open_cube(source.file, source.key, source.kind)
+    check_cube(cube, f"The cube in {source.file}")
+    scene = unlabelled_scene(cube, source, facts, band_choice)
+    return replace(scene, notes=(*scene.notes, *cube.notes)) if isinstance(cube, RasterCube) else scene

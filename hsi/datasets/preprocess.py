@@ -28,7 +28,7 @@ Step = BandList | Standardise | PCA
 
 
 class Preprocess:
-    """Band list (if any), standardisation (always), principal components (if any).
+    """Band list (if any), standardisation (unless `as_measured`), principal components (if any).
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ class Preprocess:
         Zero-based numbers of the bands to keep, or None for all.
     common_scale
         Standardise by one factor for all bands; see `Standardise`.
+    as_measured
+        Leave the values as they are, for models that compare measured spectra.
     components
         Most principal components. With 0, or no fewer than there are bands, there is no PCA: a full set of
         components would be the same data, rotated.
@@ -69,12 +71,14 @@ class Preprocess:
         keep: Sequence[int] | NDArray[np.int64] | None = None,
         components: int = 0,
         common_scale: bool = False,
+        as_measured: bool = False,
     ) -> None:
         if components < 0:
             raise ConfigError(f"The number of principal components cannot be negative; got {components}.")
         self.band_list = None if keep is None else BandList(keep)
         self.components = components
         self.common_scale = common_scale
+        self.as_measured = as_measured
 
     def fit(self, cube: Cube, pixels: NDArray[np.int64] | None = None) -> Preprocess:
         """Fit on `pixels` (row-major flat indices, any order; None: all) of a cube ``(rows, cols, bands)``.
@@ -93,7 +97,10 @@ class Preprocess:
         if self.band_list is not None:
             self.band_list.check(bands)
             steps.append(self.band_list)
-        steps.append(Standardise(common=self.common_scale).fit(_apply(tuple(steps), _chunks(cube, indices))))
+        scaling = Standardise(common=self.common_scale).fit(_apply(tuple(steps), _chunks(cube, indices)))
+        if self.as_measured:
+            scaling.mean_, scaling.scale_ = np.zeros(scaling.bands), np.ones(scaling.bands)
+        steps.append(scaling)
         if 0 < self.components < steps[-1].bands:
             steps.append(PCA(self.components).fit(_apply(tuple(steps), _chunks(cube, indices))))
         self.steps_ = tuple(steps)

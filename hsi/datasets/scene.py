@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi.datasets.cube import Cube
+from hsi.datasets.parts import ScenePart
 
 UNLABELLED = "#000000"
 
@@ -100,6 +102,14 @@ def _as_seen(rgb: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
 
 
 @dataclass(frozen=True)
+class BandChoice:
+    """Which bands of a file a scene has: `numbers`, from 0 and rising, of `count` in the file."""
+
+    count: int
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Scene:
     """A hyperspectral image with its label map.
 
@@ -132,6 +142,20 @@ class Scene:
     missing
         ``(rows, cols)``: True for pixels without data, which have the mean spectrum in `cube`; None where
         there are none. Pixels that are NaN in `cube` have no data either.
+    band_choice
+        Which bands of the file `cube` holds, or None where there is no file.
+    acquired, product
+        When the image was taken (ISO 8601, UTC) and the identifier of its product; "" where not known.
+    masks
+        Name ("cloud", "snow", ...) -> ``(rows, cols)`` bool: pixels that a product flags.
+    subsets
+        "train", "val" and "test" -> ``(rows, cols)`` bool, where labels came in several files that make a
+        split; else empty.
+    parts
+        The images of a scene that `hsi.datasets.mosaic.combine_scenes` made; else empty.
+    same_ground
+        ``(n, 2)`` pairs of pixels of different parts that show the same ground, as flat indices; None where
+        there are none.
     """
 
     name: str
@@ -149,6 +173,13 @@ class Scene:
     notes: tuple[str, ...] = ()
     missing: NDArray[np.bool_] | None = None
     fwhm_nm: NDArray[np.float64] | None = None
+    band_choice: BandChoice | None = None
+    acquired: str = ""
+    product: str = ""
+    masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    subsets: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    parts: tuple[ScenePart, ...] = ()
+    same_ground: NDArray[np.int64] | None = None
 
     @property
     def rows(self) -> int:

@@ -100,6 +100,8 @@ class Standardise:
 
     def describe(self) -> str:
         """Describe the step, with the number of constant bands."""
+        if not self.mean_.any() and (self.scale_ == 1).all():
+            return "as measured"
         constant = int(np.count_nonzero(self.scale_ == 0))
         return "standardised" + (f" ({constant} constant bands set to 0)" if constant else "")
 

@@ -132,13 +132,13 @@ def graph_of(run: Run) -> Graph:
     Raises
     ------
     RunError
-        When the run is not finished, or is of a classifier that scikit-learn fits.
+        When the run is not finished, or is of a model that is no network.
     """
     network = run.load_model("cpu")
     if isinstance(network, Estimator):
         raise RunError(
-            f"The run '{run.path}' is of {run.metrics['model']}, which scikit-learn fits and which has no "
-            "graph; only networks can be exported."
+            f"The run '{run.path}' is of {run.metrics['model']}, which is no network and has no graph; "
+            "only networks can be exported."
         )
     classifier = as_classifier(network, run.config)
     return Graph(Features(run.preprocess), classifier).eval().requires_grad_(False)
@@ -148,7 +148,7 @@ def facts_of(run: Run) -> dict[str, str]:
     """Return the metadata of an exported file; lists are JSON.
 
     ``class_names`` are in the order of the output's columns, ``wavelengths_nm`` (if known) in that of the
-    input's bands.
+    input's bands; ``band_choice`` says which bands of the scene's file these are.
     """
     metrics, config = run.metrics, run.config
     outside = "NaN" if config.padding == "zeros" else "the scene mirrored, without repeating the edge"
@@ -161,6 +161,7 @@ def facts_of(run: Run) -> dict[str, str]:
         "bands": metrics["bands"],
         "class_names": metrics["class_names"],
         "wavelengths_nm": metrics.get("wavelengths_nm"),
+        "band_choice": metrics.get("band_choice"),
         "padding": config.padding,
         "input": (
             "patches: float32 (N, bands, patch, patch), the scene's own values; beyond the edge of the "

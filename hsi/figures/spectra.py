@@ -53,11 +53,17 @@ def band_axis(scene: Scene) -> tuple[NDArray[np.float64], str]:
 
 
 def gaps(places: NDArray[np.float64]) -> list[int]:
-    """Return the bands before which a line is broken, as at removed bands (water vapour)."""
-    steps = np.abs(np.diff(places))
+    """Return the bands before which a line is broken: at removed bands (water vapour), and at seams.
+
+    A seam is where the order of the wavelengths turns round, or two bands have the same one, as between
+    detectors that overlap.
+    """
+    steps = np.diff(places)
     if len(steps) == 0:
         return []
-    return [int(band) + 1 for band in np.flatnonzero(steps > GAP * np.median(steps))]
+    far = np.abs(steps) > GAP * np.median(np.abs(steps))
+    seam = np.sign(steps) != np.sign(np.median(steps))
+    return [int(band) + 1 for band in np.flatnonzero(far | seam)]
 
 
 def draw_spectra(scene: Scene, *, width_mm: float = PAGE_MM) -> Figure:

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets.formats.geotiff import GDAL_CACHE
+from hsi.datasets.formats.rasters import GDAL_CACHE
 from hsi.datasets.scene import UNLABELLED, to_rgb
 from hsi.errors import ConfigError, install_command
 from hsi.inference.tiles import CELL, Window

@@ -12,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hsi.datasets.bands import Resample
+from hsi.datasets.bands import Resample, name_bands
+from hsi.datasets.parts import image_windows, pixels_apart, rows_apart
 from hsi.datasets.scene import Scene
 from hsi.datasets.splits.indices import hash_labels
+from hsi.datasets.transforms import BandList
 from hsi.errors import RunError, SceneError
 from hsi.inference.batch_size import choose_batch_size
 from hsi.inference.classify import TileClassifier
@@ -114,16 +116,31 @@ class Run(RunFolder):
         def transform(cube: NDArray[Any]) -> NDArray[np.float32]:
             return preprocess.transform(cube if resampler is None else resampler.transform(cube))
 
-        trained_on = bool(scene.classes) and hash_labels(scene.labels) == self.split.labels_sha256
         return SceneBlocks(
             scene.cube,
             transform,
             preprocess.bands,
             self.config.patch,
-            regions=self.split.patch_regions if trained_on else None,
+            regions=self._regions_of(scene),
             padding=self.config.padding,
             missing=scene.missing,
         )
+
+    def _regions_of(self, scene: Scene) -> NDArray[Any] | None:
+        """Return the regions that masked patches of the scene in training; None for other scenes.
+
+        Of a run on several, each alone is known by its labelled pixels.
+        """
+        split = self.split
+        if not scene.classes or split.patch_regions is None:
+            return None
+        if hash_labels(scene.labels) == split.labels_sha256:
+            return split.patch_regions
+        labelled = scene.labels > 0
+        for window in [] if split.parts is None else image_windows(split.parts):
+            if np.array_equal(split.labelled[window], labelled):
+                return split.patch_regions[window]
+        return None
 
     def evaluate(self, scene: Scene, *, device: str = "auto") -> Scores:
         """Classify the run's test pixels again with the best weights and score them.
@@ -191,7 +208,7 @@ def accuracy_by_distance(
     """Return a finished run's accuracy by the Chebyshev distance of test pixels to its training pixels.
 
     The scene is loaded if not given. Bins are `hsi.scoring.distance.DISTANCE_BINS`, nearest first; accuracies
-    are fractions.
+    are fractions. In a run on several scenes, a training pixel of another one is as far as the last bin.
 
     Raises
     ------
@@ -204,15 +221,21 @@ def accuracy_by_distance(
     split = run.split
     split.check(scene)
     right = run.predictions["test"] == scene.labels.ravel()[split.test]
-    distances = distance.distance_to_nearest(split.train, split.test, split.shape)
+    train, test, shape = split.train, split.test, split.shape
+    if split.parts is not None:  # so far apart that no pixel is near to one of another image
+        gap = distance.DISTANCE_BINS[-1]
+        train, test = (pixels_apart(pixels, split.parts, gap) for pixels in (train, test))
+        shape = (int(rows_apart(split.parts, gap)[-1]) + 1, shape[1])
+    distances = distance.distance_to_nearest(train, test, shape)
     return distance.bin_by_distance(distances, right)
 
 
-def fit_bands(run: Run, scene: Scene, resample: bool = False) -> Resample | None:
-    """Return what resamples a scene to the bands of a finished run, or None if it has them already.
+def fit_bands(run: Run, scene: Scene, resample: bool = False) -> Resample | BandList | None:
+    """Return what brings a scene to the bands of a finished run, or None if it has them already.
 
-    Bands are the same if there are as many and, where both have wavelengths, no centre is off by more than
-    half the distance to the run's next band. With `resample`, only equal wavelengths are the same.
+    Of a scene whose file has as many bands as the run's, those with the run's numbers are taken. Bands are
+    the same if there are as many and, where both have wavelengths, no centre is off by more than half the
+    distance to the run's next band. With `resample`, only equal wavelengths are the same.
 
     Raises
     ------
@@ -239,7 +262,10 @@ def fit_bands(run: Run, scene: Scene, resample: bool = False) -> Resample | None
         except SceneError as error:
             raise RunError(f"'{scene.name}' cannot be resampled for the run '{run.path}': {error}") from None
     advice = "; use --resample to convert them" if target is not None and source is not None else ""
-    if scene.bands != bands:
+    chosen = _same_numbers(run, scene)
+    if chosen is not None:
+        source = None if source is None else source[chosen.keep]
+    elif scene.bands != bands:
         raise RunError(
             f"The run '{run.path}' was trained on {bands} bands{_span(target)}, but '{scene.name}' has "
             f"{scene.bands}{_span(source)}{advice}."
@@ -251,7 +277,24 @@ def fit_bands(run: Run, scene: Scene, resample: bool = False) -> Resample | None
                 f"The run '{run.path}' and '{scene.name}' both have {bands} bands, but their wavelengths "
                 f"differ by up to {off.max():.3g} nm{advice}."
             )
-    return None
+    return chosen
+
+
+def _same_numbers(run: Run, scene: Scene) -> BandList | None:
+    """Return the run's bands among those of a scene whose file has as many, or None where they are all."""
+    told, theirs = run.metrics.get("band_choice"), scene.band_choice
+    if told is None or theirs is None or told["count"] != theirs.count:
+        return None
+    ours = tuple(told["numbers"])
+    if ours == theirs.numbers:
+        return None
+    lacking = sorted(set(ours) - set(theirs.numbers))
+    if lacking:
+        raise RunError(
+            f"The run '{run.path}' uses bands {name_bands(tuple(lacking))} of the file, which '{scene.name}' "
+            "leaves out; load it with the run's band_choice, or train without them (drop_bands)."
+        )
+    return BandList(np.searchsorted(theirs.numbers, ours))
 
 
 def _half_distance(wavelengths: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hsi.datasets.load import load_unlabelled
 from hsi.datasets.scene import Scene, default_palette
-from hsi.errors import ConfigError
+from hsi.errors import ConfigError, SceneError
 from hsi.inference.map_files import (
     MapProduct,
     Write,
@@ -35,13 +35,16 @@ from hsi.io.locks import file_lock
 class SceneSource:
     """Where to find a run and a scene for it; can be sent to another machine.
 
-    `scene` is a short name, scene.toml, or cube file (with `cube_key`); None for the scene of the run.
+    `scene` is a short name, scene.toml, product, or cube file (with `cube_key`); None for the scene of the
+    run. With `raw`, a product is taken in its sensor's geometry; with `resample`, all its bands are loaded.
     """
 
     run: Path
     scene: str | None = None
     cube_key: str | None = None
     data_root: Path | None = None
+    raw: bool = False
+    resample: bool = False
 
     def open_run(self) -> Run:
         """Open the run; errors as `hsi.open_run`."""
@@ -50,8 +53,20 @@ class SceneSource:
     def load_scene(self, run: Run) -> Scene:
         """Load the scene; errors as `Run.load_scene` and `hsi.datasets.load.load_unlabelled`."""
         if self.scene is None:
+            scenes = run.scene_names
+            if len(scenes) > 1:
+                raise ConfigError(
+                    f"The run '{run.path}' has several scenes, {' and '.join(scenes)}; say which to map with "
+                    f"--scene, such as --scene {scenes[0]}."
+                )
             return run.load_scene(self.data_root)
-        return load_unlabelled(self.scene, cube_key=self.cube_key, data_root=self.data_root)
+        return load_unlabelled(
+            self.scene,
+            cube_key=self.cube_key,
+            raw=self.raw,
+            data_root=self.data_root,
+            band_choice=None if self.resample else run.band_choice,
+        )
 
 
 WRITERS: dict[str, Callable[[Path, MapProduct], AbstractContextManager[Write]]] = {
@@ -134,6 +149,8 @@ def map_scene(
         For an unknown suffix, a missing folder, or a format that cannot hold what is requested.
     RunError
         When the scene's bands do not fit, or another process is writing the same map.
+    SceneError
+        When no pixel has data in all bands of the run.
     StorageError
         When the disk is full or read-only; older maps are as they were.
     """
@@ -165,6 +182,11 @@ def map_scene(
                     counts += np.bincount(values.ravel(), minlength=len(counts))
             done += missing.size
             watch(done, scene.rows * scene.cols)
+        if not counts[1:].any():
+            raise SceneError(
+                f"Not one pixel of '{scene.name}' has data in all bands of the run '{run.path}', so there is "
+                "no map; train without its dead bands (drop_bands in a scene.toml), or use --resample."
+            )
     return SceneMap(
         files=files,
         rows=scene.rows,

@@ -18,6 +18,7 @@ from hsi.models.hybridsn import HybridSN
 from hsi.models.ssrn import SSRN
 from hsi.models.spectralformer import SpectralFormer
 from hsi.models.classical import Classical
+from hsi.models.spectral_matching import SpectralMatching
 
 __all__ = [
     "CNN1D",
@@ -31,6 +32,7 @@ __all__ = [
     "SnakeConv3d",
     "SpatialSpectralTransformer",
     "SpectralFormer",
+    "SpectralMatching",
     "WaveletConv3d",
     "build_model",
     "cost_of",

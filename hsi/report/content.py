@@ -291,7 +291,7 @@ def class_codes(scene: Scene) -> tuple[int, ...]:
 def is_unnamed(scene: Scene) -> bool:
     """Whether some class has no other name than its number."""
     return any(
-        name == f"class {code}" for name, code in zip(scene.class_names, class_codes(scene), strict=True)
+        name == f"code {code}" for name, code in zip(scene.class_names, class_codes(scene), strict=True)
     )
 
 

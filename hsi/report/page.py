@@ -134,7 +134,7 @@ def write_report(
     scenes: dict[tuple[Any, ...], tuple[Scene, list[tuple[Run, Classified]]]] = {}
     for run in runs:
         config = run.config
-        key = (config.dataset, config.labels, config.cube_key, config.labels_key)
+        key = (*config.datasets, config.test_scene, config.labels, config.cube_key, config.labels_key)
         if key not in scenes:
             scenes[key] = (run.load_scene(data_root), [])
         scene, classified = scenes[key]

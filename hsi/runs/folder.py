@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi.config import Config, load_config
-from hsi.datasets import load_scene
 from hsi.datasets.catalogue.entries import find_entry
+from hsi.datasets.mosaic import load_scenes
 from hsi.datasets.preprocess import Preprocess
-from hsi.datasets.scene import Scene
+from hsi.datasets.scene import BandChoice, Scene
 from hsi.datasets.splits.indices import SUBSETS, Split, hash_labels
 from hsi.errors import RunError, command_to_paste
 from hsi.runs.run_files import (
@@ -86,6 +86,14 @@ class RunFolder:
                 + command_to_paste("hsi", "train", "--resume", self.path)
             ) from None
 
+    @property
+    def band_choice(self) -> BandChoice | None:
+        """Which bands of its file the run uses; None where that is not known, as for an unfinished run."""
+        if not (self.path / "metrics.json").is_file():
+            return None
+        told = self.metrics.get("band_choice")
+        return None if told is None else BandChoice(told["count"], tuple(told["numbers"]))
+
     @cached_property
     def scores(self) -> dict[str, Scores]:
         """Scores of each subset that has pixels, recomputed from the confusion matrices."""
@@ -113,8 +121,14 @@ class RunFolder:
         """Scaling and components, as fitted for this run."""
         return Preprocess.load(self.path / "preprocess.npz")
 
+    @property
+    def scene_names(self) -> list[str]:
+        """The scenes that it was trained on, and the one that it was tested on if that is another."""
+        config = self.config
+        return [*config.datasets, *([] if config.test_scene is None else [config.test_scene])]
+
     def load_scene(self, data_root: str | Path | None = None) -> Scene:
-        """Load the scene that the run was trained on.
+        """Load the scene that the run was trained on; several, and its test scene, as one.
 
         Raises
         ------
@@ -122,15 +136,18 @@ class RunFolder:
             When its labels are no longer those of the run.
         """
         config = self.config
-        scene = load_scene(
-            resolve_path(config.dataset, self.path),
+        scene = load_scenes(
+            [resolve_path(dataset, self.path) for dataset in config.datasets],
+            test_scene=None if config.test_scene is None else resolve_path(config.test_scene, self.path),
             labels=None if config.labels is None else resolve_path(config.labels, self.path),
             cube_key=config.cube_key,
             labels_key=config.labels_key,
             data_root=data_root,
+            band_choice=self.band_choice,
         )
         if hash_labels(scene.labels) != self.split.labels_sha256:
             raise RunError(
-                f"The labels of '{config.dataset}' are not those that the run '{self.path}' was made with."
+                f"The labels of '{' and '.join(self.scene_names)}' are not those that the run '{self.path}' "
+                "was made with."
             )
         return scene

@@ -184,6 +184,17 @@ class _Scores(msgspec.Struct):
     confusion: list[list[_Count]]
 
 
+class _BandChoice(msgspec.Struct):
+    count: _Count
+    numbers: list[_Count]
+
+
+class _SceneOfSeveral(msgspec.Struct):
+    name: str
+    pixels: _Count
+    oa: float | None
+
+
 class _Metrics(msgspec.Struct):
     """The part of metrics.json that other code relies on."""
 
@@ -203,6 +214,8 @@ class _Metrics(msgspec.Struct):
     val: _Scores | None = None
     wavelengths_nm: list[float] | None = None
     fwhm_nm: list[float] | None = None
+    band_choice: _BandChoice | None = None
+    scenes: list[_SceneOfSeveral] | None = None
     precision: Literal[tuple(PRECISIONS)] | None = None  # type: ignore[valid-type]
     memory_format: Literal[tuple(FORMATS)] | None = None  # type: ignore[valid-type]
 

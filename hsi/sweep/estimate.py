@@ -26,9 +26,10 @@ from typing import Any
 import numpy as np
 
 from hsi.config import Config
-from hsi.datasets import Scene, load_scene
+from hsi.datasets import Scene
 from hsi.datasets.bands import parse_bands
 from hsi.datasets.catalogue.entries import find_entry
+from hsi.datasets.mosaic import load_scenes
 from hsi.models import cost_of
 from hsi.models.registry import build_with
 from hsi.runs.status import RunState
@@ -97,7 +98,8 @@ class Sizes:
     def _scene(self, config: Config) -> SceneSize:
         key = _files(config)
         if key not in self.known:
-            entry = find_entry(config.dataset)
+            alone = isinstance(config.dataset, str) and config.test_scene is None
+            entry = find_entry(config.dataset) if isinstance(config.dataset, str) and alone else None
             if entry is not None and entry.shape is not None and entry.class_counts:
                 rows, cols, bands = entry.shape
                 self.known[key] = SceneSize(rows * cols, bands, entry.class_counts)
@@ -109,8 +111,9 @@ class Sizes:
     def _load(self, config: Config) -> Scene:
         key = _files(config)
         if key not in self.loaded:
-            self.loaded[key] = load_scene(
+            self.loaded[key] = load_scenes(
                 config.dataset,
+                test_scene=config.test_scene,
                 labels=config.labels,
                 cube_key=config.cube_key,
                 labels_key=config.labels_key,
@@ -146,7 +149,7 @@ class Sizes:
 
 def _files(config: Config) -> tuple[object, ...]:
     """Return what identifies a scene: one cube may have several label maps."""
-    return config.dataset, config.labels, config.cube_key, config.labels_key
+    return *config.datasets, config.test_scene, config.labels, config.cube_key, config.labels_key
 
 
 def cube_megabytes(scene: SceneSize) -> float:

@@ -12,6 +12,10 @@
     dataset = "scenes/indian-mnf.toml"   # a path from this file; default: the label, as in [scenes.IN]
     scale = "scene"                      # options of this scene
 
+    [scenes.two-dates]                   # one model for several scenes
+    dataset = ["scenes/june.toml", "scenes/july.toml"]
+    test_scene = "scenes/august.toml"    # scored on the labelled pixels of another
+
     [protocols.random]
     scheme = "random"
     train = 0.1
@@ -58,7 +62,7 @@ _FOREIGN = {
     "protocols": ("model", "dataset", "seed"),
     "models": ("dataset", "seed"),
 }
-_FILES = ("labels", "train_mask", "test_mask", "split")  # options that name a file
+_FILES = ("labels", "library", "train_mask", "test_mask", "split")  # options that name a file
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -113,11 +117,17 @@ def read_experiment(path: str | Path) -> Experiment:
     defaults = _options("defaults", table.get("defaults", {}), f"{file}, [defaults]", file)
     axes = {axis: _axis(axis, table.get(axis, {}), file) for axis in AXES}
     for label, options in axes["scenes"].items():
-        options["dataset"] = _dataset(options.get("dataset", label), file)
-        if not isinstance(options["dataset"], str):
+        given = options.get("dataset", label)
+        names = given if isinstance(given, list) else [given]
+        if not names or not all(isinstance(name, str) for name in names):
             raise ConfigError(
-                f"{file}, [scenes.{label}]: dataset must be a text, not {options['dataset']!r}."
+                f"{file}, [scenes.{label}]: dataset must be a text or a list of texts, not {given!r}."
             )
+        options["dataset"] = [_dataset(name, file) for name in names]
+        if len(names) == 1:
+            options["dataset"] = options["dataset"][0]
+        if "test_scene" in options:
+            options["test_scene"] = _dataset(options["test_scene"], file)
     for label, options in axes["models"].items():
         options.setdefault("model", label)
         if not isinstance(options["model"], str):

@@ -65,7 +65,10 @@ class PlannedRun:
         """
         options = self.config.as_dict()
         changed = {name: value for name, value in options.items() if value != OPTIONS[name].default}
-        changed |= {"dataset": Path(self.config.dataset).name, "device": None}
+        names = [Path(dataset).name for dataset in self.config.datasets]
+        changed |= {"dataset": names if len(names) > 1 else names[0], "device": None}
+        if self.config.test_scene is not None:
+            changed["test_scene"] = Path(self.config.test_scene).name
         text = json.dumps(changed, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -160,7 +163,9 @@ def check_scenes(plan: Iterable[PlannedRun], data_root: str | Path | None = None
     InputError
         For the first scene without files; the message says what to download or which file to put where.
     """
-    for dataset in dict.fromkeys(run.config.dataset for run in plan):
+    configs = [run.config for run in plan]
+    scenes = [scene for config in configs for scene in (*config.datasets, config.test_scene)]
+    for dataset in dict.fromkeys(scene for scene in scenes if scene is not None):
         if find_entry(dataset) is not None:
             entry = scene_entry(dataset)
             if not is_on_disk(entry, data_root):

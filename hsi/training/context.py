@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hsi.config import Config
-from hsi.datasets import load_scene
 from hsi.datasets.bands import choose_bands, name_bands
 from hsi.datasets.catalogue.published_masks import load_masks
+from hsi.datasets.libraries.spectral_library import read_spectral_library
+from hsi.datasets.libraries.spectrum import background_pixels, class_spectra, in_units_of
+from hsi.datasets.mosaic import load_scenes
+from hsi.datasets.parts import pixels_apart
 from hsi.datasets.patches import PatchCutter
 from hsi.datasets.preprocess import Preprocess
 from hsi.datasets.scene import Scene
@@ -29,6 +32,8 @@ from hsi.inference.run import Run
 from hsi.models import model_entry
 from hsi.models.device import choose_device, choose_precision
 from hsi.models.protocols import Estimator
+from hsi.models.spectral_matching import SpectralMatching
+from hsi.runs.folder import resolve_path
 from hsi.training.batches import check_batch, check_shares
 from hsi.training.callbacks import Callback
 from hsi.training.distributed import World
@@ -67,6 +72,9 @@ def resolve_split(config: Config, scene: Scene, data_root: str | Path | None = N
         )
     trained = np.bincount(scene.labels.ravel()[split.train], minlength=scene.classes + 1)[1:]
     untrained = [scene.class_names[i] for i in np.flatnonzero((trained == 0) & (np.array(scene.counts) > 0))]
+    if config.library is not None:  # it has the spectra, and training pixels do not matter
+        trained[:] = np.maximum(trained, 1)
+        untrained = []
     if untrained and split.scheme != "disjoint":
         raise SplitError(f"No training pixel of {', '.join(untrained)}; give the split more training pixels.")
     if (trained > 0).sum() < 2:
@@ -77,10 +85,58 @@ def resolve_split(config: Config, scene: Scene, data_root: str | Path | None = N
 
 
 def _masks(config: Config, scene: Scene, data_root: str | Path | None) -> Mapping[str, MaskSource] | None:
+    named = [name for name in ("split_mask", "train_mask", "test_mask") if getattr(config, name) is not None]
+    if named and len(scene.parts) > 1:
+        raise SplitError(
+            f"{named[0]} marks pixels of one scene, but there are {len(scene.parts)}; use another scheme, or "
+            "write a split of all with hsi split --out."
+        )
     if config.split_mask is not None:
         return load_masks(config.split_mask, scene, data_root=data_root)
     files = {"train": config.train_mask, "test": config.test_mask}
     return {subset: file for subset, file in files.items() if file is not None} or None
+
+
+def _own_pixels(scene: Scene, split: Split) -> NDArray[np.int64] | None:
+    """Return the pixels of the scenes to train on, without those of a test scene; None: all of one scene."""
+    if split.parts is None:
+        return None
+    trained = [number for number, part in enumerate(scene.parts, start=1) if not part.test]
+    return np.flatnonzero(np.isin(split.parts, trained))
+
+
+def give_spectra(
+    model: SpectralMatching,
+    config: Config,
+    scene: Scene,
+    keep: NDArray[np.int64] | None,
+    run: Path | None = None,
+) -> tuple[Scene, list[str]]:
+    """Give a model the background of a scene and the spectra of the library, if the options name one.
+
+    `keep` are the bands that are used, None for all; `run` is the folder of a run that is resumed. Returned
+    are the scene, with the library's files among its sources, and notes.
+
+    Raises
+    ------
+    SceneError
+        For a library that cannot be read or does not fit the scene.
+    """
+    background = background_pixels(scene, keep) if model.needs_background else None
+    if background is not None:
+        model.set_background(background)
+    if config.library is None:
+        return scene, []
+    file = config.library if run is None else resolve_path(config.library, run)
+    library = read_spectral_library(file)
+    where = f"the library {Path(file).name}"
+    found = class_spectra(library, scene, keep, where)
+    values, notes = found.values, [*library.notes, *found.notes]
+    if background is not None:
+        values, note = in_units_of(values, background, where)
+        notes += [note] * bool(note)
+    model.set_spectra(values, found.classes)
+    return replace(scene, sources={**scene.sources, **library.sources()}), notes
 
 
 @dataclass(frozen=True)
@@ -111,8 +167,9 @@ class TrainingInputs:
         world.set_device(device)
         choose_precision(config.precision, device)
         started = time.perf_counter()
-        scene = load_scene(
+        scene = load_scenes(
             config.dataset,
+            test_scene=config.test_scene,
             labels=config.labels,
             cube_key=config.cube_key,
             labels_key=config.labels_key,
@@ -126,9 +183,19 @@ class TrainingInputs:
         keep = choose_bands(scene, split.train, bands=config.bands, select=config.select_bands)
         if keep is not None:
             callback.message(f"{len(keep)} of {scene.bands} bands are used: {name_bands(keep)}.")
-        preprocess = Preprocess(keep=keep, components=config.pca, common_scale=config.scale == "scene")
-        features = preprocess.fit(scene.cube, None if config.scale_on == "all" else split.train)
+        preprocess = Preprocess(
+            keep=keep,
+            components=config.pca,
+            common_scale=config.scale == "scene",
+            as_measured=config.takes_measured,
+        )
+        on_all = config.scale_on == "all" or config.takes_measured
+        features = preprocess.fit(scene.cube, _own_pixels(scene, split) if on_all else split.train)
         model = build_network(config, features.bands, scene.classes)
+        if isinstance(model, SpectralMatching):
+            scene, notes = give_spectra(model, config, scene, keep)
+            for note in notes:
+                callback.message(note)
         check_batch(model, config.model, config.batch)
         seconds = time.perf_counter() - started
         inputs = cls(config, scene, split, preprocess, model, training_device(model, device), seconds)
@@ -147,6 +214,9 @@ class TrainingInputs:
         started = time.perf_counter()
         scene = run.load_scene(data_root)
         model = build_network(run.config, run.preprocess.bands, scene.classes)
+        if isinstance(model, SpectralMatching):
+            bands = run.preprocess.band_list
+            scene, _ = give_spectra(model, run.config, scene, None if bands is None else bands.keep, run.path)
         device = choose_device(run.config.device)
         world.set_device(device)
         device = training_device(model, device)
@@ -218,8 +288,11 @@ class TrainingContext:
 
     def fields(self) -> FieldGroups:
         """Return the field of each training pixel."""
-        pixels = self.split.train
-        return field_groups(pixels, self.targets_of(pixels).cpu().numpy(), self.split.shape[1])
+        pixels, shape = self.split.train, self.split.shape
+        targets = self.targets_of(pixels).cpu().numpy()
+        # So far apart that no field reaches from one image into another.
+        places = pixels_apart(pixels, self.split.parts, sum(shape))
+        return field_groups(places, targets, shape[1])
 
     def field_shifts(self) -> Tensor | None:
         """Return ``(fields, features)`` for `shift_spectra`, scaled by ``field_shift``; None if it is off."""

@@ -22,7 +22,7 @@ from hsi.models import model_entry
 from hsi.runs.status import RunState, first_difference, run_state
 from hsi.training.callbacks import Callback
 from hsi.training.distributed import World
-from hsi.training.session import resume, train_config
+from hsi.training.session import MOST_OF_NAME, resume, train_config
 
 
 def repetitions(config: Config, seeds: Sequence[int]) -> dict[str, Config]:
@@ -52,7 +52,7 @@ GROUP = "group.toml"  # number of seeds, and the options that the runs share: en
 
 def train_runs(
     model: str | None = None,
-    dataset: str | None = None,
+    dataset: str | Sequence[str] | None = None,
     *,
     runs: int = 1,
     out: str | Path | None = None,
@@ -252,5 +252,6 @@ def _group_folder(out: str | Path | None, config: Config, runs: int) -> Path:
         return Path(out)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     count = f"{runs}runs" if runs > 1 or config.folds is None else f"{config.folds}folds"
-    name = f"{model_entry(config.model).name}-{Path(config.dataset).stem}-{config.protocol}-{count}-{stamp}"
+    scenes = "+".join(Path(dataset).stem for dataset in config.datasets)[:MOST_OF_NAME]
+    name = f"{model_entry(config.model).name}-{scenes}-{config.protocol}-{count}-{stamp}"
     return Path("runs") / name

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hsi.config import Config, make_config, read_config, resolve_config
-from hsi.datasets.splits.indices import SUBSETS
+from hsi.datasets.scene import Scene
+from hsi.datasets.splits.indices import SUBSETS, Split
 from hsi.errors import RunError, StorageError, command_to_paste
 from hsi.inference.predict import as_classifier, logits_to_labels, predict_logits
 from hsi.inference.run import Run
@@ -36,10 +40,13 @@ from hsi.training.distributed import World
 from hsi.training.estimator import EstimatorTrainer
 from hsi.training.loop import Trainer
 
+MOST_OF_NAME = 80
+"""Letters of the scenes' names in the name of a folder."""
+
 
 def train(
     model: str | None = None,
-    dataset: str | None = None,
+    dataset: str | Sequence[str] | None = None,
     *,
     out: str | Path | None = None,
     config: str | Path | None = None,
@@ -48,12 +55,13 @@ def train(
     world: World | None = None,
     **options: Any,
 ) -> Run:
-    """Train a network on a scene and score it; return the finished run.
+    """Train a network on a scene, or on several, and score it; return the finished run.
 
     Parameters
     ----------
     model, dataset
-        A network's name; a scene's short name, ``scene.toml``, or array file (with ``labels=FILE``).
+        A network's name; a scene's short name, ``scene.toml``, or array file (with ``labels=FILE``); or a
+        list of scenes, see `hsi.combine_scenes`.
     out
         The run folder to make; default ``runs/MODEL-DATASET-PROTOCOL-...``.
     config
@@ -169,6 +177,9 @@ def _fit_and_score(folder: Path, inputs: TrainingInputs, callback: Callback, wor
         metrics[subset] = score(labels[pixels], predictions[subset], inputs.scene.classes).as_dict()
         if subset == "test":
             seconds["test"] = time.perf_counter() - started
+    if note := _single_class_note(predictions["test"], labels[split.test], inputs.scene.class_names):
+        callback.message(note)
+    metrics |= _by_scene(inputs.scene, split, predictions["test"])
     metrics["seconds"] = seconds
     metrics["peak_memory_mb"] = _peak_memory_mb(inputs.device)
 
@@ -203,6 +214,9 @@ def _facts(
         "colors": list(scene.colors),
         "wavelengths_nm": None if scene.wavelengths_nm is None else scene.wavelengths_nm.tolist(),
         "fwhm_nm": None if scene.fwhm_nm is None else scene.fwhm_nm.tolist(),
+        "band_choice": None
+        if scene.band_choice is None
+        else {"count": scene.band_choice.count, "numbers": list(scene.band_choice.numbers)},
         **cost_of(model, bands=inputs.preprocess.bands, patch=config.patch),
         "device": device_name(inputs.device),
         "ranks": trainer.context.world.world_size,
@@ -215,6 +229,28 @@ def _facts(
         "counts": split.counts,
         "leakage": {"centre": leakage.centre, "overlap": leakage.overlap},
     }
+
+
+def _by_scene(scene: Scene, split: Split, predicted: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the images of a scene of several, and the test OA of each (None without test pixels)."""
+    if split.parts is None:
+        return {}
+    image, right = split.parts.ravel()[split.test], predicted == scene.labels.ravel()[split.test]
+    found = []
+    for number, part in enumerate(scene.parts, start=1):
+        own = right[image == number]
+        found.append({**part._asdict(), "pixels": len(own), "oa": float(own.mean()) if len(own) else None})
+    return {"scenes": found}
+
+
+def _single_class_note(predicted: NDArray[np.int64], true: NDArray[np.int64], names: Sequence[str]) -> str:
+    """Say that all test pixels got one class, where they are of several; else nothing."""
+    if len(true) == 0 or (predicted != predicted[0]).any() or (true == true[0]).all():
+        return ""
+    return (
+        f"The network gives every test pixel one class, {names[predicted[0] - 1]}: it has learnt nothing "
+        "that tells classes apart; train longer (--epochs), change --lr, or give it more training pixels."
+    )
 
 
 def _peak_memory_mb(device: torch.device) -> float | None:
@@ -232,8 +268,10 @@ def _peak_memory_mb(device: torch.device) -> float | None:
 def _unused_folder(out: str | Path | None, inputs: TrainingInputs) -> Path:
     if out is None:
         config, stamp = inputs.config, datetime.now().strftime("%Y%m%d-%H%M%S")
-        name = model_entry(config.model).name
-        out = Path("runs") / f"{name}-{inputs.scene.name}-{config.protocol}-seed{config.seed}-{stamp}"
+        name, scenes = model_entry(config.model).name, inputs.scene.name
+        if inputs.scene.parts:  # spaces and the test scene do not belong into the name of a folder
+            scenes = "+".join(part.name for part in inputs.scene.parts if not part.test)[:MOST_OF_NAME]
+        out = Path("runs") / f"{name}-{scenes}-{config.protocol}-seed{config.seed}-{stamp}"
     _refuse_used(Path(out))
     return Path(out)
 

@@ -193,7 +193,6 @@ def test_the_real_command_says_the_same(folder):
         ("scene new a b --ot c", "Did you mean '--out'?"),
         ("download", "NAMES is missing: hsi download NAMES, such as hsi download IN UP KSC"),
         ("scene new", "CUBE is missing: hsi scene new CUBE LABELS, such as hsi scene new "),
-        ("scene new a.npy", "LABELS is missing"),
         ("map", "such as hsi map runs/first"),
         ("evaluate", "train one first: hsi train --model wcnet --dataset demo"),
         ("compare", "such as hsi compare runs/wcnet runs/kanet"),

@@ -75,7 +75,7 @@ def test_what_was_understood(pavia, capsys):
     shown = capsys.readouterr()
     codes = np.unique(labels[labels > 0])
     for words in (
-        "70 x 60 pixels, 102 bands",
+        "70 x 60 pixels, 102 of 103 bands",
         "434.22 to 860 nm",
         "ROSIS",
         "EPSG:32632, pixels of 1.3 x 1.3",

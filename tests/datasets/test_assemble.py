@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from hsi.datasets import load_scene
-from hsi.datasets.assemble import ArraySource, SceneFacts, assemble_scene, load_files, unlabelled_scene
+from hsi.datasets.assemble import SceneFacts, assemble_scene, load_files, unlabelled_scene
 from hsi.datasets.catalogue.downloader import file_sha256
-from hsi.datasets.formats.readers import read_array
-from hsi.datasets.scene import default_palette
+from hsi.datasets.formats.readers import ArraySource, read_array
+from hsi.datasets.scene import BandChoice, default_palette
 from hsi.errors import SceneError
 
 CUBE = np.random.default_rng(0).integers(1, 900, (6, 5, 4)).astype(np.uint16)
@@ -27,7 +28,7 @@ def test_the_cube_is_not_copied_and_gaps_are_noted() -> None:
     assert (scene.rows, scene.cols, scene.bands, scene.classes) == (6, 5, 4, 4)
     assert scene.label_codes == (1, 10, 11, 14)
     assert scene.counts == (6, 6, 6, 6)
-    assert scene.class_names == ("class 1", "class 10", "class 11", "class 14")
+    assert scene.class_names == ("code 1", "code 10", "code 11", "code 14")
     assert scene.colors == default_palette(4)
     assert scene.title == "field"
     assert "codes 1, 10, 11, 14" in scene.notes[0]
@@ -37,7 +38,7 @@ def test_names_and_colours_belong_to_codes() -> None:
     first = default_palette(1)[0]
     facts = SceneFacts("x", class_names={1: "a", 10: "b", 11: "c", 12: "d"}, colors={11: first})
     scene = assemble_scene(CUBE, LABELS, facts)
-    assert scene.class_names == ("a", "b", "c", "class 14")
+    assert scene.class_names == ("a", "b", "c", "code 14")
     assert scene.colors[2] == first
     assert len(set(scene.colors)) == 4
     assert any("No pixel is labelled d (12)" in note for note in scene.notes)
@@ -60,13 +61,53 @@ def test_dropped_bands_take_their_wavelengths_along() -> None:
 def test_pixels_without_data_lose_their_label() -> None:
     cube = CUBE.astype(np.float32)
     cube[2, 1] = np.nan
-    scene = assemble_scene(cube, LABELS, SceneFacts("x", no_data=np.nan))
+    scene = assemble_scene(cube.copy(), LABELS, SceneFacts("x", no_data=np.nan))
     assert scene.labels[2, 1] == 0
     assert scene.counts == (5, 6, 6, 6)
     assert np.isfinite(scene.cube).all()
     assert LABELS[2, 1] == 1  # the caller's map is left alone
     with pytest.raises(SceneError, match="NaN or infinite"):
-        assemble_scene(np.where(np.arange(4) == 1, np.nan, CUBE), LABELS, SceneFacts("x"))
+        assemble_scene(cube, LABELS, SceneFacts("x"))
+
+
+def test_bands_that_hold_nothing_are_left_out() -> None:
+    facts = SceneFacts("x", wavelengths_nm=(400, 500, 600, 700), fwhm_nm=(1, 2, 3, 4))
+    for dead, no_data, why in ((np.nan, None, "no data"), (-9, -9.0, "no data"), (7, None, "a single value")):
+        cube = np.where(np.arange(4) == 1, dead, CUBE.astype(np.float32))
+        cube[3, 2] = -9 if no_data else cube[3, 2]
+        scene = assemble_scene(cube, LABELS, replace(facts, no_data=no_data))
+        assert scene.band_choice == BandChoice(4, (0, 2, 3))
+        assert scene.wavelengths_nm is not None
+        assert scene.fwhm_nm is not None
+        assert (scene.wavelengths_nm.tolist(), scene.fwhm_nm.tolist()) == ([400, 600, 700], [1, 3, 4])
+        assert sum(f"Left out, counted from 0: band 1 ({why}" in note for note in scene.notes) == 1
+        assert int((scene.labels == 0).sum()) == 6 + (no_data is not None)
+        np.testing.assert_array_equal(scene.cube[0], CUBE[0][:, [0, 2, 3]])
+        same = assemble_scene(CUBE.copy(), LABELS, facts, choice=scene.band_choice)
+        assert same.band_choice == scene.band_choice
+        assert assemble_scene(CUBE[:, :, :3], LABELS, SceneFacts("x"), choice=scene.band_choice).bands == 3
+
+
+def test_a_cube_of_single_values_is_refused() -> None:
+    with pytest.raises(SceneError, match="Every band of The cube holds a single value"):
+        assemble_scene(np.ones((6, 5, 4)), LABELS, SceneFacts("x"))
+
+
+def test_pixels_that_a_product_flags_can_be_left_out() -> None:
+    cloud = np.zeros((6, 5), bool)
+    cloud[1, 1:3] = True
+    facts = SceneFacts("x", masks={"cloud": cloud, "water": ~cloud})
+    kept = assemble_scene(CUBE.copy(), LABELS, facts)
+    assert kept.missing is None
+    assert any("(2 cloud) that are kept; --exclude cloud" in note for note in kept.notes)
+    scene = assemble_scene(CUBE.copy(), LABELS, replace(facts, exclude=("cloud",)))
+    np.testing.assert_array_equal(scene.missing, cloud)
+    assert scene.counts == (5, 5, 6, 6)
+    assert not any("kept" in note for note in scene.notes)
+    with pytest.raises(SceneError, match=r"mask 'clouds'.*cloud"):
+        assemble_scene(CUBE.copy(), LABELS, replace(facts, exclude=("clouds",)))
+    with pytest.raises(SceneError, match="no mask"):
+        assemble_scene(CUBE.copy(), LABELS, SceneFacts("x", exclude=("cloud",)))
 
 
 def test_messages_name_the_files() -> None:
@@ -162,7 +203,7 @@ def test_bands_side_by_side_stay_mapped(tmp_path: Path, write_envi: Write) -> No
         tmp_path / "a.x", _cube(), wavelength=CENTRES, wavelength_units="nm", bbl=[0, 1, 1, 1, 1, 0]
     )
     mapped = read_array(header, ndim=3)
-    scene = unlabelled_scene(mapped, ArraySource(header))
+    scene = unlabelled_scene(mapped, ArraySource(header), SceneFacts("a"))
     assert scene.cube.base is mapped
     np.testing.assert_array_equal(scene.cube, _cube()[:, :, 1:5])
     assert scene.wavelengths_nm is not None
@@ -191,18 +232,26 @@ def test_drawn_labels(files: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    "transform", [[2.0, 0, 500002.0, 0, -2.0, 5000000.0], [3.0, 0, 500000.0, 0, -3.0, 5000000.0]]
+    ("transform", "says"),
+    [
+        ([2.0, 0, 500002.0, 0, -2.0, 5000000.0], "is cut to the cube"),
+        ([3.0, 0, 500000.0, 0, -3.0, 5000000.0], "has pixels of 3 x 3"),
+    ],
 )
-def test_labels_on_another_grid_are_refused(
-    files: tuple[Path, Path], write_geotiff: Write, transform: list[float]
+def test_labels_on_another_grid_are_brought_over(
+    files: tuple[Path, Path], write_geotiff: Write, transform: list[float], says: str
 ) -> None:
     other = write_geotiff(files[1].with_name("b.tif"), _labels(), {**UTM, "transform": transform})
-    with pytest.raises(SceneError, match="lies on another grid than the cube"):
+    scene = load_scene(files[0], labels=other)
+    assert scene.labels.shape == (8, 10)
+    assert any(says in note for note in scene.notes), scene.notes
+
+
+def test_labels_half_a_pixel_off_are_refused(files: tuple[Path, Path], write_geotiff: Write) -> None:
+    shifted = {**UTM, "transform": [2.0, 0, 500001.0, 0, -2.0, 5000000.0]}
+    other = write_geotiff(files[1].with_name("c.tif"), _labels(), shifted)
+    with pytest.raises(SceneError, match="--align"):
         load_scene(files[0], labels=other)
-    near = {**UTM, "transform": [2.0, 0, 500000.4, 0, -2.0, 5000000.0]}
-    assert (
-        load_scene(files[0], labels=write_geotiff(files[1].with_name("c.tif"), _labels(), near)).classes == 2
-    )
 
 
 def test_missing_labels_of_an_image_are_asked_for(files: tuple[Path, Path]) -> None:

@@ -10,6 +10,7 @@ from hsi.datasets.checks import (
     check_cube,
     check_values,
     find_anomalies,
+    find_useless_bands,
     take_bands,
     unwrap_negatives,
 )
@@ -80,15 +81,30 @@ def test_values_that_are_not_finite_are_counted_and_placed(value: float) -> None
         check_values(cube, "The cube")
 
 
-def test_constant_bands_are_named() -> None:
-    cube = _cube()
-    cube[:, :, 2] = 5
-    assert any("Band 2 holds a single value" in note for note in check_values(cube, "x"))
-    cube[:, :, 0] = 0
-    assert any("2 bands hold a single value (bands 0, 2)" in note for note in check_values(cube, "x"))
-    assert check_values(_cube(), "x") == []
-    with pytest.raises(SceneError, match="Every band"):
-        check_values(np.ones((3, 3, 3)), "x")
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.float32, np.float64])
+def test_bands_that_hold_nothing_are_found(dtype: type) -> None:
+    cube = _cube().astype(dtype)
+    bands = cube.shape[2]
+    assert find_useless_bands(cube, None).all.tolist() == []
+    cube[:, :, 2], cube[:, :, 0] = 5, 0
+    assert find_useless_bands(cube, None).constant.tolist() == [0, 2]
+    assert find_useless_bands(cube, 0).constant.tolist() == [0, 2]
+    cube[:, :, 1] = 77
+    cube[1, 2] = 77  # a pixel without data does not hide a constant band
+    found = find_useless_bands(cube, 77)
+    assert (found.without_data.tolist(), found.constant.tolist()) == ([1], [0, 2])
+    assert found.all.tolist() == [0, 1, 2]
+    cube[: len(cube) // 3, :, 3] = 77  # in a third of the pixels: the pixels go, the band stays
+    assert find_useless_bands(cube, 77).without_data.tolist() == [1]
+    cube[:] = 77
+    assert len(find_useless_bands(cube, 77).without_data) == bands
+
+
+def test_bands_without_finite_values_hold_nothing() -> None:
+    cube = _cube().astype(np.float32)
+    cube[:, :, 1], cube[0, 0] = np.nan, np.inf
+    assert find_useless_bands(cube, None).without_data.tolist() == [1]
+    assert find_useless_bands(cube, np.nan, [1, 3]).without_data.tolist() == [1]
 
 
 def test_a_few_values_near_the_limit_are_mentioned() -> None:

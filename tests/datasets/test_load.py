@@ -19,7 +19,7 @@ from scipy.io import savemat
 
 from hsi.datasets.catalogue import entries as catalogue
 from hsi.datasets.catalogue.entries import SceneEntry, SceneFile, list_scenes, register_scene
-from hsi.datasets.formats.geotiff import GeoTiffCube
+from hsi.datasets.formats.raster_cube import RasterCube
 from hsi.datasets.load import load_scene, load_unlabelled
 from hsi.datasets.scene import Scene
 from hsi.errors import ConfigError, FileFormatError, SceneError, SceneNotFoundError
@@ -108,7 +108,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     np.save(tmp_path / "field.npy", cube)
     np.save(tmp_path / "gt.npy", labels)
     scene = load_scene(tmp_path / "field.npy", labels=tmp_path / "gt.npy")
-    assert (scene.name, scene.class_names) == ("field", ("class 1", "class 2"))
+    assert (scene.name, scene.class_names) == ("field", ("code 1", "code 2"))
     np.testing.assert_array_equal(scene.cube, cube)
     np.savez(tmp_path / "both.npz", cube=cube, gt=labels, mask=labels > 0)
     both = load_scene(str(tmp_path / "both.npz"), cube_key="cube", labels_key="gt")
@@ -177,7 +177,7 @@ def test_other_content_is_named(tmp_path: Path) -> None:
     (tmp_path / "scene.tif").write_bytes(b"II*\x00" + bytes(50))
     with pytest.raises(FileFormatError, match=r"scene\.tif is truncated or damaged"):
         load_scene(tmp_path / "scene.tif", labels=tmp_path / "gt.mat")
-    with pytest.raises(SceneNotFoundError, match=r"scene\.toml"):
+    with pytest.raises(FileFormatError, match=r"is a folder \(with IN\.mat, scene\.tif\)"):
         load_scene(tmp_path)
 
 
@@ -246,7 +246,7 @@ def test_bad_bands_and_no_data_of_an_envi_cube_are_left_out_without_reading_it(
 def test_a_geotiff_stays_in_its_file(tmp_path, write_geotiff):
     path = write_geotiff(tmp_path / "field.tif", CUBE)
     scene = load_unlabelled(path)
-    assert isinstance(scene.cube, GeoTiffCube)
+    assert isinstance(scene.cube, RasterCube)
     np.testing.assert_array_equal(scene.cube, CUBE)
     marked = load_unlabelled(write_geotiff(tmp_path / "marked.tif", CUBE, nodata=8)).cube
     assert marked.base.path.name == "marked.tif"

@@ -234,3 +234,15 @@ def test_a_common_scale_keeps_the_ratios_of_the_bands() -> None:
         out[:, [0, 1, 3]], (flat - flat.mean(axis=0))[:, [0, 1, 3]] / factor, atol=1e-5
     )
     assert not out[:, 2].any()
+
+
+def test_measured_values_stay_as_they_are_also_after_loading(tmp_path):
+    cube = np.random.default_rng(3).uniform(100, 9000, (5, 4, 6)).astype(np.float32)
+    fitted = Preprocess(keep=[4, 1, 2], as_measured=True).fit(cube, np.arange(6))
+    fitted.save(tmp_path / "kept.npz")
+    for chain in (fitted, Preprocess.load(tmp_path / "kept.npz")):
+        np.testing.assert_array_equal(chain.transform(cube), cube[:, :, [4, 1, 2]])
+        assert "as measured" in chain.describe()
+    cube[0, 0, 1] = np.nan
+    with pytest.raises(SceneError, match="NaN"):
+        Preprocess(as_measured=True).fit(cube)

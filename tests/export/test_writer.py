@@ -76,7 +76,8 @@ def compare(name, file):
     scene = opened.load_scene()
     regions = opened.split.patch_regions
     assert len(np.unique(regions)) > 1
-    patches = numpy_patches(np.load("cube.npy"), 7, regions, mirrored=name == "pca")
+    kept = opened.band_choice.numbers  # the file has a band of a single value
+    patches = numpy_patches(np.load("cube.npy")[:, :, kept], 7, regions, mirrored=name == "pca")
     found = predict(file, patches)
     assert found.shape == (24 * 20, 3)
     for window, logits, _ in opened.classify(scene):
@@ -92,10 +93,12 @@ def test_pixel_without_data_is_as_on_a_map(runs, onnx_file):
     cube[10, 9, 4] = np.nan  # one band is enough
     cube[11, 3] = np.inf
     np.save("holes.npy", cube)
-    ((_, logits, missing),) = hsi.open_run("bands").classify(load_unlabelled("holes.npy"))
+    opened = hsi.open_run("bands")
+    ((_, logits, missing),) = opened.classify(load_unlabelled("holes.npy"))
     assert missing.sum() == 2
     expected = torch.softmax(torch.from_numpy(logits), dim=2).numpy().reshape(-1, 3)
-    np.testing.assert_allclose(predict(onnx_file.file, numpy_patches(cube, 7)), expected, atol=1e-5)
+    kept = cube[:, :, opened.band_choice.numbers]
+    np.testing.assert_allclose(predict(onnx_file.file, numpy_patches(kept, 7)), expected, atol=1e-5)
 
 
 def test_metadata(runs, onnx_file):
@@ -105,12 +108,14 @@ def test_metadata(runs, onnx_file):
     facts = {each.key: each.value for each in model.metadata_props}
     assert facts == onnx_file.facts
     assert json.loads(facts["class_names"]) == ["Grass", "Soil", "Water"]
-    assert json.loads(facts["wavelengths_nm"]) == list(range(500, 620, 10))
+    kept = [band for band in range(12) if band != 7]
+    assert json.loads(facts["band_choice"]) == {"count": 12, "numbers": kept}
+    assert json.loads(facts["wavelengths_nm"]) == [500 + 10 * band for band in kept]
     assert (facts["patch"], facts["model"], facts["scene"]) == ("7", "densenet3d", "small")
     assert facts["hsi_version"] == hsi.__version__
     sizes = model.graph.input[0].type.tensor_type.shape.dim
     assert sizes[0].dim_param
-    assert [size.dim_value for size in sizes][1:] == [12, 7, 7]
+    assert [size.dim_value for size in sizes][1:] == [11, 7, 7]
 
 
 @pytest.mark.usefixtures("onnx_file")

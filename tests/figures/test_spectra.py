@@ -54,3 +54,20 @@ def test_a_panel_a_class(scene):
 def test_refuses_a_scene_without_labels(scene):
     with pytest.raises(InputError, match="no pixel is labelled"):
         draw_spectra(replace(scene, labels=np.zeros_like(scene.labels)))
+
+
+@pytest.mark.parametrize(
+    ("places", "breaks"),
+    [
+        ([400, 500, 900, 950, 901, 951], [2, 4]),
+        ([400, 500, 900, 900, 950, 951], [2, 3]),
+        ([980, 700, 420, 2400, 1700, 950], [3]),
+        ([400, 410, 420, 600, 610, 620], [3]),
+        ([5, 4, 3, 2, 1], []),
+    ],
+)
+def test_lines_are_broken_where_detectors_meet(places, breaks):
+    found = gaps(np.array(places, float))
+    assert found == breaks
+    for part in np.split(np.array(places), found):  # no line turns back
+        assert len({*np.sign(np.diff(part)).tolist()}) <= 1

@@ -90,7 +90,7 @@ def write_cube(path, cube, **options):
 )
 def test_a_geotiff_is_never_in_memory_as_a_whole(run, demo, tmp_path, monkeypatch, layout):
     rows = np.tile(demo.cube[:64], (4, 3, 1))
-    monkeypatch.setattr("hsi.datasets.formats.geotiff.READ_AHEAD", rows.nbytes // 10)
+    monkeypatch.setattr("hsi.datasets.formats.raster_cube.READ_AHEAD", rows.nbytes // 10)
     scene = load_unlabelled(write_cube(tmp_path / "large.tif", rows, **layout))
     run.load_model("cpu")  # what is loaded once does not count
     tracemalloc.start()

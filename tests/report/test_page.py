@@ -145,7 +145,7 @@ def test_classes_without_names_are_explained_and_codes_are_those_of_the_file(
     assert inside(head, "th")[1] == "label in the file"
     assert [inside(row, "td")[0] for row in rows] == ["2", "5", "9"]
     assert [re.sub("<.*?>", "", name) for row in rows for name in inside(row, "th")] == [
-        "class 2", "class 5", "class 9",
+        "code 2", "code 5", "code 9",
     ]  # fmt: skip
     assert not re.search(r"class (\d) \d|\d class (\d)", page)
 

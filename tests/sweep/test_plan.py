@@ -169,3 +169,26 @@ def test_damaged_options_are_an_error(plan, begin):
     (plan[0].folder / "config.toml").write_text("patch = [", encoding="utf-8")
     with pytest.raises(ConfigError):
         run_status(plan[0])
+
+
+def test_a_scene_of_an_experiment_can_be_several(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = """
+[scenes.dates]
+dataset = ["data/june.toml", "data/july.toml"]
+test_scene = "data/august.toml"
+[protocols.disjoint]
+[models.svm]
+"""
+    Path("dates.toml").write_text(text, encoding="utf-8")
+    (run,) = make_plan(read_experiment("dates.toml"))
+    assert run.config.dataset == ["data/june.toml", "data/july.toml"]
+    assert run.config.test_scene == "data/august.toml"
+    with pytest.raises(SceneNotFoundError, match=r"data/june\.toml"):
+        check_scenes([run])
+    prints = {run.fingerprint}
+    for changes in ({"dataset": "data/june.toml"}, {"test_scene": None}, {"test_scene": "data/may.toml"}):
+        prints.add(dataclasses.replace(run, config=run.config.replace(**changes)).fingerprint)
+    assert len(prints) == 4
+    moved = run.config.replace(dataset=["x/june.toml", "x/july.toml"], test_scene="x/august.toml")
+    assert dataclasses.replace(run, config=moved).fingerprint == run.fingerprint

@@ -91,7 +91,7 @@ def test_a_class_too_rare_for_the_papers_split_is_named(stripes, tmp_path, capsy
     labels[0, 15] = 3
     scene = write_scene(tmp_path, cube, labels)
     assert train(scene, tmp_path / "run", "--protocol", "paper") == 2
-    assert "No training pixel of class 3" in refused(capsys, tmp_path / "run")
+    assert "No training pixel of code 3" in refused(capsys, tmp_path / "run")
 
 
 def test_a_scene_with_one_class_is_refused(stripes, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""``scene.toml``, the description of a user's own scene: reading one, and writing one for given files.
+"""``scene.toml``, the description of a user's own scene.
 
 .. code-block:: toml
 
@@ -10,8 +10,15 @@
     wavelengths_nm = [400.0, 409.8]        # one a band of the file
     drop_bands = [104, 105]                # of the file, counted from 0; default: those it marks as bad
     bands = "400-1300nm,no-water"          # bands of the file to use, or "0-99,120"; see hsi.datasets.bands
+    wavelengths_file = "centres.csv"       # or a text file, a table, or an ENVI header that has them
     no_data = -9999                        # nan also covers infinite values; such pixels lose their label
+    exclude = ["cloud"]                    # masks of a product whose pixels count as without data
+    crs = "EPSG:32616"                     # of the cube, where its file says none or a wrong one
+    labels_crs = "EPSG:4326"               # of points and polygons, likewise
     unlabelled = [255]                     # integers that mean "no label" beside 0
+    class_zero = false                     # true: code 0 is a class
+    all_touched = false                    # true: polygons label every pixel that they touch
+    align = false                          # true: resample a label image that is shifted within a pixel
     wrapped_negatives = false              # true: 16-bit values just below 65536 are small negatives
     synthetic = false                      # true for generated data; it is shown as such
 
@@ -22,8 +29,10 @@
     [colors]                               # optional; others come from the default palette
     1 = "#2fb344"
 
-Only ``cube`` and ``labels`` are required; ENVI and GeoTIFF files have the rest in their metadata. Labels may
-be points or polygons (``labels = { file = "fields.geojson", class_field = "crop" }``).
+Only ``cube`` is required, and ``labels`` to train on it; files with metadata have the rest. Labels may be
+points or polygons (``labels = { file = "fields.gpkg", layer = "2024", class_field = "crop" }``). With
+``test_labels``, and perhaps ``val_labels``, in files of their own, the files make the split. A product may be
+taken in its sensor's geometry (``cube = { file = "EMIT_L2A_RFL.nc", raw = true }``).
 
 Paths are relative to the ``scene.toml``; a file that is not there is looked for under the data root
 (``--data-root``, ``HSI_DATA``, the download cache), in any letter case and folder, so that a description can
@@ -32,31 +41,28 @@ be shared without its data. A ``key`` is needed only where a file holds several 
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hsi.datasets.assemble import ArraySource, SceneFacts, load_files
+from hsi.datasets.assemble import SceneFacts
 from hsi.datasets.catalogue.locate import data_roots, find_file, user_path
-from hsi.datasets.checks import Anomalies, find_anomalies
-from hsi.datasets.formats.readers import read_array, read_facts
-from hsi.datasets.formats.recognise import SHAPES
-from hsi.datasets.scene import Scene, is_color
-from hsi.errors import ConfigError, SceneNotFoundError
+from hsi.datasets.formats.facts import is_crs
+from hsi.datasets.formats.readers import ArraySource
+from hsi.datasets.labels.read_labels import LabelOptions
+from hsi.datasets.scene import is_color
+from hsi.errors import ConfigError, HsiError, SceneNotFoundError
 from hsi.io.text import read_toml, refuse_unknown_keys
 
 
 @dataclass(frozen=True)
 class SceneDescription:
-    """The contents of a ``scene.toml``."""
+    """The contents of a ``scene.toml``; `labels` as in `hsi.datasets.assemble.load_files`."""
 
     cube: ArraySource
-    labels: ArraySource
+    labels: ArraySource | Mapping[str, ArraySource] | None
     facts: SceneFacts
 
 
@@ -79,14 +85,47 @@ def read_description(path: Path, data_root: str | Path | None = None) -> SceneDe
     """
     table = read_toml(path)
     refuse_unknown_keys(table, _KINDS, str(path))
-    for key in ("cube", "labels"):
-        if key not in table:
-            raise ConfigError(f'{path} does not name the file of the {key}; add {key} = {{ file = "..." }}.')
+    if "cube" not in table:
+        raise ConfigError(f'{path} does not name the file of the cube; add cube = {{ file = "..." }}.')
+    if "labels" not in table and (lone := {"test_labels", "val_labels"} & table.keys()):
+        raise ConfigError(
+            f"{path} has {sorted(lone)[0]} without labels, which are those to train on; add them."
+        )
     values = {key: _KINDS[key](value, f"{path}: '{key}'") for key, value in table.items()}
-    cube, labels = (_resolve(values.pop(key), path, data_root) for key in ("cube", "labels"))
+    layer = table["labels"].get("layer") if isinstance(table.get("labels"), Mapping) else None
+    values["labels"], files = _label_files(values, path, data_root)
+    values["labels"] = replace(values["labels"], layer=layer)
+    cube = _resolve(values.pop("cube"), path, data_root)
+    if "wavelengths_file" in values:
+        named = ArraySource(Path(values["wavelengths_file"]))
+        values["wavelengths_file"] = _resolve(named, path, data_root).file
     values["class_names"] = values.pop("classes", {})
-    values.setdefault("name", cube.file.stem)
-    return SceneDescription(cube, labels, SceneFacts(**values))
+    return SceneDescription(cube, files, SceneFacts(**values))
+
+
+def makes_own_split(dataset: object) -> bool:
+    """Return whether a scene is a ``scene.toml`` whose label files make its split; False for broken ones."""
+    if not isinstance(dataset, str):
+        return False
+    try:
+        path = user_path(dataset)
+        path = path / "scene.toml" if path.is_dir() else path
+        return path.suffix.lower() == ".toml" and path.is_file() and "test_labels" in read_toml(path)
+    except (HsiError, OSError, ValueError):  # told where it is loaded
+        return False
+
+
+def _label_files(
+    values: dict[str, Any], path: Path, data_root: str | Path | None
+) -> tuple[LabelOptions, ArraySource | dict[str, ArraySource] | None]:
+    """Take from `values` how labels are read, and the files that hold them."""
+    given = {field.name: values.pop(field.name) for field in fields(LabelOptions) if field.name in values}
+    keys = {"train": "labels", "val": "val_labels", "test": "test_labels"}
+    files = {
+        subset: _resolve(values.pop(key), path, data_root) for subset, key in keys.items() if key in values
+    }
+    whole = next(iter(files.values()), None)
+    return LabelOptions(**given), files if len(files) > 1 else whole
 
 
 def _resolve(source: ArraySource, description: Path, data_root: str | Path | None) -> ArraySource:
@@ -94,7 +133,7 @@ def _resolve(source: ArraySource, description: Path, data_root: str | Path | Non
     named = user_path(source.file)
     beside = user_path(description.parent / named)  # may be too long only now
     if named.is_absolute() or beside.exists():
-        return ArraySource(beside, source.key)
+        return replace(source, file=beside)
     found = find_file(named, data_root)
     if found is None:
         roots = " or ".join(str(root) for root in data_roots(data_root))
@@ -102,7 +141,7 @@ def _resolve(source: ArraySource, description: Path, data_root: str | Path | Non
             f"There is no file {beside}, nor a '{named}' under {roots}; "
             "put it there, or name its folder with --data-root or HSI_DATA."
         )
-    return ArraySource(found, source.key)
+    return replace(source, file=found)
 
 
 def _text(value: Any, where: str) -> str:
@@ -128,6 +167,14 @@ def _flag(value: Any, where: str) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{where} must be true or false, not {value!r}.")
     return value
+
+
+def _crs(value: Any, where: str) -> str:
+    if not is_crs(_text(value, where)):
+        raise ConfigError(
+            f"{where}: {value[:60]!r} is no coordinate system; name one by its code, as EPSG:32616."
+        )
+    return str(value)
 
 
 def _number(value: Any, where: str) -> float:
@@ -174,33 +221,41 @@ def _by_code(item: Callable[[Any, str], Any]) -> Callable[[Any, str], dict[int, 
         if not isinstance(value, Mapping):
             raise ConfigError(f'{where} must be a table with one line a class, such as 1 = "...".')
         for code in value:
-            if not code.isdecimal() or len(code) > _LONGEST_CODE or int(code) == 0:
+            if not code.isdecimal() or len(code) > _LONGEST_CODE:
                 raise ConfigError(
-                    f"{where}: '{code[:40]}' is no class; use the whole numbers (from 1) of the label file."
+                    f"{where}: '{code[:40]}' is no class; use the whole numbers of the label file."
                 )
         return {int(code): item(one, f"{where}, class {code}") for code, one in value.items()}
 
     return check
 
 
-def _array_source(*names: str) -> Callable[[Any, str], ArraySource]:
-    """Return a check of a file and the name of the array in it, which is under one of the keys `names`."""
+def _array_source(
+    *names: str, other: tuple[str, ...] = (), plain: bool = True
+) -> Callable[[Any, str], ArraySource]:
+    """Return a check of a file and the name of the array in it, which is under one of the keys `names`.
+
+    `other` are more keys that the table may have: "raw", "layer". For `plain`, see `ArraySource`.
+    """
 
     def check(value: Any, where: str) -> ArraySource:
         if isinstance(value, str):
-            return ArraySource(Path(_text(value, where)))
+            return ArraySource(Path(_text(value, where)), plain=plain)
         if not isinstance(value, Mapping):
             raise ConfigError(
                 f'{where} must be a file name or {{ file = "...", key = "..." }}, not {value!r}.'
             )
-        refuse_unknown_keys(value, ("file", *names), where)
+        refuse_unknown_keys(value, ("file", *names, *other), where)
         if "file" not in value:
             raise ConfigError(f'{where} lacks the file; write {{ file = "..." }}.')
         given = [name for name in names if name in value]
         if len(given) > 1:
             raise ConfigError(f"{where} has both {' and '.join(given)}; give the one that suits the file.")
         key = _text(value[given[0]], f"{where}, {given[0]}") if given else None
-        return ArraySource(Path(_text(value["file"], f"{where}, file")), key)
+        if "layer" in value:
+            _text(value["layer"], f"{where}, layer")
+        raw = _flag(value.get("raw", False), f"{where}, raw")
+        return ArraySource(Path(_text(value["file"], f"{where}, file")), key, raw, plain)
 
     return check
 
@@ -212,121 +267,24 @@ _KINDS: dict[str, Callable[[Any, str], Any]] = {
     "name": _name,
     "title": _text,
     "sensor": _text,
-    "cube": _array_source("key"),
-    "labels": _array_source("key", "class_field"),
+    "cube": _array_source("key", other=("raw",), plain=False),
+    "labels": _array_source("key", "class_field", other=("layer",)),
+    "test_labels": _array_source("key", "class_field"),
+    "val_labels": _array_source("key", "class_field"),
     "wavelengths_nm": _list(_wavelength),
+    "wavelengths_file": _text,
     "drop_bands": _list(_band),
     "bands": _text,
     "no_data": _number,
+    "exclude": _list(_text),
+    "crs": _crs,
+    "labels_crs": _crs,
     "unlabelled": _list(_integer),
+    "class_zero": _flag,
+    "all_touched": _flag,
+    "align": _flag,
     "wrapped_negatives": _flag,
     "synthetic": _flag,
     "classes": _by_code(_text),
     "colors": _by_code(_color),
 }
-
-
-@dataclass(frozen=True)
-class NewDescription:
-    """The text of a ``scene.toml``, the scene that it describes, and what looked odd in its cube."""
-
-    text: str
-    scene: Scene
-    anomalies: Anomalies
-    notes: tuple[str, ...]
-
-
-def describe_files(cube: ArraySource, labels: ArraySource, out: Path) -> NewDescription:
-    """Inspect a cube and its labels and return their ``scene.toml``; nothing is written.
-
-    Parameters
-    ----------
-    out
-        The ``scene.toml`` to be; paths in the text are relative to its folder.
-
-    Raises
-    ------
-    SceneNotFoundError, FileFormatError, SceneError
-        When the two do not make a scene.
-    """
-    values = read_array(cube.file, ndim=3, key=cube.key, option="cube_key", kind=cube.kind)
-    file_no_data = read_facts(cube.file, cube.kind).no_data
-    found = find_anomalies(values)
-    no_data = math.nan if found.not_finite and file_no_data is None else None
-    facts = SceneFacts(name=_short_name(cube.file), no_data=no_data)
-    scene = load_files(cube, labels, facts, options=("cube_key", "labels_key"))
-    notes = []
-    if found.not_finite:
-        notes.append(
-            f"{found.not_finite} pixels hold values that are no numbers; they count as without data."
-        )
-    guess = found.no_data
-    if file_no_data is None and no_data is None and guess is not None:
-        notes.append(
-            f"{found.filled[guess]} pixels hold {guess:g} in every band; if that means no data, take the # "
-            f"from 'no_data = {guess:g}'."
-        )
-    return NewDescription(
-        _toml_text(cube, labels, out, facts, scene, guess), scene, found, (*scene.notes, *notes)
-    )
-
-
-def _toml_text(
-    cube: ArraySource, labels: ArraySource, out: Path, facts: SceneFacts, scene: Scene, guess: float | None
-) -> str:
-    wavelengths = scene.wavelengths_nm
-    no_data = "nan" if guess is None or math.isnan(guess) else f"{guess:g}"
-    lines = [
-        "# These lines are explained in hsi.datasets.catalogue.description. A line after a # is ignored.",
-        f"name = {_quoted(facts.name)}                 # short name, in file names and tables",
-        f"title = {_quoted(facts.name)}                # full name",
-        f"{'' if scene.sensor else '# '}sensor = {_quoted(scene.sensor or 'AVIRIS')}",
-        f"# {scene.rows} x {scene.cols} pixels, {scene.bands} bands, {scene.cube.dtype}",
-        f"cube = {_source(cube, out, 'key')}",
-        f"labels = {_source(labels, out, 'class_field' if labels.kind in SHAPES else 'key')}",
-        "",
-        f"# wavelengths_nm = [400.0, 410.0]  # one a band of the file; {_wavelengths(scene)}"
-        if wavelengths is None
-        else f"# The wavelengths are read from the file: {_wavelengths(scene)}.",
-        "# drop_bands = []             # bands to leave out, from 0; default: those that the file calls bad",
-        '# bands = "400-1300nm,no-water"',
-        f"{'' if facts.no_data is not None else '# '}no_data = {no_data}"
-        "                # marks pixels without data; default: what the file says",
-        "# unlabelled = [255]          # integers that mean no label, beside 0",
-        "# wrapped_negatives = true    # 16-bit values just below 65536 are small negatives",
-        "",
-        "[classes]                     # code in the label file = name",
-        *(
-            f"{code} = {_quoted(name)}  # {count} pixels"
-            for code, name, count in zip(scene.label_codes, scene.class_names, scene.counts, strict=True)
-        ),
-        "",
-        "[colors]",
-        *(f'{code} = "{color}"' for code, color in zip(scene.label_codes, scene.colors, strict=True)),
-    ]
-    return "\n".join(re.sub(r" {3,}#", "  #", line) for line in lines) + "\n"
-
-
-def _wavelengths(scene: Scene) -> str:
-    if scene.wavelengths_nm is None:
-        return "the file has none"
-    return f"{scene.wavelengths_nm.min():g} to {scene.wavelengths_nm.max():g} nm"
-
-
-def _source(source: ArraySource, out: Path, key: str) -> str:
-    try:
-        path = Path(os.path.relpath(source.file.resolve(), out.resolve().parent)).as_posix()
-    except ValueError:  # on Windows, another drive
-        path = source.file.resolve().as_posix()
-    named = "" if source.key is None else f", {key} = {_quoted(source.key)}"
-    return f"{{ file = {_quoted(path)}{named} }}"
-
-
-def _short_name(path: Path) -> str:
-    """Return the name of a file without characters that file names must not have."""
-    return re.sub(r'[/\\:*?"<>|\s]+', "-", path.stem).strip(".-") or "scene"
-
-
-def _quoted(text: str) -> str:
-    """Return a TOML string; JSON's escapes are the same but for the delete character."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

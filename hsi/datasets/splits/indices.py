@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi.datasets.formats.numpy_files import read_archive
+from hsi.datasets.parts import ScenePart, number_parts
 from hsi.datasets.splits.leakage import Leakage, measure_leakage
 from hsi.errors import FileFormatError, SplitError, check_patch_width, command_to_paste
 from hsi.io.files import written_whole
@@ -45,6 +46,12 @@ class SplitIndices(NamedTuple):
     test: Pixels
     notes: tuple[str, ...] = ()
     regions: NDArray[np.uint8] | None = None
+
+
+def image_numbers(scene: Labelled) -> NDArray[np.uint8] | None:
+    """Return the image of each pixel in a scene of several, 1 for the first; None for one image."""
+    parts: Sequence[ScenePart] = getattr(scene, "parts", ())
+    return number_parts(parts) if len(parts) > 1 else None
 
 
 def class_pixels(labels: NDArray[np.int64]) -> Iterator[tuple[int, Pixels]]:
@@ -106,6 +113,11 @@ class Split:
         Number of folds, and the one that this split tests (0-based); None without folds.
     notes
         One sentence for each target that was missed.
+    parts
+        ``(rows, cols)`` uint8 image of every pixel in a scene of several, 1 for the first, 0 between them;
+        see `hsi.datasets.mosaic`. None for one image. A patch sees only pixels of its centre's image.
+    same_ground
+        ``(n, 2)`` pairs of pixels of different images that show the same ground, as flat indices, or None.
 
     Raises
     ------
@@ -127,18 +139,28 @@ class Split:
     folds: int | None = None
     fold: int | None = None
     notes: tuple[str, ...] = ()
+    parts: NDArray[np.uint8] | None = None
+    same_ground: Pixels | None = None
 
     def __post_init__(self) -> None:
         check_patch_width(self.patch, SplitError)
         object.__setattr__(self, "labelled", np.array(self.labelled, bool))
         if self.labelled.ndim != 2:
             raise SplitError(f"The map of labelled pixels is {self.labelled.ndim}-D, not 2-D; make it again.")
-        if self.regions is not None:
-            object.__setattr__(self, "regions", np.array(self.regions, np.uint8))
-            if self.regions.shape != self.labelled.shape:
-                raise SplitError(
-                    f"The region map is {self.regions.shape}, the scene {self.labelled.shape}; make it again."
-                )
+        for name, what in (("regions", "region map"), ("parts", "map of images")):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.array(getattr(self, name), np.uint8))
+                shape = getattr(self, name).shape
+                if shape != self.labelled.shape:
+                    raise SplitError(
+                        f"The {what} is {shape}, the scene {self.labelled.shape}; make it again."
+                    )
+        if self.same_ground is not None:
+            pairs = np.array(self.same_ground, np.int64)
+            object.__setattr__(self, "same_ground", pairs)
+            inside = pairs.ndim == 2 and pairs.shape[1] == 2
+            if not inside or (pairs.size and (pairs.min() < 0 or pairs.max() >= self.labelled.size)):
+                raise SplitError("The pairs of pixels of one ground do not fit the scene; make it again.")
         uses = np.zeros(self.labelled.shape, np.int64).ravel()
         for number, name in enumerate(SUBSETS, start=1):
             pixels = np.sort(np.asarray(getattr(self, name), np.int64).ravel())
@@ -161,7 +183,9 @@ class Split:
                 f"{int((uses > 1).sum())} pixels are used more than once in train, val and test; "
                 "make the split again."
             )
-        for array in (self.train, self.val, self.test, self.labelled, self.regions):
+        for array in (
+            self.train, self.val, self.test, self.labelled, self.regions, self.parts, self.same_ground
+        ):  # fmt: skip
             if array is not None:
                 array.setflags(write=False)
 
@@ -176,9 +200,16 @@ class Split:
         return {name: len(getattr(self, name)) for name in SUBSETS}
 
     @property
-    def patch_regions(self) -> NDArray[np.uint8] | None:
-        """The regions that patches must be masked by: ``regions`` under guard "mask", else None."""
-        return self.regions if self.guard == "mask" else None
+    def patch_regions(self) -> NDArray[Any] | None:
+        """The regions that patches must be masked by, or None: ``regions`` under guard "mask", and images.
+
+        Of several images each region of each has a number of its own.
+        """
+        regions = self.regions if self.guard == "mask" else None
+        if self.parts is None:
+            return regions
+        images = self.parts.astype(np.int32) * (len(SUBSETS) + 1)
+        return images if regions is None else np.where(images > 0, images + regions, 0)
 
     @property
     def unused(self) -> int:
@@ -197,11 +228,23 @@ class Split:
     def leakage(self, patch: int | None = None) -> Leakage:
         """Measure the leakage from train into test for patches `patch` wide (default: the split's own)."""
         width = self.patch if patch is None else patch
-        return measure_leakage(self.train, self.test, self.shape, width, regions=self.patch_regions)
+        return measure_leakage(
+            self.train,
+            self.test,
+            self.shape,
+            width,
+            regions=self.patch_regions,
+            same_ground=self.same_ground,
+        )
 
     def check(self, scene: Labelled) -> None:
-        """Raise `SplitError` unless `scene` has the labels that the split was made for."""
-        if hash_labels(scene.labels) != self.labels_sha256:
+        """Raise `SplitError` unless `scene` has the labels and images that the split was made for."""
+        parts = image_numbers(scene)
+        if parts is None or self.parts is None:
+            same = parts is self.parts
+        else:
+            same = np.array_equal(parts, self.parts)
+        if not same or hash_labels(scene.labels) != self.labels_sha256:
             shape = "x".join(str(n) for n in np.shape(scene.labels))
             raise SplitError(
                 f"This split was made for another label map ({self.shape[0]}x{self.shape[1]} pixels; "
@@ -224,8 +267,9 @@ class Split:
             for name in ("labels_sha256", "scheme", "patch", "seed", "guard", "folds", "fold", "notes")
         }
         arrays: dict[str, Any] = {name: getattr(self, name) for name in (*SUBSETS, "labelled")}
-        if self.regions is not None:
-            arrays["regions"] = self.regions
+        for name in ("regions", "parts", "same_ground"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
         arrays["about"] = np.array(json.dumps(about))
         try:
             with written_whole(target) as temporary, temporary.open("wb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,8 @@ def measure_leakage(
     shape: tuple[int, int],
     patch: int,
     *,
-    regions: NDArray[np.uint8] | None = None,
+    regions: NDArray[np.integer[Any]] | None = None,
+    same_ground: NDArray[np.int64] | None = None,
 ) -> Leakage:
     """Measure leakage from `train` into `test` for square patches, as the network sees them.
 
@@ -35,7 +37,8 @@ def measure_leakage(
     test patches that overlap them. Patches end at the image border.
 
     `train` and `test` are flat row-major indices in a scene of `shape` ``(rows, cols)``. With `regions`
-    ``(rows, cols)``, a patch sees only pixels of its centre's region. Raises SplitError for an invalid patch
+    ``(rows, cols)``, a patch sees only pixels of its centre's region. Pixels of two images that are a pair of
+    `same_ground`, ``(n, 2)`` flat indices, count as seen together. Raises SplitError for an invalid patch
     width or an empty test set.
     """
     check_patch_width(patch, SplitError)
@@ -43,17 +46,26 @@ def measure_leakage(
         raise SplitError("Leakage needs test pixels; this split has none.")
     learnt = np.zeros(shape, bool)
     learnt.ravel()[train] = True
-    if regions is None:
-        seen = dilate(learnt, patch // 2)
-        overlapped = dilate(seen, patch // 2)
-    else:
-        seen, overlapped = np.zeros(shape, bool), np.zeros(shape, bool)
-        for region in np.unique(regions.ravel()[train]):
-            inside = regions == region
-            seen_here = dilate(learnt & inside, patch // 2) & inside
-            seen |= seen_here
-            overlapped |= dilate(seen_here, patch // 2) & inside
+    seen = _seen_from(learnt, patch // 2, regions)
+    if same_ground is not None:
+        one, other = same_ground.T
+        twins = np.concatenate([one[seen.ravel()[other]], other[seen.ravel()[one]]])
+        seen.ravel()[twins] = True
+    overlapped = _seen_from(seen, patch // 2, regions)
     return Leakage(float(seen.ravel()[test].mean()), float(overlapped.ravel()[test].mean()))
+
+
+def _seen_from(
+    mask: NDArray[np.bool_], distance: int, regions: NDArray[np.integer[Any]] | None
+) -> NDArray[np.bool_]:
+    """Return the pixels within `distance` of a pixel of `mask` in the same region."""
+    if regions is None:
+        return dilate(mask, distance)
+    near = np.zeros(mask.shape, bool)
+    for region in np.unique(regions[mask]):
+        inside = regions == region
+        near |= dilate(mask & inside, distance) & inside
+    return near
 
 
 def dilate(mask: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:

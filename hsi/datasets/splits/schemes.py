@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.datasets.parts import ScenePart
+from hsi.datasets.splits.annealing import TEST
 from hsi.datasets.splits.cross_validation import split_fold
 from hsi.datasets.splits.disjoint import split_disjoint
-from hsi.datasets.splits.indices import Labelled, Split, hash_labels
+from hsi.datasets.splits.images import split_images
+from hsi.datasets.splits.indices import Labelled, Split, SplitIndices, hash_labels, image_numbers
 from hsi.datasets.splits.masks import MaskSource, split_by_masks
 from hsi.datasets.splits.sampling import split_paper, split_per_class, split_random
 from hsi.errors import SplitError, check_patch_width, unknown
@@ -50,12 +54,15 @@ def make_split(
     Parameters
     ----------
     scene
-        Anything with ``labels`` (0 unlabelled, classes 1..C) and ``class_names``.
+        Anything with ``labels`` (0 unlabelled, classes 1..C) and ``class_names``. The images of a scene that
+        `hsi.datasets.mosaic.combine_scenes` made stay apart: no patch sees two of them. Where some are there
+        to test on, the others give train and val, and what those have left is not used.
     scheme
         ``"random"``: stratified draw of pixels. ``"paper"``: the rule of the papers' released code.
-        ``"per-class"``: the same number of training pixels from each class. ``"mask"``: from label masks.
-        ``"disjoint"``: separate regions of the scene. See `split_random`, `split_paper`, `split_per_class`,
-        `split_by_masks`, `split_disjoint`, `split_fold`.
+        ``"per-class"``: the same number of training pixels from each class. ``"mask"``: from label masks,
+        by default those of the scene's own label files (`subsets`). ``"disjoint"``: separate regions of the
+        scene. See `split_random`, `split_paper`, `split_per_class`, `split_by_masks`, `split_disjoint`,
+        `split_fold`.
     train, val
         Fractions of the labelled pixels, 0 < f < 1, together below 1; the rest is test. Default 0.1 each;
         `train` of ``"paper"`` 0.6. ``"per-class"`` and ``"mask"`` take no `train`; for ``"mask"``, `val` is
@@ -90,11 +97,19 @@ def make_split(
     )
     labels = _check_labels(scene.labels)
     check_patch_width(patch, SplitError)
-    if patch > min(labels.shape):
-        raise SplitError(
-            f"A patch of {patch} pixels is wider than the scene ({labels.shape[0]}x{labels.shape[1]}); "
-            "choose a smaller patch."
-        )
+    parts: Sequence[ScenePart] = getattr(scene, "parts", ())
+    sizes = [("the scene", labels.shape)] if len(parts) < 2 else [(one.name, one[1:3]) for one in parts]
+    for image, (rows, cols) in sizes:
+        if patch > min(rows, cols):
+            raise SplitError(
+                f"A patch of {patch} pixels is wider than {image} ({rows}x{cols}); choose a smaller patch."
+            )
+    images, same_ground = image_numbers(scene), getattr(scene, "same_ground", None)
+    tested = [number for number, part in enumerate(parts, start=1) if part.test and images is not None]
+    kept_for_test = np.zeros(labels.shape, bool) if images is None else np.isin(images, tested)
+    whole, labels = labels, np.where(kept_for_test, 0, labels)
+    if not labels.any():
+        raise SplitError("The scenes to train on have no labelled pixels; check their label files.")
     if not _is_int(seed, 0, 2**32 - 1):
         raise SplitError(f"The seed must be an integer from 0 to {2**32 - 1}, not {seed}.")
     names = tuple(scene.class_names)
@@ -115,17 +130,26 @@ def make_split(
             raise SplitError(f"per_class must be an integer of 1 or more, not {per_class}.")
         indices = split_per_class(labels, names, per_class=int(per_class), val=val, seed=seed)
     elif scheme == "mask":
+        masks = masks or dict(getattr(scene, "subsets", {})) or None
         if masks is None:
             raise SplitError('Scheme \'mask\' needs masks: give masks={"train": FILE, "test": FILE}.')
         codes = tuple(getattr(scene, "label_codes", ()))
         indices = split_by_masks(labels, names, masks, val=val, seed=seed, label_codes=codes)
-    elif folds is None:
-        indices = split_disjoint(
-            labels, names, train=train, val=val, patch=patch, guard=str(guard), seed=seed
-        )
     else:
-        folds, fold = _check_folds(folds, fold)
-        indices = split_fold(labels, names, folds=folds, fold=fold, patch=patch, guard=str(guard), seed=seed)
+        search: Callable[..., SplitIndices]
+        if folds is None:
+            search = partial(split_disjoint, train=train, val=val)
+        else:
+            folds, fold = _check_folds(folds, fold)
+            search = partial(split_fold, folds=folds, fold=fold)
+        search = partial(search, names=names, patch=patch, guard=str(guard), seed=seed)
+        if images is None:
+            indices = search(labels)
+        else:
+            indices = split_images(search, labels, images, same_ground, names, patch=patch, guard=str(guard))
+    if tested:
+        indices = _test_on(indices, kept_for_test, whole, [parts[number - 1].name for number in tested])
+    labels = whole
     return Split(
         train=indices.train,
         val=indices.val,
@@ -140,7 +164,24 @@ def make_split(
         folds=folds,
         fold=fold,
         notes=(*_note_empty_classes(labels, names), *indices.notes),
+        parts=images,
+        same_ground=same_ground,
     )
+
+
+def _test_on(
+    indices: SplitIndices, kept_for_test: NDArray[np.bool_], labels: NDArray[np.int64], names: list[str]
+) -> SplitIndices:
+    """Replace the test pixels of a split by the labelled pixels of the images that are there to test on."""
+    test = np.flatnonzero(kept_for_test & (labels > 0))
+    note = (
+        f"The test pixels are the {len(test)} labelled ones of {' and '.join(names)}; {len(indices.test)} of "
+        "the other scenes are in no subset (a larger train share takes more of them)."
+    )
+    regions = indices.regions
+    if regions is not None:
+        regions = np.where(kept_for_test, np.uint8(TEST), regions)
+    return SplitIndices(indices.train, indices.val, test, (*indices.notes, note), regions)
 
 
 def _is_int(value: object, low: int, high: float = np.inf) -> bool:

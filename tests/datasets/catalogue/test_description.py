@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from hsi.datasets import load_scene
-from hsi.datasets.assemble import ArraySource
-from hsi.datasets.catalogue.description import describe_files, read_description
+from hsi.datasets.catalogue.describe import describe_files
+from hsi.datasets.catalogue.description import read_description
+from hsi.datasets.formats.readers import ArraySource
 from hsi.errors import ConfigError, FileFormatError, InputError, SceneError, SceneNotFoundError
 
 FULL = """
@@ -54,7 +55,7 @@ def test_everything(tmp_path: Path) -> None:
     description = read_description(_write(tmp_path, FULL))
     facts = description.facts
     assert description.cube == ArraySource(tmp_path / "data" / "A.mat", "a")
-    assert description.labels == ArraySource(Path("/elsewhere/gt.mat"), None)
+    assert description.labels == ArraySource(Path("/elsewhere/gt.mat"), None, plain=True)
     assert (facts.name, facts.title, facts.sensor, facts.synthetic) == (
         "salinas-a",
         "Salinas A",
@@ -65,7 +66,7 @@ def test_everything(tmp_path: Path) -> None:
     assert facts.drop_bands == (3, 4)
     assert facts.no_data is not None
     assert math.isnan(facts.no_data)
-    assert facts.unlabelled == (255, -1)
+    assert facts.labels.unlabelled == (255, -1)
     assert facts.wrapped_negatives
     assert facts.class_names == {1: "Broccoli", 10: "Corn"}
     assert facts.colors == {1: "#2fb344"}
@@ -75,7 +76,7 @@ def test_bands_and_the_attribute_of_drawn_labels(tmp_path: Path) -> None:
     _touch(tmp_path / "a.hdr", tmp_path / "b.geojson")
     text = 'cube = "a.hdr"\nlabels = { file = "b.geojson", class_field = "crop" }\nbands = "0-9,no-water"\n'
     description = read_description(_write(tmp_path, text))
-    assert description.labels == ArraySource(tmp_path / "b.geojson", "crop")
+    assert description.labels == ArraySource(tmp_path / "b.geojson", "crop", plain=True)
     assert description.facts.bands == "0-9,no-water"
     assert description.facts.drop_bands is None
     assert read_description(_write(tmp_path, text + "drop_bands = []\n")).facts.drop_bands == ()
@@ -87,7 +88,7 @@ def test_two_lines_are_enough(tmp_path: Path) -> None:
     _touch(tmp_path / "field.npy", tmp_path / "gt.npy")
     description = read_description(_write(tmp_path, 'cube = "field.npy"\nlabels = "gt.npy"\n'))
     assert description.cube == ArraySource(tmp_path / "field.npy")
-    assert description.facts.name == "field"
+    assert description.facts.name == ""  # then the name of the file
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_two_lines_are_enough(tmp_path: Path) -> None:
         ("unlabelled = [true]", "whole number"),
         ("classes = ['a', 'b']", "must be a table"),
         ("[classes]\nwater = 'Water'", "'water' is no class"),
-        ("[classes]\n0 = 'Background'", "'0' is no class"),
+        ("[classes]\n-1 = 'Background'", "'-1' is no class"),
         ("[classes]\n1 = 7", "class 1 must be a text"),
         ("[colors]\n1 = 'red'", 'such as "#2fb344"'),
     ],
@@ -124,8 +125,10 @@ def test_mistakes_are_named(tmp_path: Path, line: str, words: str) -> None:
 
 
 def test_missing_and_broken_descriptions(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="does not name the file of the labels"):
-        read_description(_write(tmp_path, 'cube = "a.npy"'))
+    with pytest.raises(ConfigError, match="does not name the file of the cube"):
+        read_description(_write(tmp_path, 'labels = "a.npy"'))
+    with pytest.raises(ConfigError, match="has test_labels without labels"):
+        read_description(_write(tmp_path, 'cube = "a.npy"\ntest_labels = "b.npy"'))
     with pytest.raises(FileFormatError, match="line 1"):
         read_description(_write(tmp_path, "cube = 3 4"))
     (tmp_path / "scene.toml").write_bytes(b"\xff\xfe\x00")
@@ -153,7 +156,7 @@ def test_a_file_elsewhere_is_found_under_the_data_root(
     path = _write(folder, f'cube = "{named}"\nlabels = "gt.npy"\n')
     description = read_description(path, root)
     assert description.cube == ArraySource(root / lies)
-    assert description.labels == ArraySource(folder / "gt.npy")
+    assert description.labels == ArraySource(folder / "gt.npy", plain=True)
     monkeypatch.setenv("HSI_DATA", str(root))
     assert read_description(path) == description
 
@@ -207,7 +210,7 @@ def test_the_text_is_read_back(tmp_path: Path, stem: str) -> None:
     assert replace(scene, cube=cube, labels=cube) == replace(made.scene, cube=cube, labels=cube)
     assert scene.label_codes == (3, 7)
     assert "# 12 pixels" not in made.text.split("[classes]")[0]
-    assert '3 = "class 3"  # 12 pixels' in made.text
+    assert '3 = "code 3"  # 12 pixels' in made.text
 
 
 def test_values_that_are_no_numbers_become_no_data(tmp_path: Path) -> None:

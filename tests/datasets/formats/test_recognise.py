@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -42,15 +43,30 @@ def _zip_of(name: str) -> bytes:
         (b"\n <!DOCTYPE html><html><body>403 Forbidden", "an HTML page"),
         (b"<html>moved", "an HTML page"),
         (b"\xef\xbb\xbf<?xml version='1.0'?><html>", "an HTML page"),
+        (
+            b"<?xml version='1.0'?>\n<!-- x --><hsi_doc>",
+            r"XML file \(<hsi_doc>\), no image; name the image that",
+        ),
+        (b"<?xml", "an XML file, no image"),
+        (b"<!-->" * 800, "an XML file"),
+        (b"<!---->" * 580, "an XML file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n", "Git LFS pointer"),
         (pickle.dumps({"a": 1}), "could run code"),
         (b"\x1f\x8b\x08\x00", "unpack it"),
         (b"Rar!\x1a\x07\x00", "unpack it"),
-        (_zip_of("IN.mat"), "unpack it"),
+        (_zip_of("IN.mat"), r"a ZIP archive \(IN\.mat\); unpack it"),
+        (_zip_of("[Content_Types].xml"), "an office document"),
+        (b"\x0e\x03\x13\x01" + bytes(9), "HDF4.*gdal_translate Indian_pines.mat Indian_pines.tif"),
+        (b"PCIDSK  0", "a PCIDSK file"),
+        (b"PDS_VERSION_ID = PDS3\r\n", "a PDS image"),
+        (b"Object = IsisCube\n  Object = Core\n", "a label of a planetary image"),
+        (b"ASD" + bytes(20), "an ASD spectrum"),
+        (b"Name: Olivine\nType: Mineral\nX Units: Wavelength (micrometers)\n", "a spectral library as text"),
+        (b"band1,band2,band3\n0.1,0.2,0.3\n", r"a table of text \(CSV\), no image"),
+        (b'{"a": [1, 2]}', "a JSON file"),
         (b"PK\x03\x04 broken", "truncated or damaged"),
-        (b"SQLite format 3\x00" + bytes(9), "save its layer as GeoJSON"),
         (b"environment = 3\n", "a text file"),
-        (b"1,2,3\n4,5,6\n", "a text file"),
+        (b"1,2,3\n4,5,6\n", "a table of text"),
         (bytes(range(1, 200)), "no known format"),
     ],
 )
@@ -67,6 +83,19 @@ def test_anything_else_is_named(tmp_path: Path, content: bytes, words: str) -> N
     ("content", "kind"),
     [
         (b"II*\x00\x08\x00\x00\x00", "tiff"),
+        (b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(9), "jpeg2000"),
+        (b"\xff\x4f\xff\x51\x00\x2f", "jpeg2000"),
+        (b"EHFA_HEADER_TAG\x00", "imagine"),
+        (b"HEAD74\x00\x00", "lan"),
+        (b"HEADER\x00\x00", "lan"),
+        (b"NITF02.10", "nitf"),
+        (b"CDF\x01\x00", "netcdf3"),
+        (b'<?xml version="1.0"?>\n<VRTDataset rasterXSize="1">', "vrt"),
+        (b"ncols 3\nnrows 2\nxllcorner 0\nyllcorner 0\ncellsize 1\n1 2 3\n", "asciigrid"),
+        (b"\x89PNG\r\n\x1a\n", "image"),
+        (b"GIF89a", "image"),
+        (b"\xff\xd8\xff\xe0", "image"),
+        (b"BM" + bytes(12) + b"\x28" + bytes(20), "image"),
         (b"MM\x00+\x08\x00\x00\x00", "tiff"),
         (b"ENVI\r\nsamples = 3\n", "envi"),
         (b"ENVI", "envi"),
@@ -100,10 +129,34 @@ def test_envi_data_is_known_by_its_header(tmp_path: Path) -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(SceneNotFoundError, match="no file"):
         recognise(tmp_path / "no.mat")
-    with pytest.raises(FileFormatError, match="cannot be read"):
+    with pytest.raises(FileFormatError, match="is a folder"):
         recognise(tmp_path)
 
 
 def test_beginning_of_a_mat_file_is_a_mat_file(tmp_path: Path) -> None:
     savemat(tmp_path / "a.mat", {"x": np.arange(9)})
     assert identify((tmp_path / "a.mat").read_bytes()[:40]) == "mat5"
+
+
+def test_raw_values_may_begin_like_an_image(tmp_path: Path) -> None:
+    path = tmp_path / "scene.img"
+    (tmp_path / "scene.hdr").write_text("ENVI\nsamples = 3\n")
+    for start in (b"\xff\xd8\xff", b"BM" + bytes(12) + b"\x28"):
+        path.write_bytes(start + bytes(99))
+        assert recognise(path) == "envi"
+
+
+def test_version_4_of_matlab_is_named(tmp_path: Path) -> None:
+    savemat(tmp_path / "a.mat", {"cube": np.arange(6.0).reshape(2, 3)}, format="4")
+    with pytest.raises(FileFormatError, match=r"a MATLAB v4 file; save it again.*-v7"):
+        recognise(tmp_path / "a.mat")
+
+
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "scene.hdr")
+    with pytest.raises(FileFormatError, match="a device or a pipe"):
+        recognise(tmp_path / "pipe")
+    (tmp_path / "scene.img").write_bytes(bytes(range(1, 99)))
+    with pytest.raises(FileFormatError, match="has no header"):  # beside it, but a pipe
+        recognise(tmp_path / "scene.img")

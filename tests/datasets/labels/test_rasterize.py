@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.warp
-import shapefile
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,7 +128,7 @@ def test_points_lines_and_text_classes(tmp_path: Path) -> None:
     ]
     drawn = draw_labels(_geojson(tmp_path / "a.json", features), SIZE, UTM)
     expected = np.zeros(SIZE, np.int64)
-    expected[4, 3] = expected[2, 10:15] = 3
+    expected[4, 3] = 3
     expected[0, 0] = expected[19, 29] = 1
     np.testing.assert_array_equal(drawn.labels, expected)
     assert drawn.class_names == {1: "Barley", 2: "oats", 3: "rye"}
@@ -136,68 +136,10 @@ def test_points_lines_and_text_classes(tmp_path: Path) -> None:
     for expected_words in (
         "attribute 'Crop'",
         "1 features have no 'Crop'",
-        "1 of 5 features in a.json lie outside",
+        "1 of 4 features in a.json lie outside",
+        "1 features are lines; they give no label",
     ):
         assert expected_words in words
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
-def test_a_shapefile(tmp_path: Path, encoding: str) -> None:
-    path = tmp_path / "fields.shp"
-    with shapefile.Writer(str(path), encoding=encoding) as writer:
-        writer.field("FID", "N")
-        writer.field("name", "C", 20)
-        for number, (ring, name) in enumerate(zip(RINGS[:2], ["Öl", "Weizen"], strict=True)):
-            writer.poly([ring])
-            writer.record(number, name)
-    path.with_suffix(".cpg").write_text(encoding)
-    with pytest.raises(FileFormatError, match=r"lacks fields\.prj"):
-        draw_labels(path, SIZE, UTM)
-    path.with_suffix(".prj").write_text(rasterio.crs.CRS.from_epsg(32632).to_wkt(version="WKT1_ESRI"))
-    drawn = draw_labels(path, SIZE, UTM)
-    np.testing.assert_array_equal(drawn.labels, _oracle(RINGS[:2], [2, 1]))
-    assert drawn.class_names == {1: "Weizen", 2: "Öl"}
-    path.write_bytes(path.read_bytes()[:150])
-    with pytest.raises(FileFormatError, match="truncated or damaged"):
-        draw_labels(path, SIZE, UTM)
-
-
-@pytest.mark.parametrize(
-    ("properties", "wanted", "chosen"),
-    [
-        ([{"id": 1, "a": 2}, {"id": 2, "a": 3}], None, "a"),
-        ([{"area": 1.5, "class": 2}, {"area": 7.25, "class": 3}], None, "class"),
-        ([{"a": "x", "b": 1}, {"a": "y", "b": 2}, {"a": "y", "b": 3}], None, "a"),
-        ([{"a": 1, "b": 1}, {"a": 2, "b": 2}], "B", "b"),
-        ([{"a": "1", "c": True}, {"a": "2", "c": False}], None, "a"),
-    ],
-)
-def test_the_attribute_of_the_class(
-    tmp_path: Path, properties: list[dict], wanted: str | None, chosen: str
-) -> None:
-    shapes = [{"type": "Point", "coordinates": _xy(n + 0.5, 0.5)} for n in range(len(properties))]
-    path = _geojson(tmp_path / "a.geojson", list(zip(shapes, properties, strict=True)))
-    assert f"attribute '{chosen}'" in draw_labels(path, SIZE, UTM, wanted).notes[0]
-
-
-@pytest.mark.parametrize(
-    ("properties", "wanted", "words"),
-    [
-        ([{"a": 1, "b": 1}, {"a": 2, "b": 2}], None, "several attributes.*It has: a, b; name the right one"),
-        ([{"a": 1.5}, {"a": 2.5}], None, "no attribute that could"),
-        ([{}, {}], None, "It has: none"),
-        ([{"crop": 1}, {"crop": 2}], "corp", "no attribute 'corp'.*Did you mean 'crop'"),
-        ([{"a": 1.5}, {"a": 2.5}], "a", "neither texts nor whole numbers"),
-        ([{"a": -1}, {"a": 2}], "a", "neither texts nor whole numbers"),
-    ],
-)
-def test_an_attribute_that_is_not_clear_is_asked_for(
-    tmp_path: Path, properties: list[dict], wanted: str | None, words: str
-) -> None:
-    shapes = [{"type": "Point", "coordinates": _xy(n + 0.5, 0.5)} for n in range(len(properties))]
-    path = _geojson(tmp_path / "a.geojson", list(zip(shapes, properties, strict=True)))
-    with pytest.raises(FileFormatError, match=words):
-        draw_labels(path, SIZE, UTM, wanted)
 
 
 def test_what_cannot_be_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,8 +158,167 @@ def test_what_cannot_be_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (tmp_path / "c.geojson").write_text(wrong)
         with pytest.raises(FileFormatError):
             draw_labels(tmp_path / "c.geojson", SIZE, UTM)
-    empty = [({"type": "Polygon", "coordinates": [[[500001.0, 4999999.0]]]}, {"class": n}) for n in (1, 2)]
-    assert not draw_labels(_geojson(tmp_path / "d.geojson", empty), SIZE, UTM).labels.any()
+    for coordinates in ([], [[[500001.0, 4999999.0]]], [5]):
+        broken = [({"type": "Polygon", "coordinates": coordinates}, {"class": n}) for n in (1, 2)]
+        with pytest.raises(FileFormatError, match="no point and no polygon"):
+            draw_labels(_geojson(tmp_path / "d.geojson", broken), SIZE, UTM)
+    some = [*broken, *_polygons(RINGS, [1, 2, 3])]
+    drawn = draw_labels(_geojson(tmp_path / "d.geojson", some), SIZE, UTM)
+    assert "2 features have no shape that can be read; they are left out." in drawn.notes
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(FileFormatError, match=r"hsi-toolkit\[geo\]"):
         draw_labels(path, SIZE, UTM)
+
+
+def _contained(polygons: list[shapely.Polygon]) -> np.ndarray:
+    """Return (polygon, row, col): whether a polygon in pixel coordinates contains the centre of a pixel."""
+    return np.array(
+        [
+            [
+                [polygon.contains(shapely.Point(col + 0.5, row + 0.5)) for col in range(SIZE[1])]
+                for row in range(SIZE[0])
+            ]
+            for polygon in polygons
+        ]
+    )
+
+
+def _from_pixels(polygon: Any) -> dict[str, Any]:
+    return shapely.geometry.mapping(shapely.transform(polygon, lambda xy: [500000, 5000000] + xy * [2, -2]))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    circles=st.lists(
+        st.tuples(st.floats(-3, 33), st.floats(-3, 23), st.floats(0.05, 8), st.integers(0, 4)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_many_polygons_with_holes_equal_the_slow_loop(
+    tmp_path_factory: pytest.TempPathFactory, circles: list
+) -> None:
+    shapes = [
+        shapely.Point(x, y).buffer(r, quad_segs=3) - shapely.Point(x, y).buffer(r / 3)
+        for x, y, r, _ in circles
+    ]
+    codes = [code for *_, code in circles]
+    features = [(_from_pixels(shape), {"class": code}) for shape, code in zip(shapes, codes, strict=True)]
+    path = _geojson(tmp_path_factory.mktemp("p") / "a.geojson", features)
+    surely, maybe = (_contained([shape.buffer(by) for shape in shapes]) for by in (-1e-6, 1e-6))
+    if not shapely.intersects(shapely.box(0, 0, 30, 20), shapely.union_all(shapes)):
+        with pytest.raises(SceneError, match="lies on the cube"):
+            draw_labels(path, SIZE, UTM, "class")
+        return
+    drawn = draw_labels(path, SIZE, UTM, "class", class_zero=True)
+    assert drawn.unlabelled < 0
+    for row, col in np.argwhere((surely == maybe).all(axis=0)):
+        here = {code for code, inside in zip(codes, surely[:, row, col], strict=True) if inside}
+        assert drawn.labels[row, col] == (here.pop() if len(here) == 1 else drawn.unlabelled)
+    without = draw_labels(path, SIZE, UTM, "class")
+    assert without.unlabelled == 0
+    zeros = int(maybe[[code == 0 for code in codes]].any(axis=0).sum())
+    if zeros and (surely == maybe).all():
+        assert any(note.startswith(f"Code 0 covers {zeros} pixels and is taken") for note in without.notes)
+    seen = surely[[code > 0 for code in codes]].any(axis=0)
+    assert (without.labels[~maybe.any(axis=0)] == 0).all()
+    assert not (without.labels > 0)[(surely == maybe).all(axis=0) & ~seen].any()
+
+
+def test_every_touched_pixel_on_request(tmp_path: Path) -> None:
+    tiny = [
+        shapely.box(3.1, 4.1, 3.3, 4.3),
+        shapely.box(9.6, 7.6, 10.4, 8.4),
+        shapely.box(15.2, 2.2, 18.8, 5.8),
+    ]
+    path = _geojson(
+        tmp_path / "a.geojson",
+        [(_from_pixels(one), {"class": name}) for one, name in zip(tiny, ("ash", "elm", "oak"), strict=True)],
+    )
+    drawn = draw_labels(path, SIZE, UTM)
+    assert np.array_equal(drawn.labels, 3 * _contained(tiny)[2])
+    note = next(note for note in drawn.notes if "pixel centre" in note)
+    assert note.startswith("2 of 3 polygons hold no pixel centre (classes ash, elm have none); --all-touched")
+    expected = np.zeros(SIZE, np.int64)
+    for code, polygon in enumerate(tiny, start=1):
+        for row, col in np.ndindex(SIZE):
+            if polygon.intersects(shapely.box(col, row, col + 1, row + 1)):
+                expected[row, col] = code
+    touched = draw_labels(path, SIZE, UTM, all_touched=True)
+    np.testing.assert_array_equal(touched.labels, expected)
+    assert not any("pixel centre" in note for note in touched.notes)
+
+
+def test_neighbours_share_no_pixel_and_leave_none(tmp_path: Path) -> None:
+    """A border through pixel centres gives each of them to one side."""
+    halves = [shapely.box(2, 2, 7.5, 9), shapely.box(7.5, 2, 12, 9)]
+    features = [(_from_pixels(one), {"class": code}) for code, one in enumerate(halves, start=1)]
+    drawn = draw_labels(_geojson(tmp_path / "a.geojson", features), SIZE, UTM).labels
+    assert (drawn[2:9, 2:12] > 0).all()
+    assert (drawn > 0).sum() == 70
+
+
+def test_odd_geometries(tmp_path: Path) -> None:
+    bow_tie = {"type": "Polygon", "coordinates": [_ring((2, 2), (8, 8), (8, 2), (2, 8))]}
+    both = {
+        "type": "GeometryCollection",
+        "geometries": [
+            {"type": "Point", "coordinates": [*_xy(20.5, 3.5), 77.0]},
+            {
+                "type": "GeometryCollection",
+                "geometries": [{"type": "MultiPolygon", "coordinates": [[RINGS[1]]]}],
+            },
+            {"type": "LineString", "coordinates": [_xy(0, 0), _xy(29, 0)]},
+        ],
+    }
+    far = {"type": "Point", "coordinates": [1e200, -1e200]}
+    empty = {"type": "MultiPolygon", "coordinates": []}
+    features = [(bow_tie, {"class": 1}), (both, {"class": 2}), (far, {"class": 3}), (empty, {"class": 3})]
+    drawn = draw_labels(_geojson(tmp_path / "a.geojson", features), SIZE, UTM)
+    triangles = [shapely.Polygon([(2, 2), (5, 5), (2, 8)]), shapely.Polygon([(8, 2), (5, 5), (8, 8)])]
+    expected = np.where(_oracle([RINGS[1]], [2]) > 0, 2, 0)
+    expected[3, 20] = 2
+    clear = _contained([one.buffer(-1e-6) for one in triangles]).any(axis=0) == _contained(
+        [one.buffer(1e-6) for one in triangles]
+    ).any(axis=0)
+    expected[_contained(triangles).any(axis=0)] = 1
+    np.testing.assert_array_equal(drawn.labels[clear], expected[clear])
+    for words in (
+        "1 polygons cross themselves",
+        "1 features are empty",
+        "1 of 3 features in a.geojson lie outside",
+    ):
+        assert any(note.startswith(words) for note in drawn.notes)
+
+
+def test_coordinate_systems(tmp_path: Path) -> None:
+    features = _polygons(RINGS, [1, 2, 5])
+    unsaid = {"type": "FeatureCollection", "features": []}
+    unsaid["features"] = [
+        {"type": "Feature", "geometry": shape, "properties": row} for shape, row in features
+    ]
+    path = tmp_path / "unsaid.geojson"
+    path.write_text(json.dumps(unsaid))
+    with pytest.raises(FileFormatError, match=r"look like metres \(500004, 4999997\), but GeoJSON without"):
+        draw_labels(path, SIZE, UTM)
+    expected = _oracle(RINGS, [1, 2, 5])
+    given = draw_labels(path, SIZE, UTM, labels_crs="EPSG:32632")
+    np.testing.assert_array_equal(given.labels, expected)
+    assert not any("EPSG" in note for note in given.notes)
+    wrong = _geojson(tmp_path / "wrong.geojson", features, 32633)
+    with pytest.raises(SceneError, match="None of the 3 features"):
+        draw_labels(wrong, SIZE, UTM)
+    mended = draw_labels(wrong, SIZE, UTM, labels_crs="EPSG:32632")
+    np.testing.assert_array_equal(mended.labels, expected)
+    assert any("taken for EPSG:32632, and not for urn:ogc" in note for note in mended.notes)
+    for text in ("nonsense", "http://localhost/x", "/etc/hostname"):
+        with pytest.raises(SceneError, match="no coordinate system; name one by its code"):
+            draw_labels(wrong, SIZE, UTM, labels_crs=text)
+    with pytest.raises(SceneError, match="--crs EPSG"):
+        draw_labels(wrong, SIZE, {**UTM, "crs": ""})
+    turned = {**UTM, "transform": [1.2, 1.6, 500000.0, 1.6, -1.2, 5000000.0]}
+    drawn = draw_labels(_geojson(tmp_path / "t.geojson", features), SIZE, turned).labels
+    for row, col in np.ndindex(SIZE):
+        x, y = 500000 + 1.2 * (col + 0.5) + 1.6 * (row + 0.5), 5000000 + 1.6 * (col + 0.5) - 1.2 * (row + 0.5)
+        found = [code for ring, code in zip(RINGS, [1, 2, 5], strict=True) if _inside(ring, x, y)]
+        assert drawn[row, col] == (found[0] if len(found) == 1 else 0)

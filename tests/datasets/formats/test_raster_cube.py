@@ -1,4 +1,4 @@
-"""GeoTIFF cubes that stay in their files, against what rasterio reads of them as a whole."""
+"""Rasters that stay in their files, against what rasterio reads of them as a whole."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsi.datasets.formats import geotiff as geotiff_cube
-from hsi.datasets.formats.geotiff import GeoTiffCube
+from hsi.datasets.formats import raster_cube, rasters
+from hsi.datasets.formats.raster_cube import RasterCube
 from hsi.datasets.formats.readers import open_cube
 from hsi.datasets.load import load_unlabelled
 from hsi.errors import FileFormatError
@@ -62,7 +63,7 @@ def test_every_window_of_every_layout(files, dtype, interleave, compress, block,
     with rasterio.open(path) as source:
         whole = source.read().transpose(1, 2, 0)
     cube = open_cube(path)
-    assert isinstance(cube, GeoTiffCube)
+    assert isinstance(cube, RasterCube)
     assert (cube.shape, cube.dtype, cube.block_rows) == (SHAPE, np.dtype(dtype), block or 9)
     for key in keys:
         np.testing.assert_array_equal(cube[key], whole[key])
@@ -73,14 +74,14 @@ def test_every_window_of_every_layout(files, dtype, interleave, compress, block,
 def spy(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shapes that are asked of rasterio."""
     shapes: list[tuple[int, ...]] = []
-    read = GeoTiffCube._values
+    read = RasterCube._values
 
     def values(self, rows, cols, bands):
         found = read(self, rows, cols, bands)
         shapes.append(found.shape)
         return found
 
-    monkeypatch.setattr(GeoTiffCube, "_values", values)
+    monkeypatch.setattr(RasterCube, "_values", values)
     return shapes
 
 
@@ -90,7 +91,7 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def test_a_map_reads_each_window_about_once_within_its_bound(
     tmp_path: Path, write_geotiff: Write, spy, monkeypatch, patch: int, block: int | None, ahead: int
 ) -> None:
-    monkeypatch.setattr(geotiff_cube, "READ_AHEAD", ahead)
+    monkeypatch.setattr(raster_cube, "READ_AHEAD", ahead)
     values = RANDOM.integers(0, 1000, (150, 190, 3)).astype(np.uint16)
     layout = {"blockysize": 5} if block is None else {"tiled": True, "blockxsize": block, "blockysize": block}
     path = write_geotiff(tmp_path / "a.tif", values, compress="deflate", **layout)
@@ -114,19 +115,19 @@ def test_a_map_reads_each_window_about_once_within_its_bound(
         assert len(spy) == 1 + rows_of_tiles
 
 
-opened: list[GeoTiffCube] = []
+opened: list[RasterCube] = []
 
 
 def lines_of_open(line: int) -> int:
     return int(opened[0][line].sum())
 
 
-def read_corner(cube: GeoTiffCube) -> int:
+def read_corner(cube: RasterCube) -> int:
     return int(cube[0, 0].sum())
 
 
 def test_other_processes_open_the_file_themselves(files) -> None:
-    cube = GeoTiffCube(files("uint16", "band", "deflate", 16))
+    cube = RasterCube(files("uint16", "band", "deflate", 16))
     corner = read_corner(cube)  # the file is open here
     opened[:] = [cube]
     again = pickle.loads(pickle.dumps(cube))
@@ -148,7 +149,7 @@ def test_damage_is_reported_when_it_is_read(tmp_path: Path, write_geotiff: Write
     path = write_geotiff(tmp_path / "a.tif", values, compress="deflate", blockysize=10, interleave="pixel")
     packed = path.read_bytes()
     path.write_bytes(packed[: len(packed) - 20_000] + bytes(20_000))
-    cube = load_unlabelled(path).cube
+    cube = open_cube(path)
     np.testing.assert_array_equal(cube[:20, :5], values[:20, :5])
     with pytest.raises(FileFormatError, match="truncated or damaged") as caught:
         np.asarray(cube)
@@ -181,6 +182,33 @@ def test_files_compressed_in_large_blocks_get_a_note(
     packed = write_geotiff(tmp_path / "packed.tif", values, compress="deflate", blockysize=40)
     plain = write_geotiff(tmp_path / "plain.tif", values, blockysize=40)
     assert not load_unlabelled(packed).notes
-    monkeypatch.setattr(geotiff_cube, "_LARGE_BLOCK", 40 * 30 * 5 * 2 - 1)
+    monkeypatch.setattr(raster_cube, "_LARGE_BLOCK", 40 * 30 * 5 * 2 - 1)
     assert "TILED=YES" in load_unlabelled(packed).notes[0]
     assert not load_unlabelled(plain).notes
+
+
+def test_a_tile_of_jpeg_2000_fits_into_the_cache(
+    tmp_path: Path, write_geotiff: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GDAL unpacks a tile for all bands, and once more for each band that its cache has no room for.
+    monkeypatch.setattr(rasters, "GDAL_CACHE", 1 << 16)
+    values = RANDOM.integers(0, 9999, (90, 80, 12)).astype(np.int16)
+    path = tmp_path / "a.jp2"
+    source = write_geotiff(tmp_path / "a.tif", values)
+    rasterio.shutil.copy(source, path, driver="JP2OpenJPEG", REVERSIBLE="YES", QUALITY="100")
+    cube = RasterCube(path)
+    assert cube.memory_bytes >= raster_cube.READ_AHEAD + values.nbytes
+    np.testing.assert_array_equal(cube[20:40, 10:30], values[20:40, 10:30])
+    assert RasterCube(source).memory_bytes == raster_cube.READ_AHEAD + (1 << 16)
+
+
+def test_a_box_of_jpeg_2000_that_ends_nowhere(tmp_path: Path, write_geotiff: Write) -> None:
+    # GDAL never ends where it is asked for the compression of this file.
+    values = RANDOM.integers(0, 9999, (12, 10, 6)).astype(np.uint16)
+    path = tmp_path / "a.jp2"
+    source = write_geotiff(tmp_path / "a.tif", values)
+    rasterio.shutil.copy(source, path, driver="JP2OpenJPEG", REVERSIBLE="YES", QUALITY="100")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"colr") - 1] = 0  # the length of the box
+    path.write_bytes(content)
+    assert RasterCube(path).shape == values.shape
