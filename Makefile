@@ -30,7 +30,7 @@ TORCH = $(shell grep '^torch==' constraints.txt)
 test-with:
 	$(PYTHON) -m venv $(ENVIRONMENT)
 	$(ENVIRONMENT)/bin/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) \
-	  -e '.[geo,export,track,cluster]' pytest pytest-xdist hypothesis psutil statsmodels setuptools
+	  -e '.[geo,export,track,cluster]' pytest pytest-xdist hypothesis psutil statsmodels setuptools spectral
 	OMP_NUM_THREADS=1 $(ENVIRONMENT)/bin/python -m pytest -n logical --maxschedchunk 4 \
 	  $(addprefix tests/,commands datasets export figures inference io report runs tracking) \
 	  --deselect tests/runs/test_environment.py::test_the_pins_are_those_of_the_constraints

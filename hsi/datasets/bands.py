@@ -254,6 +254,15 @@ def band_spacing(wavelengths: Floats) -> Floats:
     return spacing
 
 
+def band_tolerance(wavelengths: Floats) -> Floats:
+    """Return how far the centres of another sensor may be off: half the distance to the nearer neighbour.
+
+    Neighbours are those in the list; a single band may be off by any distance.
+    """
+    steps = np.abs(np.diff(wavelengths))
+    return np.minimum(np.append(steps, np.inf), np.append(np.inf, steps)) / 2
+
+
 def _check_range(source: Floats, widths: Floats, target: Floats) -> None:
     """Refuse target wavelengths more than a band's width beyond the measured ones."""
     low, high = source.min() - widths[source.argmin()], source.max() + widths[source.argmax()]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets.bands import Resample, name_bands
+from hsi.datasets.bands import Resample, band_tolerance, name_bands
 from hsi.datasets.checks import take_bands
 from hsi.datasets.load import load_scene
 from hsi.datasets.parts import MOST_PARTS, ScenePart, part_windows, same_ground
@@ -264,19 +264,12 @@ def _common_bands(scenes: list[Scene], notes: list[str]) -> list[Scene]:
     return taken
 
 
-def _same_bands(source: NDArray[np.float64], target: NDArray[np.float64]) -> bool:
-    """Whether no centre is off by more than half the distance to the target's next band."""
-    if len(target) < 2:
-        return True
-    steps = np.abs(np.diff(target))
-    nearer = np.minimum(np.append(steps, np.inf), np.append(np.inf, steps)) / 2
-    return bool((np.abs(source - target) <= nearer).all())
-
-
 def _fit_bands(first: Scene, scene: Scene, name: str, notes: list[str]) -> Resample | None:
     """Return what resamples a scene to the bands of the first, or None where it has them."""
     target, source = first.wavelengths_nm, scene.wavelengths_nm
-    if scene.bands == first.bands and (target is None or source is None or _same_bands(source, target)):
+    if scene.bands == first.bands and (
+        target is None or source is None or (np.abs(source - target) <= band_tolerance(target)).all()
+    ):
         return None
     if target is None or source is None:
         lacks = first.name if target is None else name

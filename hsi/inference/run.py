@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hsi.datasets.bands import Resample, name_bands
+from hsi.datasets.bands import Resample, band_tolerance, name_bands
 from hsi.datasets.parts import image_windows, pixels_apart, rows_apart
 from hsi.datasets.scene import Scene
 from hsi.datasets.splits.indices import hash_labels
@@ -272,7 +272,7 @@ def fit_bands(run: Run, scene: Scene, resample: bool = False) -> Resample | Band
         )
     if target is not None and source is not None and bands > 1:
         off = np.abs(source - target)
-        if (off > _half_distance(target)).any():
+        if (off > band_tolerance(target)).any():
             raise RunError(
                 f"The run '{run.path}' and '{scene.name}' both have {bands} bands, but their wavelengths "
                 f"differ by up to {off.max():.3g} nm{advice}."
@@ -295,13 +295,6 @@ def _same_numbers(run: Run, scene: Scene) -> BandList | None:
             "leaves out; load it with the run's band_choice, or train without them (drop_bands)."
         )
     return BandList(np.searchsorted(theirs.numbers, ours))
-
-
-def _half_distance(wavelengths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return half the distance of each band to the nearer of its neighbours in the list."""
-    steps = np.abs(np.diff(wavelengths))
-    nearer: NDArray[np.float64] = np.minimum(np.append(steps, np.inf), np.append(np.inf, steps)) / 2
-    return nearer
 
 
 def _span(wavelengths: NDArray[np.float64] | None) -> str:

@@ -187,3 +187,17 @@ def read_rows(path: Path, columns: Iterable[str], command: str) -> list[dict[str
     if missing:
         raise FileFormatError(f"'{path}' lacks the column '{missing[0]}'; write it anew with '{command}'.")
     return rows
+
+
+def decode_text(content: bytes) -> str:
+    """Return the text, in UTF-8, UTF-16 with a mark, or Windows-1252, with line ends as in Python."""
+    encodings = ("utf-16",) if content.startswith((b"\xff\xfe", b"\xfe\xff")) else ("utf-8-sig", "cp1252")
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        text = content.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

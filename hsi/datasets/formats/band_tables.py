@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi.datasets.formats.envi import facts_of_fields
-from hsi.datasets.formats.envi_header import Header, decode_text, parse_header, read_header
+from hsi.datasets.formats.envi_header import Header, parse_header, read_header
 from hsi.datasets.formats.facts import (
     centres_from_names,
     centres_from_vectors,
@@ -25,6 +25,7 @@ from hsi.datasets.formats.readers import kind_of, list_arrays, read_array, read_
 from hsi.datasets.formats.recognise import HEAD_BYTES, identify
 from hsi.errors import FileFormatError, SceneNotFoundError
 from hsi.io.size_limits import check_length
+from hsi.io.text import decode_text
 
 _MOST_BYTES = 1 << 20  # of a table
 _VECTORS = ("mat5", "mat73", "hdf5", "netcdf3", "npy", "npz")

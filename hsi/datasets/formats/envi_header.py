@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hsi.errors import FileFormatError
 from hsi.io.size_limits import check_length
+from hsi.io.text import decode_text
 
 # Other spellings, without blanks, hyphens and underscores, of ENVI's keys.
 _ALIASES = {
@@ -292,20 +293,6 @@ def parse_header(path: Path, text: str) -> Header:
             notes.append(f"{path.name} gives '{plain}' more than once; the last one is taken.")
         fields[plain] = value
     return Header(path, fields, tuple(dict.fromkeys(notes)))
-
-
-def decode_text(content: bytes) -> str:
-    """Return the text, in UTF-8, UTF-16 with a mark, or Windows-1252, with line ends as in Python."""
-    encodings = ("utf-16",) if content.startswith((b"\xff\xfe", b"\xfe\xff")) else ("utf-8-sig", "cp1252")
-    for encoding in encodings:
-        try:
-            text = content.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        text = content.decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _canonical(key: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from hsi.datasets.formats.recognise import coordinate_columns
 from hsi.datasets.labels.vectors import Features, load_shapely
 from hsi.errors import FileFormatError
 from hsi.io.size_limits import check_length
+from hsi.io.text import decode_text
 
 _MOST_BYTES = 256 << 20
 _ORDER = ("wkt", "lon/lat", "x/y", "col/row", "sample/line")
@@ -46,11 +47,7 @@ def read_points(path: Path, size: tuple[int, int], cube_crs: str | None) -> Feat
     """
     shapely = load_shapely(path)
     check_length(path, _MOST_BYTES)
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", errors="replace")
+    text = decode_text(path.read_bytes())
     lines = text.lstrip("\r\n").splitlines()
     header = coordinate_columns(lines[0]) if lines else None
     if header is None:

@@ -17,10 +17,10 @@ from hsi.datasets.labels.vectors import Features, load_shapely
 from hsi.datasets.products.xml_metadata import read_xml
 from hsi.errors import FileFormatError
 from hsi.io.size_limits import check_length
+from hsi.io.text import decode_text
 
 _FIELD = "ROI name"
 _MOST_BYTES = 256 << 20
-_OLD_LATIN = "cp1252"
 
 
 def read_roi_text(path: Path, size: tuple[int, int]) -> Features:
@@ -38,11 +38,7 @@ def read_roi_text(path: Path, size: tuple[int, int]) -> Features:
     """
     shapely = load_shapely(path)
     check_length(path, _MOST_BYTES)
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode(_OLD_LATIN, errors="replace")
+    text = decode_text(path.read_bytes())
     lines = text.splitlines()
     comments = [line.lstrip(" ;").strip() for line in lines if line.lstrip().startswith(";")]
     _check_size(path, comments, size)

@@ -17,6 +17,7 @@ from hsi.datasets.formats.facts import to_nanometres, unit_in_nanometres
 from hsi.datasets.libraries.spectrum import Spectrum
 from hsi.errors import FileFormatError
 from hsi.io.size_limits import check_length
+from hsi.io.text import decode_text
 
 Floats = NDArray[np.float64]
 
@@ -91,12 +92,7 @@ def in_nanometres(
 
 def _lines(path: Path) -> list[str]:
     check_length(path, MOST_TEXT_BYTES)
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252", "replace")
-    return [line.rstrip() for line in text.splitlines()]
+    return [line.rstrip() for line in decode_text(path.read_bytes()).splitlines()]
 
 
 def _number(word: str) -> float | None:
