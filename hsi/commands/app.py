@@ -110,7 +110,9 @@ def run(arguments: list[str]) -> int:
     except torchrun.ToldError as told:
         return told.exit_status
     except HsiError as error:
-        return _fail(str(error), error.exit_status)
+        from hsi.commands.screen import with_verb
+
+        return _fail(with_verb(str(error)), error.exit_status)
     except (KeyboardInterrupt, typer.Abort):
         return _fail(INTERRUPTED, 130)
     except OSError as error:

@@ -357,6 +357,22 @@ def _row(flags: str, taken: str, help: str, left: int, width: int) -> Iterator[T
 class Verb(_Help, TyperCommand):
     """A verb with such a help page."""
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; what is said of files meanwhile names options that only ``hsi scene new`` has so."""
+        from hsi.commands.screen import OPTIONS_ELSEWHERE
+
+        OPTIONS_ELSEWHERE.clear()
+        describe = getattr(ctx.find_root().command, "commands", {}).get("scene")
+        if describe is not None:
+            files = [
+                one
+                for one in describe.commands["new"].params
+                if getattr(one, "rich_help_panel", None) in ("Labels", "Scene")
+            ]
+            mine = {flag for one in self.params for flag in one.opts}
+            OPTIONS_ELSEWHERE.update({flag for one in files for flag in one.opts} - mine)
+        return super().invoke(ctx)
+
 
 class Verbs(_Help, TyperGroup):
     """A command that has verbs, with such a help page."""

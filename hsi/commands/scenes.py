@@ -183,13 +183,13 @@ def new(
         raise ConfigError("--val-labels goes with --test-labels; name their file, too.")
     source = ArraySource(cube, cube_key, raw)
     sources = {
-        subset: ArraySource(file, labels_key, plain=True)
+        subset: ArraySource(file, labels_key, plain=True, layer=layer)
         for subset, file in (("train", labels), ("val", val_labels), ("test", test_labels))
         if file is not None
     }
     if labels is None and has_label_map(source):
         sources["train"] = ArraySource(cube, labels_key)
-    options = LabelOptions(labels_crs, layer, all_touched, align, class_zero, tuple(unlabelled or ()))
+    options = LabelOptions(labels_crs, all_touched, align, class_zero, tuple(unlabelled or ()))
     facts = SceneFacts(
         wavelengths_file=wavelengths,
         exclude=tuple(exclude or ()),

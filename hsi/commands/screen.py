@@ -6,6 +6,7 @@ Names and notes that come from files are printed as text, never as markup, and c
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -37,9 +38,27 @@ def err() -> Console:
     return _PlainConsole(stderr=True, width=None if sys.stderr.isatty() else WIDE)
 
 
+OPTIONS_ELSEWHERE: set[str] = set()
+"""Options of ``hsi scene new`` that the running verb does not have."""
+
+
+def with_verb(sentence: str) -> str:
+    """Return a sentence with ``hsi scene new`` before the options that the running verb does not have.
+
+    Files are read for several verbs, and what is said of them names the options that describe a scene.
+    """
+    if "hsi scene new" in sentence:
+        return sentence
+    return re.sub(
+        r"(?<![\w-])--[a-z][a-z-]*[a-z]",
+        lambda flag: f"hsi scene new {flag[0]}" if flag[0] in OPTIONS_ELSEWHERE else flag[0],
+        sentence,
+    )
+
+
 def note(sentence: str) -> None:
     """Say something beside the results, on standard error."""
-    said = Text.assemble(("note:", "yellow"), " ", plain(sentence))
+    said = Text.assemble(("note:", "yellow"), " ", plain(with_verb(sentence)))
     err().print(said, highlight=False, soft_wrap=True)
 
 

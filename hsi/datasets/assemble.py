@@ -207,9 +207,10 @@ def _select_bands(
         return np.array(choice.numbers, np.int64), []
     notes = []
     if facts.drop_bands is None and bad:
+        marked, left = ("band", "it is") if len(bad) == 1 else ("bands", "they are")
         notes.append(
-            f"The file marks {len(bad)} bands as bad ({name_bands(bad)}); they are left out "
-            "(drop_bands = [] in a scene.toml keeps them)."
+            f"The file marks {len(bad)} {marked} as bad ({name_bands(bad)}); {left} left out "
+            f"(drop_bands = [] in a scene.toml keeps {'it' if len(bad) == 1 else 'them'})."
         )
     dropped = set(bad if facts.drop_bands is None else facts.drop_bands)
     if facts.bands is not None:

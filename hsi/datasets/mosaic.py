@@ -198,7 +198,10 @@ def _match_classes(scenes: Sequence[Scene], parts: Sequence[ScenePart]) -> _Clas
                 "are left out of the test."
             )
         if known and not part.test and not known & {_fold(name) for name in scene.class_names}:
-            notes.append(f"{part.name} shares no class name with the scenes before it.")
+            notes.append(
+                f"{part.name} shares no class name with the scenes before it, so its classes are new ones; "
+                "name them alike in its scene.toml where they are the same."
+            )
         if part.test and not table.any():
             raise SceneError(
                 f"{part.name} has no class of the training scenes, which have {_list(names)}; classes are "

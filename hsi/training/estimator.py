@@ -79,7 +79,7 @@ class EstimatorTrainer:
         if self.model.chosen and fields.cut:
             self.context.callback.message(
                 "The settings were chosen by cross-validation over training fields, connected pieces of one "
-                f"class. {len(fields.cut)} of {len(targets.unique())} classes have too few fields, so theirs "
+                f"class; {len(fields.cut)} of {len(targets.unique())} classes have too few fields, so theirs "
                 "were cut into touching pieces, which makes the accuracy during that choice look too good."
             )
         for note in notes:

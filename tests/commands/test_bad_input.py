@@ -244,3 +244,17 @@ def test_commands_to_paste_work_in_folders_with_spaces(folder, tmp_path, capsys)
     sentence = capsys.readouterr().out
     pasted = shlex.split(sentence[sentence.index("hsi train") :])
     assert pasted[-2:] == ["--dataset", str(spaced / "scene.toml")]
+
+
+@pytest.mark.parametrize("verb", [["train", "--model", "svm", "--out", "run"], ["split"]])
+def test_an_option_that_only_scene_new_has_is_named_with_it(verb, small_scene, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    labels = np.load("labels.npy").astype(int)
+    labels[0, 0] = -1  # two negative codes: neither is taken for "no label" unasked
+    labels[0, 1] = -7
+    np.save("odd.npy", labels)
+    assert run([*verb, "--dataset", "cube.npy", "--labels", "odd.npy"]) == 2
+    said = capsys.readouterr().err
+    assert "with hsi scene new --unlabelled ('unlabelled' in a scene.toml)" in said
+    assert run(["scene", "new", "cube.npy", "odd.npy", "--force"]) == 2
+    assert "mean no label with --unlabelled (" in capsys.readouterr().err

@@ -82,7 +82,7 @@ def test_what_was_understood(pavia, capsys):
     ):
         assert words in shown.out
     assert f"{(labels > 0).sum()} pixels in {len(codes)} classes" in shown.out
-    assert "marks 1 bands as bad (0)" in shown.err
+    assert "marks 1 band as bad (0); it is left out" in shown.err
     scene = hsi.load_scene("scene.toml")
     np.testing.assert_array_equal(scene.cube, cube[:, :, 1:])
     assert scene.label_codes == tuple(codes)

@@ -92,6 +92,14 @@ def test_classes_are_matched_by_name_whatever_their_codes(demo):
     assert np.array_equal(whole.labels[51:], demo.labels[60:])
 
 
+def test_classes_of_other_names_are_new_ones_which_a_note_says(demo):
+    others = tuple(f"Code {number}" for number in range(1, demo.classes + 1))
+    second = replace(crop(demo, slice(60, 116), slice(None), name="b"), class_names=others)
+    whole = combine_scenes([crop(demo, slice(0, 50), slice(None), name="a"), second])
+    assert whole.class_names == (*demo.class_names, *others)
+    assert sum("b shares no class name" in note and "name them alike" in note for note in whole.notes) == 1
+
+
 def test_a_class_of_one_scene_keeps_its_own_number(demo):
     names = demo.class_names
     first = renumbered(crop(demo, slice(0, 50), slice(None), name="a"), names[:3])

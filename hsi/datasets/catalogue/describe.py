@@ -134,8 +134,7 @@ def _label_lines(labels: LabelFiles, out: Path, facts: SceneFacts) -> list[str]:
     lines = []
     for subset, source in files.items():
         key = "class_field" if source.kind in SHAPES else "key"
-        layer = facts.labels.layer if subset == "train" else None
-        lines.append(f"{names[subset]} = {_source(source, out, key, layer)}")
+        lines.append(f"{names[subset]} = {_source(source, out, key)}")
     options = facts.labels
     if options.labels_crs:
         lines.append(f"labels_crs = {_quoted(options.labels_crs)}")
@@ -153,9 +152,9 @@ def _wavelength_lines(facts: SceneFacts, scene: Scene, out: Path) -> list[str]:
     return [f"# The wavelengths are read from the file: {low:g} to {high:g} nm."]
 
 
-def _source(source: ArraySource, out: Path, key: str, layer: str | None = None) -> str:
+def _source(source: ArraySource, out: Path, key: str) -> str:
     named = "" if source.key is None else f", {key} = {_quoted(source.key)}"
-    named += "" if layer is None else f", layer = {_quoted(layer)}"
+    named += "" if source.layer is None else f", layer = {_quoted(source.layer)}"
     named += ", raw = true" if source.raw else ""
     return f"{{ file = {_quoted(_relative(source.file, out))}{named} }}"
 

@@ -92,9 +92,7 @@ def read_description(path: Path, data_root: str | Path | None = None) -> SceneDe
             f"{path} has {sorted(lone)[0]} without labels, which are those to train on; add them."
         )
     values = {key: _KINDS[key](value, f"{path}: '{key}'") for key, value in table.items()}
-    layer = table["labels"].get("layer") if isinstance(table.get("labels"), Mapping) else None
     values["labels"], files = _label_files(values, path, data_root)
-    values["labels"] = replace(values["labels"], layer=layer)
     cube = _resolve(values.pop("cube"), path, data_root)
     if "wavelengths_file" in values:
         named = ArraySource(Path(values["wavelengths_file"]))
@@ -252,10 +250,9 @@ def _array_source(
         if len(given) > 1:
             raise ConfigError(f"{where} has both {' and '.join(given)}; give the one that suits the file.")
         key = _text(value[given[0]], f"{where}, {given[0]}") if given else None
-        if "layer" in value:
-            _text(value["layer"], f"{where}, layer")
+        layer = _text(value["layer"], f"{where}, layer") if "layer" in value else None
         raw = _flag(value.get("raw", False), f"{where}, raw")
-        return ArraySource(Path(_text(value["file"], f"{where}, file")), key, raw, plain)
+        return ArraySource(Path(_text(value["file"], f"{where}, file")), key, raw, plain, layer)
 
     return check
 
@@ -269,8 +266,8 @@ _KINDS: dict[str, Callable[[Any, str], Any]] = {
     "sensor": _text,
     "cube": _array_source("key", other=("raw",), plain=False),
     "labels": _array_source("key", "class_field", other=("layer",)),
-    "test_labels": _array_source("key", "class_field"),
-    "val_labels": _array_source("key", "class_field"),
+    "test_labels": _array_source("key", "class_field", other=("layer",)),
+    "val_labels": _array_source("key", "class_field", other=("layer",)),
     "wavelengths_nm": _list(_wavelength),
     "wavelengths_file": _text,
     "drop_bands": _list(_band),

@@ -179,8 +179,9 @@ def to_nanometres(
         bands = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
         note = (
             f"The file gives no wavelength that can be for band{'s' * (len(missing) > 1)} {bands} (counted "
-            f"from 0), which count{'s' * (len(missing) == 1)} as bad. {note}"
-        ).strip()
+            f"from 0), which count{'s' * (len(missing) == 1)} as bad"
+            + (f"; {note[0].lower()}{note[1:]}" if note else ".")
+        )
     return tuple(
         float(centre) * factor if known else 0.0 for centre, known in zip(centres, placed, strict=True)
     ), note

@@ -88,13 +88,42 @@ def _with_axes(node: Any, info: Hdf5Array, vectors: Mapping[str, Sequence[float]
 
 def _axis_names(node: Any) -> list[str]:
     """Return the names of a dataset's axes: their labels, else the names of the datasets attached to them."""
+    labels = [str(one) for one in _of_axes(node, "DIMENSION_LABELS")]
     names = []
-    for axis in node.dims:
-        name = ""
-        with contextlib.suppress(OSError, RuntimeError, TypeError, ValueError):  # damaged, but not needed
-            name = axis.label or next((one.name or "" for one in axis.values()), "")
-        names.append(name)
+    for axis in range(node.ndim):
+        attached = _attached(node, axis)
+        name = attached.name if attached is not None else ""
+        names.append((labels[axis] if axis < len(labels) else "") or name or "")
     return names
+
+
+def _attached(node: Any, axis: int) -> Any:
+    """Return the first dataset attached to an axis ("dimension scale"), None where there is none."""
+    import h5py
+
+    lists = _of_axes(node, "DIMENSION_LIST")
+    if axis >= len(lists):
+        return None
+    with contextlib.suppress(Exception):  # damaged, but not needed
+        first = np.asarray(lists[axis], object).ravel()[0]
+        found = node.file[first] if isinstance(first, h5py.Reference) and first else None
+        return found if isinstance(found, h5py.Dataset) else None
+    return None
+
+
+def _of_axes(node: Any, attribute: str) -> list[Any]:
+    """Return an attribute that has one value an axis, texts decoded; none where it is missing or damaged.
+
+    HDF5's own functions for it end the process where the attribute has another type.
+    """
+    if node.ndim == 0 or attribute not in node.attrs:
+        return []
+    with contextlib.suppress(Exception):
+        if node.attrs.get_id(attribute).shape != (node.ndim,):
+            return []
+        values = node.attrs[attribute].tolist()
+        return [one.decode(errors="replace") if isinstance(one, bytes) else one for one in values]
+    return []
 
 
 def _vectors(file: Any, lengths: Collection[int]) -> dict[str, list[float]]:
@@ -165,13 +194,13 @@ def _place(node: Any, info: ArrayInfo) -> dict[str, Any] | None:
         return None
     names, values = [], []
     for axis in axes[:2]:
-        attached = list(node.dims[axis].values()) if len(node.dims[axis]) else []
-        if not attached or attached[0].shape != (node.shape[axis],) or attached[0].dtype.kind not in "iuf":
+        attached = _attached(node, axis)
+        if attached is None or attached.shape != (node.shape[axis],) or attached.dtype.kind not in "iuf":
             return None
-        if attached[0].external or attached[0].is_virtual or attached[0].size > MOST_VALUES:
+        if attached.external or attached.is_virtual or attached.size > MOST_VALUES:
             return None
-        names.append(attached[0].name or "")
-        values.append(np.asarray(attached[0][()], np.float64).tolist())
+        names.append(attached.name or "")
+        values.append(np.asarray(attached[()], np.float64).tolist())
     attributes = _attributes_of(node)
     mapping = attributes.get("grid_mapping", "")
     mapping = mapping.decode(errors="replace") if isinstance(mapping, bytes) else str(mapping)

@@ -191,17 +191,41 @@ def connect(path: Path, info: ArrayInfo | None = None) -> Any:
                 raise
             with rasterio.Env(GDAL_PAM_ENABLED="NO"):
                 source = rasterio.open(target, driver=driver, **options)
+        if kind in ("lan", "ehdr"):
+            _check_raw(path, source)
         return source
 
 
+def _check_raw(path: Path, source: Any) -> None:
+    """Raise FileFormatError for a file of plain values that is cut off; GDAL reads what is missing as 0."""
+    bits = source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * np.dtype(source.dtypes[0]).itemsize)
+    wanted, stored = source.height * source.width * source.count * int(bits) // 8, stored_bytes(path)
+    if stored < wanted:
+        source.close()
+        raise FileFormatError(f"{path} is truncated: it has {stored:,} of {wanted:,} bytes; fetch it again.")
+
+
 def _check_neighbours(path: Path) -> None:
-    """Raise FileFormatError for a pipe or device beside a file, which GDAL might open, and wait forever."""
+    """Raise FileFormatError for a file beside an image that GDAL must not open.
+
+    A pipe could block forever. Overviews and masks are opened by any driver, and some drivers ask a server or
+    open the files that they name, so only TIFF is left to GDAL.
+    """
     for beside in path.resolve().parent.iterdir():
-        if beside.name.startswith(path.stem):
-            with contextlib.suppress(OSError):  # a link to nothing
-                mode = beside.stat().st_mode
-                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                    raise FileFormatError(f"{beside} is a device or a pipe; remove it from beside {path}.")
+        if not beside.name.startswith(path.stem):
+            continue
+        with contextlib.suppress(OSError):  # a link to nothing
+            mode = beside.stat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise FileFormatError(f"{beside} is a device or a pipe; remove it from beside {path}.")
+            opened = beside.suffix.lower() in (".ovr", ".msk") and beside != path.resolve()
+            if opened and not (stat.S_ISREG(mode) and _first_bytes(beside).startswith(_TIFF)):
+                raise FileFormatError(
+                    f"{beside} is no GeoTIFF, as overviews and masks are; remove it from beside {path}."
+                )
+
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def aux_file(path: Path) -> Path:

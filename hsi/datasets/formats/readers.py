@@ -170,13 +170,14 @@ class ArraySource:
 
     In a file of points or polygons the name is that of the attribute that holds the class. With `raw`, a
     product is taken in the geometry of its sensor; with `plain`, a file of a product, such as one of its
-    masks, is taken alone.
+    masks, is taken alone. `layer` is that of a file of points or polygons that has several.
     """
 
     file: Path
     key: str | None = None
     raw: bool = False
     plain: bool = False
+    layer: str | None = None
 
     @cached_property
     def kind(self) -> str:
@@ -333,6 +334,8 @@ def _choose(
             f"{path} holds a table of pixels, {table}, no image: nothing says where the pixels lie; save the "
             "cube as (rows, cols, bands), or its numbers of rows and columns beside it as 'nRow' and 'nCol'."
         )
+    if len(infos) == 1 and not infos[0].name:  # no name to choose by
+        advice = "a cube has two bands or more, so name another file" if ndim == 3 else "name another file"
     found = "several arrays that are" if fitting else "no array that is"
     raise FileFormatError(f"{path} holds {found} {expected} and numeric. It holds: {inside}; {advice}.")
 

@@ -6,6 +6,7 @@ import re
 import stat
 import struct
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from hsi.errors import FileFormatError, SceneNotFoundError
@@ -126,6 +127,8 @@ def _identify_text(head: bytes) -> str:
         return "mif"
     if head[0] == 0x80 and len(head) > 1 and head[1] in range(2, 6):
         return "a Python pickle"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and _names_coordinates(head.decode("utf-16", "replace")):
+        return "points"
     if not all(byte >= 32 or byte in b"\t\r\n\f" for byte in head):
         return ""
     words = set(re.findall(rb"^\s*([a-z_]+)[ \t=]", text, re.MULTILINE))
@@ -139,7 +142,7 @@ def _identify_text(head: bytes) -> str:
         return "a label of a planetary image"
     if text.startswith((b"{", b"[")):
         return "a JSON file"
-    if coordinate_columns(re.split(r"[\r\n]", text.decode("latin-1"))[0]) is not None:
+    if _names_coordinates(text.decode("latin-1")):
         return "points"
     lines = [line for line in text.split(b"\n")[:-1] or [text] if line.strip()]
     if any(lines and all(line.count(mark) == lines[0].count(mark) > 1 for line in lines) for mark in b",;\t"):
@@ -186,6 +189,16 @@ COORDINATE_COLUMNS = {
     "wkt": ("wkt geometry geom thegeom", "wkt geometry geom thegeom"),
 }  # fmt: skip
 """Kind of a pair of columns in a table of points -> names of the first and of the second, without marks."""
+
+
+def _names_coordinates(text: str) -> bool:
+    return coordinate_columns(header_line(re.split(r"[\r\n]+", text))) is not None
+
+
+def header_line(lines: Sequence[str]) -> str:
+    """Return the line with the names of the columns: the first, or the second after Excel's ``sep=;``."""
+    told = len(lines) > 1 and re.fullmatch(r'"?sep=."?', lines[0].strip("\ufeff \r\n"), re.IGNORECASE)
+    return lines[1 if told else 0]
 
 
 def coordinate_columns(line: str) -> tuple[str, dict[str, tuple[int, int]]] | None:

@@ -298,7 +298,7 @@ def as_label_map(
         return LabelImage(array.reshape(kept), no_data=no_data)
     if array.ndim == 2:
         return LabelImage(array, no_data=no_data)
-    if len(kept) == 3:
+    if len(kept) == 3 and array.size:
         array = array.reshape(kept)
         if array.shape[:2] != size and array.shape[1:] == size:
             array = np.moveaxis(array, 0, -1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hsi.datasets.formats.recognise import coordinate_columns
+from hsi.datasets.formats.recognise import coordinate_columns, header_line
 from hsi.datasets.labels.vectors import Features, load_shapely
 from hsi.errors import FileFormatError
 from hsi.io.size_limits import check_length
@@ -49,13 +49,14 @@ def read_points(path: Path, size: tuple[int, int], cube_crs: str | None) -> Feat
     check_length(path, _MOST_BYTES)
     text = decode_text(path.read_bytes())
     lines = text.lstrip("\r\n").splitlines()
-    header = coordinate_columns(lines[0]) if lines else None
+    title = header_line(lines or [""])
+    header = coordinate_columns(title)
     if header is None:
         raise FileFormatError(
             f"{path} has no two columns with coordinates, such as x and y, and one for the class."
         )
     mark, kinds = header
-    rows = _rows(path, lines, mark)
+    rows = _rows(path, lines[lines.index(title) :], mark)
     names, rows = [name.strip() for name in rows[0]], rows[1:]
     order = _ORDER if cube_crs is not None else (*_ORDER[3:], *_ORDER[:3])
     kind = next(one for one in order if one in kinds)

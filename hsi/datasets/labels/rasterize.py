@@ -112,8 +112,8 @@ def draw_labels(
     mending = drawing.add(rasterio, path, features.shapes, classes.codes)
     if drawing.outside == drawing.features > 0:
         raise SceneError(
-            f"None of the {drawing.features} features in {path} lies on the cube; check both coordinate "
-            "systems (--labels-crs and --crs replace those in the files)."
+            f"None of the {drawing.features} features in {path} lies on the cube; check the order of x and "
+            "y, and both coordinate systems (--labels-crs and --crs replace those in the files)."
         )
     notes = [*features.notes, *classes.notes, *placing, *mending, *drawing.notes(path, classes)]
     number = {name: code for code, name in classes.names.items()}
@@ -311,7 +311,7 @@ class _Drawing:
             on_grid = True
             window = (slice(first[0], last[0]), slice(first[1], last[1]))
             covered = rasterio.features.rasterize(
-                [polygon],
+                [_near(polygon, self._labels.shape)],
                 out_shape=tuple(last - first),
                 transform=rasterio.Affine.translation(first[1], first[0]),
                 all_touched=self._all_touched,
@@ -369,6 +369,19 @@ class _Drawing:
                 "--all-touched (all_touched in a scene.toml) takes every pixel that a polygon touches."
             )
         return notes
+
+
+_FAR = 1e6  # pixels; GDAL follows an edge pixel by pixel, which would take it forever
+
+
+def _near(polygon: Any, size: Sequence[int]) -> Any:
+    """Return a polygon, cut at some distance from the grid where it reaches much further."""
+    import shapely
+
+    if max(map(abs, polygon.bounds)) <= _FAR + max(size):
+        return polygon
+    rows, cols = size
+    return shapely.clip_by_rect(polygon, -_FAR, -_FAR, cols + _FAR, rows + _FAR)
 
 
 def _listed(codes: Sequence[int], names: Mapping[int, str]) -> str:

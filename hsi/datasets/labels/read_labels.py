@@ -30,8 +30,6 @@ class LabelOptions:
     ----------
     labels_crs
         Coordinate system of points and polygons, as ``EPSG:n`` or WKT, instead of the one in the file.
-    layer
-        Layer of a file that has several.
     all_touched
         Whether polygons label every pixel that they touch, and not only those whose centre they contain.
     align
@@ -43,7 +41,6 @@ class LabelOptions:
     """
 
     labels_crs: str | None = None
-    layer: str | None = None
     all_touched: bool = False
     align: bool = False
     class_zero: bool = False
@@ -104,12 +101,12 @@ def read_labels(
             size,
             georeference,
             source.key,
-            layer=options.layer,
+            layer=source.layer,
             labels_crs=options.labels_crs,
             all_touched=options.all_touched,
             class_zero=options.class_zero,
         )
-        checked = check(drawn.labels, size, no_data=drawn.unlabelled or None)
+        checked = check(drawn.labels, size, no_data=drawn.unlabelled)
         notes = (*drawn.notes, *checked.notes)
         return LabelMap(checked.labels, checked.codes, drawn.class_names, drawn.colors, notes)
     read = read_array(path, ndim=2, key=source.key, option=option, kind=source.kind, any_layout=True)
@@ -146,7 +143,7 @@ def merge_label_maps(maps: Mapping[str, LabelMap]) -> tuple[LabelMap, dict[str, 
     Raises
     ------
     SceneError
-        When only some of the maps name their classes.
+        When only some of the maps name their classes, or no pixel is left of one.
     """
     named = [name for name, one in maps.items() if set(one.codes) <= set(one.names)]
     if 0 < len(named) < len(maps):
@@ -164,6 +161,11 @@ def merge_label_maps(maps: Mapping[str, LabelMap]) -> tuple[LabelMap, dict[str, 
         number = np.array([0, *(codes[key] for key in keys)])
         subsets[name] = (one.labels > 0) & (times == 1)
         labels[subsets[name]] = number[one.labels[subsets[name]]]
+        if not subsets[name].any():
+            raise SceneError(
+                f"Every pixel of the {name} labels has a label in another of the label files, too, and is "
+                "left out of both; give files that do not overlap."
+            )
     notes = [note for one in maps.values() for note in one.notes]
     shared = int((times > 1).sum())
     if shared:

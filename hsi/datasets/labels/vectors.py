@@ -201,6 +201,9 @@ def _read_layers(path: Path, source: Source, layer: str | None, class_field: str
                 f"{path} has no layer '{layer}'.{near_miss(layer, names)} It has: {', '.join(names)}."
             )
         names = chosen[:1] or names
+    if len(names) > _MOST_LAYERS:
+        raise FileFormatError(f"{path} has {len(names):,} layers; name one with --layer, or merge them.")
+    _guarded(path, partial(_check_driver, source, numbers[names[0]]))
     layers = {name: _guarded(path, partial(_read_layer, source, numbers[name])) for name in names}
     drawn = {name: one for name, one in layers.items() if has_area_or_points(one.shapes)} or layers
     if len(drawn) > 1 and source.folders:
@@ -246,17 +249,26 @@ def has_area_or_points(shapes: NDArray[Any]) -> bool:
     return bool((np.isin(shapely.get_type_id(parts), (0, 3)) & ~shapely.is_empty(parts)).any())
 
 
+_MOST_LAYERS = 1000  # GDAL reads the whole file for each
+
+
+def _check_driver(source: Source, number: int) -> None:
+    """Raise ValueError where GDAL takes the bytes for another format."""
+    import pyogrio
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        info = pyogrio.read_info(source.content, layer=number, encoding=source.encoding, **source.options)
+    if info["driver"] not in source.drivers:
+        raise ValueError(f"it was taken for {info['driver']}")
+
+
 def _read_layer(source: Source, number: int) -> Features:
     import pyogrio.raw
     import shapely
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        driver = pyogrio.read_info(source.content, layer=number, encoding=source.encoding, **source.options)[
-            "driver"
-        ]
-        if driver not in source.drivers:
-            raise ValueError(f"it was taken for {driver}")
         meta, _, geometry, values = pyogrio.raw.read(
             source.content, layer=number, encoding=source.encoding, force_2d=True, **source.options
         )

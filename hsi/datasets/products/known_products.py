@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from hsi.datasets.products.aviris import find_aviris, open_aviris
@@ -18,6 +19,7 @@ from hsi.datasets.products.neon import find_neon, open_neon
 from hsi.datasets.products.prisma import find_prisma, open_prisma
 from hsi.datasets.products.product import Product
 from hsi.datasets.products.tanager import find_tanager, open_tanager
+from hsi.errors import FileFormatError
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,31 @@ PRODUCTS: dict[str, KnownProduct] = {
 
 
 def find_product(path: Path) -> tuple[str, Path] | None:
-    """Return the name of the product that a file or folder belongs to, and its main file; None for others."""
-    for name, known in PRODUCTS.items():
-        main = known.find(path)
-        if main is not None:
-            return name, main
+    """Return the name of the product that a file or folder belongs to, and its main file; None for others.
+
+    A folder without a product of its own stands for its only subfolder, as unpacked archives have it.
+
+    Raises
+    ------
+    FileFormatError
+        When a folder holds several products.
+    """
+    found = ((name, known.find(path)) for name, known in PRODUCTS.items())
+    known_files = ((name, main) for name, main in found if main is not None)
+    if not path.is_dir():
+        return next(known_files, None)
+    inside = list(known_files)
+    if len(inside) > 1:
+        titles = " and ".join(PRODUCTS[name].title for name, _ in inside)
+        raise FileFormatError(
+            f"{path} holds products of several kinds ({titles}); name a file of one, such as "
+            f"{inside[0][1].name}."
+        )
+    if inside:
+        return inside[0]
+    entries = list(islice(path.iterdir(), 2))
+    if len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink():
+        return next(
+            ((name, main) for name, known in PRODUCTS.items() if (main := known.find(entries[0]))), None
+        )
     return None

@@ -33,6 +33,13 @@ def read_xml(path: Path) -> ElementTree.Element:
 
 
 class _PlainTree(ElementTree.TreeBuilder):
+    def start(self, tag: str, attrs: dict[str, str]) -> ElementTree.Element:
+        # A default namespace, which some copies of products declare, would hide every name.
+        return super().start(tag.rpartition("}")[2], attrs)
+
+    def end(self, tag: str) -> ElementTree.Element:
+        return super().end(tag.rpartition("}")[2])
+
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise ValueError("it declares a document type, which the metadata of products never do")
 

@@ -247,3 +247,16 @@ def test_a_value_that_fills_pixels_is_offered_but_not_taken(
     )
     assert said.scene.counts == (10, 12)
     assert "in every band" not in " ".join(said.notes)
+
+
+def test_layers_of_one_file_make_a_split(tmp_path: Path) -> None:
+    _touch(tmp_path / "c.tif", tmp_path / "l.gpkg")
+    text = (
+        'cube = "c.tif"\nlabels = { file = "l.gpkg", layer = "a" }\n'
+        'test_labels = { file = "l.gpkg", layer = "b", class_field = "crop" }\n'
+    )
+    labels = read_description(_write(tmp_path, text)).labels
+    assert isinstance(labels, dict)
+    file = tmp_path / "l.gpkg"
+    assert labels["train"] == ArraySource(file, plain=True, layer="a")
+    assert labels["test"] == ArraySource(file, "crop", plain=True, layer="b")

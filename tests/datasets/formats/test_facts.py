@@ -54,6 +54,9 @@ def test_bands_without_a_centre_are_kept_as_bad() -> None:
     centres, note = to_nanometres([400, 0, float("nan"), 700, -1, 900, 950], "nm")
     assert centres == (400, 0, 0, 700, 0, 900, 950)
     assert "bands 1, 2, 4 (counted from 0)" in note
+    _, unclear = to_nanometres([400, 0, 700, 900], "")
+    assert "counts as bad; the file gives no unit" in unclear
+    assert ". " not in unclear  # one sentence
     assert FileFacts(wavelengths_nm=centres, bad_bands=(6,)).bad_bands == (1, 2, 4, 6)
     assert FileFacts(wavelengths_nm=(1.0, 2.0), bad_bands=(1,)).bad_bands == (1,)
 

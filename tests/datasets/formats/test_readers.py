@@ -203,3 +203,10 @@ def test_real_files(real_data: Path) -> None:
     assert crop.shape == (70, 70, 200)
     assert crop.dtype == np.uint16
     assert int(crop.max()) == 8494
+
+
+def test_an_array_without_a_name_is_never_asked_for_by_name(tmp_path: Path) -> None:
+    np.save(tmp_path / "band.npy", LABELS)
+    with pytest.raises(FileFormatError, match="name another file") as caught:
+        read_array(tmp_path / "band.npy", ndim=3)
+    assert "key" not in str(caught.value)

@@ -65,6 +65,13 @@ def test_encodings_and_decimal_commas(tmp_path: Path) -> None:
         _check(_drawn(tmp_path / "p.txt", _table("x", "y", with_commas, mark)))
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8-sig", "utf-16"])
+def test_texts_that_excel_saves(tmp_path: Path, encoding: str) -> None:
+    for mark, first in ((";", "sep=;\r\n"), (",", '"sep=,"\r\n'), ("\t", "sep=\t\r\n"), ("\t", "")):
+        table = first + _table("x", "y", XY, mark, "\r\n")
+        _check(_drawn(tmp_path / "p.csv", table.encode(encoding)))
+
+
 def test_longitude_and_latitude(tmp_path: Path) -> None:
     lon, lat = rasterio.warp.transform("EPSG:32632", "OGC:CRS84", *zip(*XY, strict=True))
     pairs = list(zip(lon, lat, strict=True))

@@ -196,6 +196,17 @@ def test_folders_of_a_document_can_be_the_classes(tmp_path: Path) -> None:
     assert any("attribute 'folder'" in note for note in _check(path))
 
 
+def test_too_many_layers(tmp_path: Path) -> None:
+    folders = "".join(
+        f"<Folder><name>{n}</name><Placemark><Point><coordinates>9,45</coordinates></Point></Placemark></Folder>"
+        for n in range(1001)
+    )
+    path = tmp_path / "a.kml"
+    path.write_text(f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document>{folders}</Document></kml>')
+    with pytest.raises(FileFormatError, match="has 1,001 layers; name one with --layer"):
+        draw_labels(path, SIZE, UTM)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "iso8859-15"])
 def test_letters_in_a_shapefile(tmp_path: Path, encoding: str) -> None:
     path = _write(tmp_path / "a.shp", "ESRI Shapefile", encoding=encoding)

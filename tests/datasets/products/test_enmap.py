@@ -285,6 +285,28 @@ def test_two_products_in_a_folder_are_refused(tmp_path):
         find_enmap(tmp_path)
 
 
+def test_a_folder_around_the_product_stands_for_it(tmp_path):
+    inner = tmp_path / "unpacked" / "inner"
+    inner.mkdir(parents=True)
+    fake = Fake(inner)
+    fake.write()
+    assert find_product(tmp_path / "unpacked") == ("enmap", fake.xml)
+    assert find_product(tmp_path) is None  # two levels up
+    (tmp_path / "unpacked" / "other").mkdir()
+    assert find_product(tmp_path / "unpacked") is None
+
+
+def test_products_of_two_kinds_in_a_folder_are_refused(tmp_path):
+    fake = Fake(tmp_path)
+    fake.write()
+    other = "DESIS-HSI-L2A-DT0000000001_001-20230601T103000-V0220"
+    for end in ("METADATA.xml", "SPECTRAL_IMAGE.tif"):
+        (tmp_path / f"{other}-{end}").write_bytes(b"")
+    with pytest.raises(FileFormatError, match=r"several kinds .*EnMAP.* and DESIS.*name a file of one"):
+        find_product(tmp_path)
+    assert find_product(fake.xml) == ("enmap", fake.xml)
+
+
 def test_l1b_is_refused_but_its_images_can_be_read_alone(tmp_path):
     fake = Fake(tmp_path, "L1B", dtype="uint16", nodata=None).write()
     arm = fake.raster("SPECTRAL_IMAGE_VNIR", fake.counts)

@@ -83,3 +83,9 @@ def test_numbers_of_bands_must_tell_them_apart(tmp_path, words):
 )
 def test_times(text, expected):
     assert iso_time(text) == expected
+
+
+def test_a_namespace_hides_no_name(tmp_path):
+    path = tmp_path / "m.xml"
+    path.write_text('<a xmlns="http://a.example/1" xmlns:p="http://a.example/2"><b><p:c>3</p:c></b></a>')
+    assert read_xml(path).findtext("b/c") == "3"
