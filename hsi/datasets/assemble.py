@@ -27,7 +27,7 @@ from hsi.datasets.checks import (
 )
 from hsi.datasets.cube import Cube, CubeView, WindowedCube, fill_no_data
 from hsi.datasets.formats.band_tables import read_wavelengths
-from hsi.datasets.formats.facts import FileFacts, is_crs
+from hsi.datasets.formats.facts import NO_DATA, FileFacts, is_crs
 from hsi.datasets.formats.readers import ArraySource, files_of, read_array, read_facts
 from hsi.datasets.labels.label_map import check_labels
 from hsi.datasets.labels.read_labels import LabelMap, LabelOptions, merge_label_maps, read_labels
@@ -229,13 +229,14 @@ def _useless_note(without_data: NDArray[np.int64], constant: NDArray[np.int64]) 
 
 
 def _excluded(facts: SceneFacts, where: str) -> NDArray[np.bool_] | None:
-    """Return the pixels that the excluded masks flag, or None."""
+    """Return the pixels that have no data by a mask, or are flagged by an excluded one; or None."""
     for name in facts.exclude:
         if name not in facts.masks:
             if not facts.masks:
                 raise SceneError(f"{where} comes with no mask, so '{name}' cannot be excluded; leave it out.")
             raise SceneError(unknown("mask", name, facts.masks))
-    flagged = [facts.masks[name] for name in facts.exclude]
+    always = [NO_DATA] if NO_DATA in facts.masks else []
+    flagged = [facts.masks[name] for name in (*always, *facts.exclude)]
     return np.logical_or.reduce(flagged) if flagged else None
 
 

@@ -97,16 +97,17 @@ def draw_spectra(scene: Scene, *, width_mm: float = PAGE_MM) -> Figure:
                 continue
             mean, std = spectra.mean[number], spectra.std[number]
             for part in np.split(np.arange(scene.bands), breaks):
-                panel.plot(places[part], everywhere[part], color="0.6", linewidth=0.6)
-                panel.fill_between(
-                    places[part],
-                    (mean - std)[part],
-                    (mean + std)[part],
-                    color=scene.colors[number],
-                    alpha=0.6,
-                    linewidth=0,
-                )
-                panel.plot(places[part], mean[part], color="black", linewidth=0.8)
+                # A band between two gaps has no line to be on.
+                dot = {"marker": ".", "markersize": 3.0} if len(part) == 1 else {}
+                low, high = (mean - std)[part], (mean + std)[part]
+                panel.plot(places[part], everywhere[part], color="0.6", linewidth=0.6, **dot)
+                if dot:
+                    panel.vlines(places[part], low, high, color=scene.colors[number], alpha=0.6, linewidth=2)
+                else:
+                    panel.fill_between(
+                        places[part], low, high, color=scene.colors[number], alpha=0.6, linewidth=0
+                    )
+                panel.plot(places[part], mean[part], color="black", linewidth=0.8, **dot)
             panel.set_title(f"{scene.class_names[number]} ({counts[number]})", loc="left", fontsize=6.5)
             panel.tick_params(labelsize=6, labelbottom=number + _COLUMNS >= scene.classes)
         figure.supxlabel(title, fontsize=8)

@@ -71,3 +71,9 @@ def test_lines_are_broken_where_detectors_meet(places, breaks):
     assert found == breaks
     for part in np.split(np.array(places), found):  # no line turns back
         assert len({*np.sign(np.diff(part)).tolist()}) <= 1
+
+
+def test_a_band_between_two_gaps_is_a_dot(scene):
+    figure = draw_spectra(replace(scene, wavelengths_nm=np.array([400.0, 410, 420, 430, 900])))
+    drawn = [line for line in figure.axes[0].lines if line.get_color() == "black"]
+    assert [(len(line.get_xdata()), line.get_marker()) for line in drawn] == [(4, "None"), (1, ".")]

@@ -37,6 +37,10 @@ def raster_info(rows: int, cols: int, bands: int, dtype: str, numeric: bool) -> 
     return ArrayInfo("", (rows, cols) if bands == 1 else (rows, cols, bands), dtype, numeric)
 
 
+NO_DATA = "no data"
+"""The name of the mask of pixels that have no data, whatever they hold."""
+
+
 @dataclass(frozen=True)
 class FileFacts:
     """Metadata of a file; empty where it has none.
@@ -63,7 +67,8 @@ class FileFacts:
     product
         The identifier of a satellite or airborne product, "" for other files.
     masks
-        Name ("cloud", "snow", ...) -> (rows, cols) bool: pixels that the product flags. They have data.
+        Name ("cloud", "snow", ...) -> (rows, cols) bool: pixels that the product flags. They have data, but
+        for those of the mask `NO_DATA`.
     notes
         One sentence each for metadata that was ignored or guessed.
     """

@@ -18,8 +18,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hsi.datasets.formats.envi import facts_of_header
 from hsi.datasets.formats.facts import (
+    NO_DATA,
     ArrayInfo,
     FileFacts,
     centres_from_names,
@@ -32,7 +36,7 @@ from hsi.datasets.formats.rasters import aux_file, open_raster, zarr_vectors
 from hsi.datasets.formats.recognise import recognise
 from hsi.datasets.formats.zarr_stores import ZarrArray, list_zarr
 from hsi.errors import FileFormatError
-from hsi.io.size_limits import check_length
+from hsi.io.size_limits import check_claim, check_length
 
 _CENTRES = ("wavelength", "wavelengths", "central_wavelength", "center_wavelength", "centre_wavelength")
 _UNITS = ("wavelength_units", "wavelength_unit", "wavelengths_units")
@@ -84,8 +88,19 @@ def raster_facts(path: Path, info: ArrayInfo | None = None) -> FileFacts:
             sensor=beside.sensor,
             georeference=_georeference(source),
             acquired=_acquired(of_file, source.tags(ns="IMAGERY")),
+            masks=_masks(path, source, alpha),
             notes=tuple(note for note in notes if note),
         )
+
+
+def _masks(path: Path, source: Any, alpha: Sequence[int]) -> dict[str, NDArray[np.bool_]]:
+    """Return the pixels that the file's mask, or its alpha band (from 0), takes out."""
+    masked = "per_dataset" in {meaning.name for meaning in source.mask_flag_enums[0]}
+    if source.count < 2 or not (masked or alpha):
+        return {}
+    check_claim(path, (source.height, source.width), 1, path.stat().st_size)
+    missing = (source.read(alpha[0] + 1) if alpha else source.dataset_mask()) == 0
+    return {NO_DATA: missing} if missing.any() else {}
 
 
 def zarr_facts(path: Path, info: ZarrArray) -> FileFacts:

@@ -275,3 +275,38 @@ def test_names_in_an_erdas_image(tmp_path: Path, write_geotiff: Write) -> None:
             path.write_bytes(damaged)
             with contextlib.suppress(FileFormatError):
                 read_facts(path)
+
+
+@pytest.mark.parametrize("kind", ["mask", "alpha"])
+def test_masked_pixels_have_no_data(tmp_path, kind):
+    from hsi.datasets import load_scene
+    from hsi.datasets.load import load_unlabelled
+
+    random = np.random.default_rng(3)
+    cube = random.integers(1, 900, (4, 7, 6)).astype(np.uint16)
+    valid = np.ones((7, 6), bool)
+    valid[2, 1:4] = False
+    extra = kind == "alpha"
+    options = {"height": 7, "width": 6, "count": 4 + extra, "dtype": "uint16", "photometric": "minisblack"}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            tmp_path / "a.tif", "w", driver="GTiff", **options, **({"alpha": "unspecified"} if extra else {})
+        ) as file,
+    ):
+        file.write(cube, list(range(1, 5)))
+        if extra:
+            file.write(valid.astype(np.uint16) * 65535, 5)
+            file.colorinterp = [*file.colorinterp[:4], rasterio.enums.ColorInterp.alpha]
+        else:
+            file.write_mask(valid)
+    facts = raster_facts(tmp_path / "a.tif")
+    np.testing.assert_array_equal(facts.masks["no data"], ~valid)
+    labels = np.where(np.arange(6) % 2, 1, 2) * np.ones((7, 1), int)
+    np.save(tmp_path / "gt.npy", labels)
+    for scene in (
+        load_scene(tmp_path / "a.tif", labels=tmp_path / "gt.npy"),
+        load_unlabelled(tmp_path / "a.tif"),
+    ):
+        np.testing.assert_array_equal(scene.missing, ~valid)
+        assert scene.bands == 4
