@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from torture.fuzz_mutate import Packed
 
 ROWS, COLS, BANDS = 12, 10, 9
-GEOREFERENCE = {"crs": "EPSG:32616", "transform": [20.0, 0.0, 500_000.0, 0.0, -20.0, 4_480_000.0]}
+GEOREFERENCE: dict[str, Any] = {
+    "crs": "EPSG:32616",
+    "transform": [20.0, 0.0, 500_000.0, 0.0, -20.0, 4_480_000.0],
+}
 
 Array = NDArray[Any]
 Files = dict[str, "bytes | Packed"]
@@ -56,11 +59,12 @@ def mat5_files(cube: Array, labels: Array) -> list[Files]:
         made.append({"a.mat": file.getvalue()})
     whole = made[1]["a.mat"]
     assert isinstance(whole, bytes)
-    made.append({"a.mat": Packed(_mat5_parts(whole), _pack_mat5)})
+    made.append({"a.mat": Packed(mat5_parts(whole), pack_mat5)})
     return made
 
 
-def _mat5_parts(whole: bytes) -> dict[str, bytes]:
+def mat5_parts(whole: bytes) -> dict[str, bytes]:
+    """Return the header of a .mat file, and its variables."""
     parts, at = {"0": whole[:128]}, 128
     while at < len(whole):
         length = 8 + struct.unpack_from("<I", whole, at + 4)[0]
@@ -69,7 +73,8 @@ def _mat5_parts(whole: bytes) -> dict[str, bytes]:
     return parts
 
 
-def _pack_mat5(parts: Mapping[str, bytes]) -> bytes:
+def pack_mat5(parts: Mapping[str, bytes]) -> bytes:
+    """Return the .mat file of such parts, compressed."""
     packed = [zlib.compress(part) for name, part in sorted(parts.items()) if name != "0"]
     return parts["0"] + b"".join(struct.pack("<II", 15, len(one)) + one for one in packed)
 

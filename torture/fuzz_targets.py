@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from torture import fuzz_run, fuzz_seeds, fuzz_shapes, fuzz_texts
+from torture import fuzz_images, fuzz_products, fuzz_run, fuzz_seeds, fuzz_shapes, fuzz_spectra, fuzz_texts
 from torture.fuzz_seeds import Files
 
 Read = Callable[[Path], object]
@@ -56,7 +57,7 @@ def in_turn(*reads: Callable[[], object]) -> None:
 
 def make_targets(work: Path, names: Collection[str] | None = None) -> list[Target]:
     """Return the targets of these names, or all; for the files of runs, a small run is trained in `work`."""
-    found = [*_arrays(), *_shapes(), *_texts()]
+    found = [*_arrays(), *_products(), *_rasters(), *_labels(), *_spectra(), *_texts()]
     if names is None or not {target.name for target in found}.issuperset(names):
         found += _runs(work)
     return [target for target in found if names is None or target.name in names]
@@ -113,21 +114,136 @@ def _read_masks(folder: Path) -> None:
     make_split(scene, scheme="mask", masks=str(folder / "m.npz"), patch=3)
 
 
-def _shapes() -> Iterator[Target]:
-    def drawn(file: str) -> Read:
-        def read(folder: Path) -> None:
-            from hsi.datasets.labels.rasterize import draw_labels
+def _look(path: Path, *, raw: bool = False) -> None:
+    """Open a cube as for a map, and read a window of it."""
+    from hsi.datasets.load import load_unlabelled
 
-            size = (fuzz_seeds.ROWS, fuzz_seeds.COLS)
+    scene = load_unlabelled(path, raw=raw)
+    np.asarray(scene.cube[2:5, 1:4])
+
+
+def _products() -> Iterator[Target]:
+    _, labels, _ = fuzz_seeds.crop()
+    beside = {"labels.npy": fuzz_seeds.npy_bytes(labels)}
+
+    def read(folder: Path) -> None:
+        from hsi.datasets import load_scene
+        from hsi.datasets.formats import readers
+
+        # The clock of files is too coarse to tell one input from the next.
+        readers._open_product.cache_clear()
+        ends = (".xml", ".he5", ".nc", ".h5", ".hdr")
+        named = [one for one in sorted(folder.iterdir()) if one.suffix.lower() in ends]
+        path = next(one for one in named if not re.search("SPECTRAL_IMAGE.hdr|_glt|_MASK_", one.name))
+        if path.suffix.lower() == ".hdr":
+            path = path.with_suffix("")
+        in_turn(
+            lambda: _look(path),
+            lambda: _look(path, raw=True),
+            lambda: _look(folder),
+            lambda: readers.read_facts(path),
+            lambda: load_scene(path, labels=folder / "labels.npy"),
+        )
+
+    for name, make in fuzz_products.PRODUCTS.items():
+        yield Target(name, make(), read, beside, 0.25 if name in ("enmap", "desis") else 0.4)
+
+
+def _rasters() -> Iterator[Target]:
+    cube, labels, _ = fuzz_seeds.crop()
+    beside = {"cube.npy": fuzz_seeds.npy_bytes(cube), "labels.npy": fuzz_seeds.npy_bytes(labels)}
+
+    def opened(file: str) -> Read:
+        def read(folder: Path) -> None:
+            from hsi.datasets import load_scene
+            from hsi.datasets.formats.readers import list_arrays, read_facts
+
+            path = folder / file
             in_turn(
-                lambda: draw_labels(folder / file, size, fuzz_seeds.GEOREFERENCE),
-                lambda: draw_labels(folder / file, size, fuzz_seeds.GEOREFERENCE, "code"),
+                lambda: list_arrays(path),
+                lambda: read_facts(path),
+                lambda: _look(path),
+                lambda: load_scene(path, labels=folder / "labels.npy"),
+                lambda: load_scene(folder / "cube.npy", labels=path),
             )
 
         return read
 
-    yield Target("geojson", fuzz_shapes.geojson_files(), drawn("a.geojson"))
-    yield Target("shapefile", fuzz_shapes.shapefile_files(), drawn("a.shp"))
+    names = {
+        "vrt": "vrt", "jp2": "jpeg2000", "img": "imagine", "lan": "lan", "bil": "ehdr", "asc": "asciigrid",
+        "ntf": "nitf", "map": "pcraster",
+    }  # fmt: skip
+    for end, seeds in fuzz_images.raster_files(cube, labels).items():
+        yield Target(names[end], seeds, opened(f"a.{end}"), beside, 0.2)
+    yield Target("netcdf3", fuzz_images.netcdf3_files(cube, labels), opened("a.nc"), beside)
+    yield Target("zarr", fuzz_images.zarr_files(cube), opened("a.zarr"), beside, 0.2)
+    yield Target("odd mat", fuzz_images.odd_mat_files(cube, labels), _read_arrays("a.mat"), beside)
+    yield Target("odd envi", fuzz_spectra.odd_header_files(cube, labels), opened("a.hdr"), beside)
+    yield Target("hdf5 with bands", fuzz_products.wavelengths_in_hdf5(), opened("a.h5"), beside, 0.4)
+
+
+def _labels() -> Iterator[Target]:
+    cube, labels, _ = fuzz_seeds.crop()
+    image = fuzz_seeds.geotiff_files(cube, labels)[0]["a.tif"]
+    assert isinstance(image, bytes)
+
+    def placed(file: str, keys: tuple[str | None, str | None]) -> Read:
+        def read(folder: Path) -> None:
+            from hsi.datasets import load_scene
+            from hsi.datasets.formats.readers import ArraySource
+            from hsi.datasets.labels.read_labels import LabelOptions, read_labels
+
+            path, size, place = folder / file, labels.shape, fuzz_seeds.GEOREFERENCE
+            other = LabelOptions(all_touched=True, class_zero=True, align=True)
+            in_turn(
+                lambda: load_scene(folder / "cube.tif", labels=path),
+                lambda: read_labels(ArraySource(path, keys[0]), size, place, LabelOptions()),
+                lambda: read_labels(ArraySource(path, keys[1]), size, place, other),
+            )
+
+        return read
+
+    seeds = {
+        "a.geojson": fuzz_shapes.geojson_files(),
+        **fuzz_shapes.vector_files(),
+        "a.csv": fuzz_shapes.point_files(),
+        **fuzz_shapes.region_files(),
+        **{f"a.{end}": one for end, one in fuzz_images.label_image_files(labels).items()},
+    }
+    names = {
+        "shp": "shapefile", "gpkg": "geopackage", "fgb": "flatgeobuf", "json": "esrijson", "csv": "points",
+        "txt": "roi text", "xml": "roi xml",
+    }  # fmt: skip
+    for file, found in seeds.items():
+        name = names.get(file[2:], file[2:])
+        keys = (
+            (None, None)
+            if name in ("points", "roi text", "roi xml", "png", "bmp", "gif")
+            else ("class", "code")
+        )
+        yield Target(name, found, placed(file, keys), {"cube.tif": image}, 0.4)
+
+
+def _spectra() -> Iterator[Target]:
+    def library(folder: Path) -> None:
+        from hsi.datasets.libraries.spectral_library import read_spectral_library
+
+        grid = np.linspace(450.0, 2300.0, 12)
+        path = next(one for one in sorted(folder.iterdir()) if one.name.startswith("a"))
+        in_turn(
+            lambda: read_spectral_library(path).resampled(grid),
+            lambda: read_spectral_library(folder).resampled(grid, np.full(12, 15.0)),
+        )
+
+    def wavelengths(folder: Path) -> None:
+        from hsi.datasets.formats.band_tables import read_wavelengths
+
+        found = read_wavelengths(folder / "a.txt")
+        assert np.isfinite(found.wavelengths_nm).all()
+        assert all(0 <= band < len(found.wavelengths_nm) for band in found.bad_bands)
+
+    yield Target("library", fuzz_spectra.library_files(), library)
+    yield Target("wavelengths", fuzz_spectra.wavelength_files(), wavelengths)
 
 
 def _texts() -> Iterator[Target]:

@@ -78,6 +78,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
             path.unlink()
     for name, content in files.items():
         path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.write_bytes(content)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import random
 import time
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import tomli_w
@@ -23,16 +25,46 @@ from hsi.sweep.plan import make_plan
 from torture import fuzz_worker
 from torture.fuzz import fuzz
 from torture.fuzz_mutate import Packed, mutate
-from torture.fuzz_targets import Target
-from torture.fuzz_worker import damaged, judge
+from torture.fuzz_products import PRODUCTS, make_hdf5
+from torture.fuzz_targets import Target, make_targets
+from torture.fuzz_worker import damaged, judge, undamaged, write_files
+
+SHORT = {
+    "mat5": 12, "npz": 10, "geojson": 10, "scene.toml": 15, "enmap": 5, "desis": 5, "aviris": 8, "prisma": 5,
+    "emit": 5, "tanager": 5, "neon": 5, "aviris_netcdf": 5, "hdf5 with bands": 5, "netcdf3": 8, "zarr": 5,
+    "odd mat": 10, "odd envi": 12, "vrt": 5, "jpeg2000": 3, "imagine": 5, "lan": 5, "ehdr": 4,
+    "asciigrid": 4, "nitf": 3, "pcraster": 4, "shapefile": 5, "geopackage": 5, "flatgeobuf": 5, "kml": 5,
+    "kmz": 5, "gml": 5, "gpx": 5, "topojson": 5, "esrijson": 5, "mif": 5, "tab": 5, "points": 8,
+    "roi text": 8, "roi xml": 5, "png": 5, "bmp": 5, "gif": 5, "library": 15, "wavelengths": 20,
+}  # fmt: skip
 
 
 def test_short_run_finds_no_failure(tmp_path: Path) -> None:
-    names = ("mat5", "npz", "geojson", "scene.toml")
-    outcomes = fuzz(dict.fromkeys(names, 15), seed=3, runs=tmp_path)
-    assert {name: one.failures for name, one in outcomes.items()} == {name: [] for name in names}
-    assert all(one.trials == 15 for one in outcomes.values())
-    assert sum(one.accepted for one in outcomes.values()) < 15 * len(names)  # some were refused
+    outcomes = fuzz(SHORT, seed=3, runs=tmp_path)
+    assert {name: one.failures for name, one in outcomes.items()} == {name: [] for name in SHORT}
+    assert {name: one.trials for name, one in outcomes.items()} == SHORT
+    assert 0 < sum(one.accepted for one in outcomes.values()) < sum(SHORT.values())  # some were refused
+
+
+def test_every_undamaged_file_is_read(tmp_path: Path) -> None:
+    targets = {target.name: target for target in make_targets(tmp_path, set(SHORT))}
+    for name, target in targets.items():
+        for number, files in enumerate(undamaged(target)):
+            folder = tmp_path / name / str(number)
+            folder.mkdir(parents=True)
+            write_files(folder, files)
+            target.read(folder)  # raises where all of its readers refuse
+    assert set(PRODUCTS) <= set(targets)
+
+
+def test_hdf5_is_made_from_a_text() -> None:
+    lines = (
+        'a/b : i2 3 4\na/b@unit = "nm"\nc = [1.5, 2]\n@top = 7\nnonsense\nd : what 3\nhuge : u1 99999 99999\n'
+    )
+    with h5py.File(io.BytesIO(make_hdf5({"layout": lines.encode()}))) as file:
+        assert (file["a/b"].shape, file["a/b"].attrs["unit"], file["c"][1]) == ((3, 4), b"nm", 2)
+        assert set(file) == {"a", "c", "huge"}
+        assert file["huge"].id.get_storage_size() == 0
 
 
 def reading(read: Any) -> Target:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from hsi.datasets import load_scene
 from hsi.datasets.formats.facts import is_crs
 from hsi.datasets.formats.readers import list_arrays, read_array
 from hsi.datasets.labels.rasterize import draw_labels
@@ -262,3 +263,57 @@ def test_a_matlab_variable_that_unpacks_to_more_than_it_says(tmp_path: Path) -> 
     (tmp_path / "a.mat").write_bytes(whole[:128] + struct.pack("<II", 15, len(packed)) + packed)
     with pytest.raises(FileFormatError, match="longer than it says"):
         read_array(tmp_path / "a.mat", ndim=3)
+
+
+@pytest.mark.parametrize("name", ["DIMENSION_LABELS", "DIMENSION_LIST"])
+@pytest.mark.parametrize(
+    "value", [7.5, 2**62, [1, 2, 3], "y", ["y"], b"y", np.zeros((3, 2)), h5py.Empty("f4")]
+)
+def test_names_of_axes_that_are_no_names(tmp_path: Path, name: str, value: Any) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["cube"] = CUBE
+        file["cube"].attrs[name] = value
+    assert [info.shape for info in list_arrays(tmp_path / "a.h5")] == [CUBE.shape]
+    np.testing.assert_array_equal(load_unlabelled(tmp_path / "a.h5").cube, CUBE)
+
+
+@pytest.mark.parametrize("far", [-8.8e62, 1e300, 5e9])
+def test_a_polygon_that_reaches_far_beyond_the_cube(tmp_path: Path, far: float) -> None:
+    table = geojson()
+    ring = table["features"][0]["geometry"]["coordinates"][0]
+    ring[2][1] = ring[3][1] = far
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps(table), encoding="utf-8")
+    for all_touched in (False, True):
+        try:
+            drawn = draw_labels(path, (6, 5), GEOREFERENCE, "class", all_touched=all_touched)
+        except InputError:
+            continue
+        assert set(np.unique(drawn.labels)) <= {0, 1}
+
+
+def test_a_raw_image_that_is_cut_off(tmp_path: Path) -> None:
+    head = bytearray(128)
+    head[:6] = b"HEAD74"
+    head[8:10] = (1).to_bytes(2, "little")
+    head[16:24] = struct.pack("<II", 10, 4_000_000)
+    (tmp_path / "a.lan").write_bytes(bytes(head) + bytes(120))
+    with pytest.raises(FileFormatError, match="truncated"):
+        read_array(tmp_path / "a.lan", ndim=2)
+    head[16:24] = struct.pack("<II", 10, 12)
+    (tmp_path / "a.lan").write_bytes(bytes(head) + LABELS.tobytes() * 4)
+    assert read_array(tmp_path / "a.lan", ndim=2).shape == (12, 10)
+    (tmp_path / "b.hdr").write_text("NROWS 6\nNCOLS 5\nNBANDS 4\nNBITS 16\nBYTEORDER I\nLAYOUT BIL\n")
+    (tmp_path / "b.bil").write_bytes(CUBE.transpose(0, 2, 1).tobytes())
+    np.testing.assert_array_equal(read_array(tmp_path / "b.bil", ndim=3), CUBE)
+    (tmp_path / "b.bil").write_bytes(CUBE.transpose(0, 2, 1).tobytes()[:-100])
+    with pytest.raises(FileFormatError, match="truncated"):
+        read_array(tmp_path / "b.bil", ndim=3)
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 0), (0, 5, 4), (6, 0), (0,)])
+def test_labels_without_a_pixel(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(tmp_path / "cube.npy", CUBE)
+    np.save(tmp_path / "labels.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(InputError):
+        load_scene(tmp_path / "cube.npy", labels=tmp_path / "labels.npy")
