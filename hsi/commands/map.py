@@ -24,8 +24,8 @@ def map_(
     scene: Annotated[
         str | None,
         typer.Option(
-            help="Another scene: short name, scene.toml, or cube file, with or without labels. Default: "
-            "the scene of the run.",
+            help="Another scene: short name, scene.toml, cube file, or satellite product, with or without "
+            "labels. Default: the scene of the run.",
             metavar="SCENE",
             show_default=False,
         ),
@@ -63,7 +63,7 @@ def map_(
     Without --scene it is the scene that the run was trained on; patches then see what they saw in training.
     A GeoTIFF keeps the scene's coordinates and has colours and class names; it needs hsi-toolkit[geo].
     A PNG has one pixel for each pixel of the scene; --legend adds one for people to look at.
-    Scenes in .npy, ENVI and GeoTIFF files may be larger than memory.
+    Products, and scenes in .npy, HDF5, ENVI, GeoTIFF and other raster files, may be larger than memory.
 
     \b
       hsi map runs/first --legend

@@ -261,7 +261,12 @@ def fit_bands(run: Run, scene: Scene, resample: bool = False) -> Resample | Band
             return Resample(source, target, **fwhm)
         except SceneError as error:
             raise RunError(f"'{scene.name}' cannot be resampled for the run '{run.path}': {error}") from None
-    advice = "; use --resample to convert them" if target is not None and source is not None else ""
+    known_centres = target is not None and source is not None
+    advice = (
+        "; use --resample to convert them"
+        if known_centres
+        else "; choose the same ones, with bands in a scene.toml"
+    )
     chosen = _same_numbers(run, scene)
     if chosen is not None:
         source = None if source is None else source[chosen.keep]

@@ -88,6 +88,8 @@ def align_labels(
             if (col, row) == (0, 0) and labels.shape == cube_size and rest <= _SAME:
                 return labels, tuple(notes)
             return _shifted(labels, col, row, rest, cube_size, notes, where, label_geo, cube_geo)
+        if not all(-n < at < have for at, n, have in zip((row, col), cube_size, labels.shape, strict=True)):
+            raise _no_overlap(labels.shape, cube_size, label_geo, cube_geo, where)
         if not align:
             raise SceneError(
                 f"{where} lies a fraction of a pixel ({rest:.2g}) off the grid of the cube: its geotransform "

@@ -246,3 +246,10 @@ def test_ratio_beyond_the_most_points() -> None:
     aligned, _ = align(fine, moved(0, 0, 0.3, 0.3), (2, 2))
     np.testing.assert_array_equal(aligned, [[1, 2], [0, 3]])
     assert math.prod(aligned.shape) == 4
+
+
+def test_far_labels_off_the_grid_do_not_overlap():
+    here = {"crs": "EPSG:32633", "transform": [30.0, 0, 500_000.0, 0, -30.0, 4_100_000.0]}
+    far = {**here, "transform": [30.0, 0, 700_010.0, 0, -30.0, 4_100_000.0]}
+    with pytest.raises(SceneError, match="does not overlap the cube"):
+        align_labels(np.ones((5, 6), int), far, (5, 6), here, where="x")
