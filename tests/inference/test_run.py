@@ -41,7 +41,9 @@ def test_bands_that_do_not_fit_are_refused():
         RunError, match=r"61 bands \(400 to 1000 nm\), but 's' has 31 \(400 to 1000 nm\); use --resample"
     ):
         fit_bands(run(), scene(NM[::2], 31))
-    with pytest.raises(RunError, match=r"trained on 61 bands \(400 to 1000 nm\), but 's' has 31; choose the same ones"):
+    with pytest.raises(
+        RunError, match=r"trained on 61 bands \(400 to 1000 nm\), but 's' has 31; choose the same ones"
+    ):
         fit_bands(run(), scene(None, 31))
     with pytest.raises(
         RunError, match="both have 61 bands, but their wavelengths differ by up to 6 nm; use --resample"
