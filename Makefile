@@ -11,9 +11,9 @@ UV := UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(DIST)/bin/uv
 demo: setup
 	$(BIN)/python -m experiments.demo
 
-# One process a core, each on one thread: small tensors are quickest so.
+# One process a core, each on one thread: small tensors are quickest so. Notebooks take longest and come first.
 test: setup lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxschedchunk 4 --durations=25 --nbmake tests notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxschedchunk 4 --durations=25 --nbmake notebooks tests
 
 # The tests of what rests on other packages, once more with the oldest release of each that pyproject.toml allows, and
 # with the newest. torch stays at the tested version: its other releases bring gigabytes of CUDA on Linux.
