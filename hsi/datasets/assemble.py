@@ -335,11 +335,10 @@ def load_files(
         )
         for subset, source in files.items()
     }
+    label_map = next(iter(maps.values()), None)
     subsets: dict[str, NDArray[np.bool_]] = {}
     if len(maps) > 1:
         label_map, subsets = merge_label_maps(maps)
-    else:
-        label_map = next(iter(maps.values()), None)  # type: ignore[assignment]
     scene = assemble_scene(
         values,
         label_map,

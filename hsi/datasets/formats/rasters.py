@@ -185,7 +185,7 @@ def connect(path: Path, info: ArrayInfo | None = None) -> Any:
         try:
             source = rasterio.open(target, driver=driver, **options)
             # An error that GDAL kept while it opened a file is raised by the next call, whatever that is.
-            source.colorinterp  # noqa: B018
+            _ = source.colorinterp
         except Exception:  # of almost any type, as for an address as coordinate system in the .aux.xml
             if not aux_file(path).is_file():
                 raise

@@ -18,8 +18,10 @@ from hsi.datasets.formats.facts import FileFacts, to_nanometres
 from hsi.datasets.products.product import (
     Product,
     ScaledCube,
+    check_band_count,
     files_in,
     find_dead_bands,
+    find_raster,
     open_image,
     product_files,
     the_only,
@@ -70,7 +72,7 @@ def open_desis(path: Path, raw: bool) -> Product:
     if raw and level != "L1B":
         raise FileFormatError(f"{path} is DESIS {level}, which has no sensor geometry; leave out --raw.")
     files = files_in(path.parent)
-    image = _raster(files, product, "SPECTRAL_IMAGE")
+    image = find_raster(files, f"{product}-SPECTRAL_IMAGE", _SUFFIXES)
     if image is None:
         raise FileFormatError(f"{path} is without its image: put {product}-SPECTRAL_IMAGE.tif beside it.")
     base, of_image, image_files = open_image(image)
@@ -108,11 +110,6 @@ def open_desis(path: Path, raw: bool) -> Product:
     )
 
 
-def _raster(files: dict[str, Path], product: str, kind: str) -> Path | None:
-    names = (f"{product}-{kind}{suffix}".lower() for suffix in _SUFFIXES)
-    return next((files[name] for name in names if name in files), None)
-
-
 @dataclass(frozen=True)
 class _BandTable:
     """What metadata or header say, in the order of the image; empty where not of every band."""
@@ -137,7 +134,7 @@ def _read_table(path: Path, header: Path | None, bands: int) -> _BandTable:
             raise FileFormatError(f"{path} describes no bands; unpack or download the product again.")
         return _header_table(header, bands, () if root is None else (path,))
     rows = by_number(((element.findtext("bandNumber"), element) for element in elements), path)
-    _check_count(path, len(rows), bands)
+    check_band_count(path, len(rows), bands)
     wavelengths, fwhm, notes = _lengths(
         column(rows, "wavelengthCenterOfBand"), column(rows, "wavelengthWidthOfBand")
     )
@@ -153,7 +150,7 @@ def _header_table(path: Path, bands: int, read: tuple[Path, ...]) -> _BandTable:
     keys = ("wavelength", "fwhm", "data gain values", "data offset values")
     lists = {key: header.numbers(key, notes) for key in keys}
     for values in lists.values():
-        _check_count(path, len(values) or bands, bands)
+        check_band_count(path, len(values) or bands, bands)
     wavelengths, fwhm, more = _lengths(lists["wavelength"], lists["fwhm"])
     notes = [f"The metadata describes no bands; {path.name} does.", *notes, *more]
     gain, offset = lists["data gain values"], lists["data offset values"]
@@ -175,18 +172,11 @@ def _lengths(
     return wavelengths, fwhm, notes
 
 
-def _check_count(path: Path, told: int, bands: int) -> None:
-    if told != bands:
-        raise FileFormatError(
-            f"{path} describes {told} bands, but the image beside it has {bands}; download the product again."
-        )
-
-
 def _masks(
     files: dict[str, Path], product: str, size: tuple[int, ...]
 ) -> tuple[dict[str, NDArray[np.bool_]], list[Path], list[str]]:
     """Return the masks of the second quality raster, its file, and notes."""
-    path = _raster(files, product, "QL_QUALITY-2")
+    path = find_raster(files, f"{product}-QL_QUALITY-2", _SUFFIXES)
     if path is None:
         return {}, [], []
     try:

@@ -18,8 +18,10 @@ from hsi.datasets.formats.facts import FileFacts, make_georeference, to_nanometr
 from hsi.datasets.products.product import (
     Product,
     ScaledCube,
+    check_band_count,
     files_in,
     find_dead_bands,
+    find_raster,
     open_image,
     product_files,
     the_only,
@@ -98,7 +100,7 @@ def open_enmap(path: Path, raw: bool) -> Product:
     if raw:
         raise FileFormatError(f"{path} is EnMAP {level}, which has no sensor geometry; leave out --raw.")
     files = files_in(path.parent)
-    image = _raster(files, product, "SPECTRAL_IMAGE")
+    image = find_raster(files, f"{product}-SPECTRAL_IMAGE", _SUFFIXES)
     if image is None:
         raise FileFormatError(f"{path} is without its image: put {product}-SPECTRAL_IMAGE.TIF beside it.")
     base, of_image, image_files = open_image(image)
@@ -134,12 +136,6 @@ def open_enmap(path: Path, raw: bool) -> Product:
     )
 
 
-def _raster(files: dict[str, Path], product: str, kind: str) -> Path | None:
-    """Return the file of a raster, by the suffixes that occur."""
-    names = (f"{product}-{kind}{suffix}".lower() for suffix in _SUFFIXES)
-    return next((files[name] for name in names if name in files), None)
-
-
 class _BandTable:
     """What the metadata says about each band, in the order of the image."""
 
@@ -150,11 +146,7 @@ class _BandTable:
             table = root.find(".//bandCharacterisation")
         elements = [] if table is None else table.findall("bandID")
         rows = by_number(((element.get("number"), element) for element in elements), path)
-        if len(rows) != bands:
-            raise FileFormatError(
-                f"{path} describes {len(rows)} bands, but the image beside it has {bands}; download the "
-                "product again."
-            )
+        check_band_count(path, len(rows), bands)
         self._rows = rows
         self._position: dict[int | None, int] = {number: at for at, number in enumerate(rows)}
         self.notes: list[str] = []
@@ -234,7 +226,7 @@ def _masks(
     """Return the masks of the quality layers, the background, the files of the layers, and notes."""
     masks, background, used, notes = {}, None, [], []
     for layer, (mask, codes) in _LAYERS.items():
-        path = _raster(files, product, f"QL_QUALITY_{layer}")
+        path = find_raster(files, f"{product}-QL_QUALITY_{layer}", _SUFFIXES)
         if path is None:
             continue
         try:

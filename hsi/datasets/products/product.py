@@ -161,6 +161,20 @@ def files_in(folder: Path) -> dict[str, Path]:
         return {}
 
 
+def find_raster(files: dict[str, Path], stem: str, suffixes: Sequence[str]) -> Path | None:
+    """Return the raster of a name in `files_in`, by the suffixes that occur, in their order."""
+    names = (f"{stem}{suffix}".lower() for suffix in suffixes)
+    return next((files[name] for name in names if name in files), None)
+
+
+def check_band_count(path: Path, told: int, bands: int) -> None:
+    """Raise FileFormatError unless the metadata in `path` describe as many bands as the image has."""
+    if told != bands:
+        raise FileFormatError(
+            f"{path} describes {told} bands, but the image beside it has {bands}; download the product again."
+        )
+
+
 def product_files(folder: Path, name: re.Pattern[str]) -> Iterator[Path]:
     """Yield the files that are named as a product's are, in a folder or in its folders named as a product."""
     try:
