@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0]) if arguments else Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
     regions, random = folder / "unseen-regions", folder / "random-split"
     status = run(["train", "--model", MODEL, "--dataset", "demo", "--out", str(regions)])
-    status = status or run(["map", str(regions), "--legend"])
+    status = status or run(["map", str(regions), "--layout"])
     if status:
         return status
     note("A second, shorter training on a random split, as most papers use it.")

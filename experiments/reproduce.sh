@@ -34,4 +34,7 @@ for table in experiments/results/distance-"$name"-*.csv; do
         "$bin/python" -m experiments.distances "$folder"
     fi
 done
+if [[ -f experiments/results/joined-$name.csv ]]; then
+    "$bin/python" -m experiments.joined "runs/sweeps/$name"
+fi
 make --no-print-directory tables

@@ -3,9 +3,10 @@
     python -m experiments.tables            # writes
     python -m experiments.tables --check    # ends with status 1 where a page or a figure is stale
 
-RESULTS.md comes from ``results/NAME.csv`` of `hsi sweep` and ``results/distance-*.csv`` of distances.py,
-GROWTH.md from ``results/growth-*.csv`` of ``python -m benchmarks.growth``, COST.md from ``archive_cost.toml``
-and ``results/bench-*.json`` of `hsi bench`. Every number and every sentence is computed from these files.
+RESULTS.md comes from ``results/NAME.csv`` of `hsi sweep` and of the scripts beside this one, such as
+``joined-NAME.csv`` of joined.py and ``distance-*.csv`` of distances.py; GROWTH.md from
+``results/growth-*.csv`` of ``python -m benchmarks.growth``; COST.md from ``archive_cost.toml`` and
+``results/bench-*.json`` of `hsi bench`. Every number and every sentence is computed from these files.
 """
 
 from __future__ import annotations

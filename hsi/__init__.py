@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hsi.comparison import Comparison, compare
     from hsi.datasets import Scene, Split, combine_scenes, load_scene, make_split, register_scene
     from hsi.errors import HsiError, InputError
-    from hsi.inference.run import Run, accuracy_by_distance, open_run
+    from hsi.inference.run import Run, accuracy_by_distance, ensemble, open_run
     from hsi.inference.scene_map import SceneMap, map_scene
     from hsi.models import build_model, register_model
     from hsi.scoring import Scores, score
@@ -34,6 +34,7 @@ _HOMES = {
     "build_model": "hsi.models",
     "register_model": "hsi.models",
     "accuracy_by_distance": "hsi.inference.run",
+    "ensemble": "hsi.inference.run",
     "Run": "hsi.inference.run",
     "open_run": "hsi.inference.run",
     "SceneMap": "hsi.inference.scene_map",
@@ -59,6 +60,7 @@ __all__ = [
     "build_model",
     "combine_scenes",
     "compare",
+    "ensemble",
     "load_scene",
     "make_split",
     "map_scene",
@@ -71,8 +73,8 @@ __all__ = [
     "train_runs",
 ]
 _SUBPACKAGES = (
-    "comparison", "datasets", "explain", "figures", "inference", "models", "report", "runs", "scoring",
-    "training",
+    "areas", "comparison", "confidence", "datasets", "explain", "figures", "inference", "maps", "models",
+    "report", "runs", "scoring", "smoothing", "training",
 )  # fmt: skip
 
 

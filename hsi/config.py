@@ -18,7 +18,7 @@ from hsi.errors import ConfigError, check_patch_width, near_miss
 from hsi.io.size_limits import check_length
 from hsi.io.text import MOST_BYTES, parse_toml
 
-GROUPS = ("Scene", "Split", "Patches", "Training", "Run")
+GROUPS = ("Scene", "Split", "Patches", "Training", "Map", "Run")
 """Groups of options, in the order of the help."""
 
 
@@ -48,7 +48,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     # fmt: off
-    model: Annotated[str, option("Scene", "Network or baseline (hsi models).")]
+    model: Annotated[str, option("Scene",
+        "Network or baseline (hsi models); several, such as densenet3d,svm, are trained on one split and "
+        "joined.")]
     dataset: Annotated[str | list[str], option("Scene",
         "Short name (hsi scenes), scene.toml, or cube file with --labels; repeated, one model is trained on "
         "several scenes.")]
@@ -117,6 +119,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pixel_drop: Annotated[float, option("Patches",
         "Largest share of neighbour pixels zeroed in a training patch.", ge=0, lt=1)] = 0.0
 
+    smooth: Annotated[
+        Literal["none", "mean", "segments", "mean+segments", "mrf", "edges", "auto"], option("Map",
+        "Smooth the map, within regions: average probabilities of neighbours or of segments, a Markov random "
+        "field, or averages that keep edges; auto: what suits the validation pixels best.")] = "none"
+
     epochs: Annotated[int, option("Training", "Passes over the training pixels.", ge=1)] = 80
     library: Annotated[str, option("Training",
         "Spectral library with the spectra of the classes, for sam and matched-filter: an ENVI library, a "
@@ -128,8 +135,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "Split a batch that does not fit into memory; set by --batch auto.", cli=False)] = False
     lr: Annotated[float, option("Training", "Peak learning rate of Adam.", gt=0)] = 5e-4
     schedule: Annotated[Literal["wave", "cosine", "constant"], option("Training",
-        "Course of the learning rate. cosine: falls from lr to 0; wave: falls to 0 and rises again, every 30 "
-        "epochs, as the papers' code does; constant: stays at lr.")] = "cosine"
+        "Course of the learning rate. cosine: falls from lr to 0, and the last epoch is kept; wave: falls to "
+        "0 and rises again, every 30 epochs, as the papers' code does; constant: stays at lr.")] = "cosine"
     weight_decay: Annotated[float, option("Training", "L2 penalty of Adam.", ge=0)] = 0.0
     class_weights: Annotated[bool, option("Training", "Weight the loss by inverse class frequency.")] = False
     label_smoothing: Annotated[float, option("Training",
@@ -139,7 +146,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "Decay a step of an exponential moving average of the weights, which is validated and kept; 0: "
         "none.", ge=0, lt=1)] = 0.0
     patience: Annotated[int, option("Training",
-        "Stop after this many epochs without a better val OA; 0: never.", ge=0)] = 0
+        "Stop after this many epochs without a better val OA, and keep the best; 0: never.", ge=0)] = 0
 
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], option("Run",
         "Where the network runs; auto: a GPU if there is one.")] = "auto"
@@ -199,6 +206,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def takes_measured(self) -> bool:
         """Whether the model gets the bands as measured, not standardised."""
         return self.model.lower() in MEASURED_MODELS
+
+    @property
+    def models(self) -> list[str]:
+        """The networks that are trained, and joined if they are several."""
+        return [name.strip() for name in self.model.split(",")]
 
     @property
     def datasets(self) -> list[str]:
@@ -307,6 +319,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
         "lr": 5e-4,
         "schedule": "cosine",
         "augment": True,
+        "smooth": "auto",
     },
 }
 _QUICK: dict[str, Any] = {
@@ -542,5 +555,7 @@ def _one_split(options: dict[str, Any], chosen: Mapping[str, Any]) -> dict[str, 
             options.update(dict.fromkeys(second))
     if scheme == "disjoint":
         options["guard"] = options.get("guard") or "mask"
+    elif "smooth" not in chosen:  # where test pixels lie beside training pixels, smoothing would leak
+        options["smooth"] = "none"
     options["scheme"] = None if scheme == "split file" else scheme
     return options

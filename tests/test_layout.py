@@ -17,12 +17,13 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "hsi"
 
-MOST_MODULES = 176
+MOST_MODULES = 216
 """Files outside ``__init__.py``, networks, and products; 150 before labels from a GIS, spectral libraries,
-all rasters of GDAL, and several scenes for one model."""
+all rasters of GDAL, and several scenes for one model; 176 before smoothing, calibration and prediction sets,
+areas of classes, and the files of maps for a GIS."""
 
-LARGEST_FOLDER = 16
-"""Files of one folder; ``models/`` without its networks."""
+LARGEST_FOLDER = 18
+"""Files of one folder; ``models/`` without its networks; ``commands/`` has one for each verb."""
 
 SMALL = 30
 """Lines below which a file needs a second importer, or belongs beside the one it has."""
@@ -36,10 +37,12 @@ NETWORKS = {
 ORDER = (
     ("errors",),
     ("io",),
-    ("datasets", "scoring"),
+    ("datasets", "scoring", "smoothing", "confidence"),
     ("models",),
     ("config",),
     ("runs",),
+    ("areas",),
+    ("maps",),
     ("inference",),
     ("training", "comparison"),
     ("figures",),

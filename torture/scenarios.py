@@ -141,7 +141,7 @@ class Map(Scenario):
         names = (
             [f"m{suffix}"] if variant == 3 else [f"m{kind}{suffix}" for kind in ("", "-proba", "-confidence")]
         )
-        return [*names, "m.tif.aux.xml"] if suffix == ".tif" else names
+        return [*names, "m.tif.aux.xml", "m.qml"] if suffix == ".tif" else names
 
 
 class Download(Scenario):

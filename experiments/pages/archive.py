@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from hsi.errors import ConfigError
-from hsi.inference.map_files import MapProduct
 from hsi.inference.tiles import SceneBlocks
 from hsi.io.text import read_toml
+from hsi.maps.map_product import MapProduct
 
 GB, TB = 1e9, 1e12
 TERA = 1e12

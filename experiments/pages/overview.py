@@ -116,7 +116,7 @@ def _over_all_pairs(both: Sequence[tuple[Cell, Cell]]) -> list[str]:
     columns = ("oa", "aa", "val_oa")
     labels = list(dict.fromkeys(full.label for full, _ in both))
     found = {
-        (label, column): _by_scene([pair for pair in both if pair[0].label == label], column)
+        (label, column): by_scene([pair for pair in both if pair[0].label == label], column)
         for label in labels
         for column in columns
     }
@@ -142,7 +142,7 @@ def _cell(test: TTest | None, p: float | None) -> str:
     return " | " if test is None or p is None else f"{100 * test.mean:+.2f} | {p_value(p)}"
 
 
-def _by_scene(pairs: Sequence[tuple[Cell, Cell]], column: str) -> dict[str, float]:
+def by_scene(pairs: Sequence[tuple[Cell, Cell]], column: str) -> dict[str, float]:
     """Return what the first of each pair has more than the second, by scene: the mean over common splits."""
     found: dict[str, list[float]] = {}
     for full, plain in pairs:

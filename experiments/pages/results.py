@@ -12,18 +12,17 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from experiments.pages import cost, distance, growth, names, tuning
+from experiments.pages import checkpoints, cost, distance, growth, honest, left_out, names, recipes, tuning
 from experiments.pages.options_figure import draw_options, is_of_options
 from experiments.pages.output import Page, Picture
 from experiments.pages.overview import SCHEMES, overview, with_and_without
 from experiments.pages.significance import Verdict, against
 from experiments.pages.sweep_figure import draw_lines, draw_models, drawn_scenes
-from experiments.pages.table import Cell, best, p_value, read_cells, spread
+from experiments.pages.table import Cell, best, conditions, p_value, read_cells, spread
 from hsi.io.text import read_toml
 
 BASELINES = ("baseline", "classical")
 ALPHA = 0.05
-WORK = ("train_seconds", "test_seconds")
 HEAD = """# Results
 
 Written by `make tables` from `results/*.csv`, which `hsi sweep` writes; not edited by hand.
@@ -42,7 +41,8 @@ is strict where there are few runs and far more test than training pixels: "no d
 
 def outputs(root: Path) -> list[Page | Picture]:
     """Return the page and its figures, made from the folder of experiments `root`."""
-    measured = {*growth.files(root), *distance.files(root), *tuning.files(root)}
+    chapters_of_their_own = (growth, distance, tuning, checkpoints, left_out, recipes)
+    measured = {path for part in chapters_of_their_own for path in part.files(root)}
     files = {path.stem: path for path in sorted((root / "results").glob("*.csv")) if path not in measured}
     chapters = {name: read_cells(path) for name, path in files.items()}
     figures = [
@@ -101,7 +101,8 @@ def _about_figures(cells: Sequence[Cell]) -> str:
 def page(chapters: dict[str, list[Cell]], root: Path) -> str:
     """Return the page; `chapters` are the cells of each experiment in the folder `root`, by its name."""
     tables = "".join(_chapter(name, cells, root) for name, cells in chapters.items() if cells)
-    measured = tables + tuning.chapter(root) + distance.chapter(root)
+    own = (part.chapter(root) for part in (tuning, checkpoints, left_out, distance))
+    measured = honest.chapter(root) + tables + "".join(own)
     if not measured:
         files = ", ".join(
             f"`{path.name}`" for path in sorted(root.glob("*.toml")) if path.name != cost.ASSUMPTIONS
@@ -118,7 +119,7 @@ def _chapter(name: str, cells: list[Cell], root: Path) -> str:
     for cell in cells:
         groups.setdefault((cell.scene, cell.protocol), []).append(cell)
     title = _title(root / f"{name}.toml")
-    lines = [f"\n## {title}\n", _conditions(cells), ""]
+    lines = [f"\n## {title}\n", conditions(cells), ""]
     lines += [f"- {sentence}" for sentence in _findings(groups)]
     lines += [""]
     for file, _, what in _figures(name, cells, root):
@@ -133,25 +134,6 @@ def _chapter(name: str, cells: list[Cell], root: Path) -> str:
 
 def _title(path: Path) -> str:
     return str(read_toml(path).get("title", path.stem)) if path.is_file() else path.stem
-
-
-def _conditions(cells: Sequence[Cell]) -> str:
-    """Say how many runs there are, how long they took by the median of each cell, and what they ran on."""
-    rows = [row for cell in cells for row in cell.rows]
-
-    def all_of(column: str) -> str:
-        return ", ".join(sorted({row[column] for row in rows if row[column]}))
-
-    hours = sum(len(cell.rows) * cell.median(part) for cell in cells for part in WORK) / 3600
-    where = all_of("cpu") if {row["device"] for row in rows} == {"cpu"} else all_of("device")
-    count = len({row["git_revision"].removesuffix("+changes") for row in rows if row["git_revision"]})
-    revisions = f" at {count} states of its code" if count > 1 else ""
-    synthetic = " Generated scenes are among them." if any(row["synthetic"] == "true" for row in rows) else ""
-    return (
-        f"Runs: {len(rows)}, {hours:.1f} hours of training and testing one after another, on {where} "
-        f"(threads of a run: {all_of('threads')}), hsi {all_of('hsi')}{revisions}, torch {all_of('torch')}, "
-        f"scikit-learn {all_of('scikit_learn')}, Python {all_of('python')}.{synthetic}"
-    )
 
 
 def _findings(groups: dict[tuple[str, str], list[Cell]]) -> list[str]:

@@ -15,6 +15,9 @@ from hsi.sweep.results import COLUMNS
 Row = dict[str, str]
 SPLIT = ("scheme", "guard", "split_mask", "seed", "fold", "train_pixels", "test_pixels")
 """Columns that identify a split: models may set split options of their own."""
+WORK = ("train_seconds", "test_seconds")
+LATER = ("smoothing", "oa_unsmoothed", "aa_unsmoothed", "calibration_error_before", "calibration_error")
+"""Columns that tables of earlier versions lack; they are empty there."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,29 @@ def read_cells(path: Path) -> list[Cell]:
         When it cannot be read, or has other columns.
     """
     cells: dict[tuple[str, str, str], list[Row]] = {}
-    for row in read_rows(path, COLUMNS, "hsi sweep"):
-        cells.setdefault((row["scene"], row["protocol"], row["label"]), []).append(row)
+    for row in read_rows(path, [name for name in COLUMNS if name not in LATER], "hsi sweep"):
+        known = {**dict.fromkeys(LATER, ""), **row}
+        cells.setdefault((row["scene"], row["protocol"], row["label"]), []).append(known)
     return [Cell(*key, tuple(members)) for key, members in cells.items()]
+
+
+def conditions(cells: Sequence[Cell]) -> str:
+    """Say how many runs there are, how long they took by the median of each cell, and what they ran on."""
+    rows = [row for cell in cells for row in cell.rows]
+
+    def all_of(column: str) -> str:
+        return ", ".join(sorted({row[column] for row in rows if row[column]}))
+
+    hours = sum(len(cell.rows) * cell.median(part) for cell in cells for part in WORK) / 3600
+    where = all_of("cpu") if {row["device"] for row in rows} == {"cpu"} else all_of("device")
+    count = len({row["git_revision"].removesuffix("+changes") for row in rows if row["git_revision"]})
+    revisions = f" at {count} states of its code" if count > 1 else ""
+    synthetic = " Generated scenes are among them." if any(row["synthetic"] == "true" for row in rows) else ""
+    return (
+        f"Runs: {len(rows)}, {hours:.1f} hours of training and testing one after another, on {where} "
+        f"(threads of a run: {all_of('threads')}), hsi {all_of('hsi')}{revisions}, torch {all_of('torch')}, "
+        f"scikit-learn {all_of('scikit_learn')}, Python {all_of('python')}.{synthetic}"
+    )
 
 
 def best(cells: Iterable[Cell], kinds: Sequence[str], column: str = "oa") -> Cell | None:

@@ -6,7 +6,7 @@ import hashlib
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hsi.cluster.connect import RETRIES, Machine, choose_device, cluster_workers, error_line
 from hsi.cluster.shared_folder import SharedFolder, working_folder
-from hsi.datasets.cube import Cube, CubeView, memory_bytes
+from hsi.datasets.cube import Cube, CubeView, Window, memory_bytes
 from hsi.datasets.formats.raster_cube import RasterCube
 from hsi.datasets.formats.rasters import raster_files
 from hsi.datasets.scene import Scene
@@ -26,7 +26,6 @@ from hsi.inference.classify import TileClassifier
 from hsi.inference.predict import BATCH
 from hsi.inference.run import Run
 from hsi.inference.scene_map import SceneSource
-from hsi.inference.tiles import Window
 from hsi.runs.checkpoint import BEST
 from hsi.sweep.workers import PROCESS_MB
 
@@ -160,7 +159,8 @@ class RayTiles:
         self._message(f"{len(tiles)} tiles, {places.why}.")
         batch_size = self._batch_size or self._measured(run, scene, resample, where)
         same = fingerprint(run, scene)
-        job = TileJob(self._source, working_folder(), same, resample, where, places.threads, batch_size)
+        source = replace(self._source, run=run.path)
+        job = TileJob(source, working_folder(), same, resample, where, places.threads, batch_size)
         # Worker processes are kept, with the network on their GPU.
         task = ray.remote(max_calls=0)(classify_tile).options(
             name="tile",

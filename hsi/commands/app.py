@@ -14,6 +14,7 @@ import typer
 
 from hsi import __version__
 from hsi.commands import (
+    area,
     bench,
     compare,
     evaluate,
@@ -21,6 +22,7 @@ from hsi.commands import (
     map,
     models,
     report,
+    sample,
     scenes,
     split,
     sweep,
@@ -54,6 +56,8 @@ app.command("train", cls=Verb)(train.train)
 app.command("sweep", cls=Verb)(sweep.sweep)
 app.command("evaluate", cls=Verb)(evaluate.evaluate)
 app.command("map", cls=Verb)(map.map_)
+app.command("area", cls=Verb)(area.area)
+app.command("sample", cls=Verb)(sample.sample)
 app.command("report", cls=Verb)(report.report)
 app.command("export", cls=Verb)(export.export)
 app.command("compare", cls=Verb)(compare.compare)

@@ -20,7 +20,8 @@ from hsi.errors import ConfigError, RunError, unknown
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from hsi.inference.scene_map import Classify, SceneSource
+    from hsi.inference.ensemble import Classify
+    from hsi.inference.scene_map import SceneSource
     from hsi.sweep.execute import Engine
 
 
@@ -152,6 +153,32 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 CubeKey = _annotation(OPTIONS["cube_key"])
 LabelsKey = _annotation(OPTIONS["labels_key"])
 Device = _annotation(OPTIONS["device"])
+Smooth = Annotated[
+    str | None,
+    choice(
+        OPTIONS["smooth"].choices,
+        "Smooth the map, within regions. Default: as the run was trained with; what that has not fitted is "
+        "fitted on its validation pixels.",
+        "Map",
+    ),
+]
+Coverage = Annotated[
+    float | None,
+    option(
+        "Map",
+        "Prediction sets that hold the true class at this rate on validation land, such as 0.9.",
+        metavar="SHARE",
+    ),
+]
+Reject = Annotated[
+    float | None,
+    option(
+        "Map",
+        "Leave out, as not recognised, pixels that look least like training ones: as many as would be this "
+        "share of validation land, such as 0.05.",
+        metavar="SHARE",
+    ),
+]
 DataRoot = Annotated[
     Path | None, option("Scene", "Folder with scene files. Default: what HSI_DATA names.", metavar="DIR")
 ]

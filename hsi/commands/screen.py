@@ -102,13 +102,64 @@ def score_table(metrics: dict[str, Any]) -> Group:
         for part in ("train", "val", "test")
         if metrics.get(part)
     ]
+    smoothing, after = metrics.get("smoothing"), []
+    if smoothing and smoothing["method"] != "none":
+        unsmoothed = smoothing["unsmoothed"]["test"]
+        rows.append(
+            ["test, not smoothed", metrics["counts"]["test"]]
+            + [percent(unsmoothed[name]) for name in ("oa", "aa", "kappa", "mean_precision")]
+        )
+        after.append(f"Smoothed: {smoothing['text']}; no smoothing crosses a region.")
+    after += _confidence_sentences(metrics)
     by_scene = [
         f"{one['name']} {percent(one['oa'])} % of {one['pixels']}"
         for one in metrics.get("scenes") or ()
         if one["pixels"]
     ]
     below = [Text(plain(f"Test OA by scene: {', '.join(by_scene)}."))] if len(by_scene) > 1 else []
-    return Group(table(title, columns, rows), *below, Text(leakage_sentence(metrics["leakage"])))
+    said = [Text(plain(sentence)) for sentence in after]
+    return Group(table(title, columns, rows), *below, *said, Text(leakage_sentence(metrics["leakage"])))
+
+
+def _confidence_sentences(metrics: Mapping[str, Any]) -> list[str]:
+    """Say how far the confidence of the test pixels is from their accuracy, and how prediction sets do."""
+    said = []
+    error = (metrics.get("calibration") or {}).get("error", {}).get("test")
+    if error and error["after"] is not None:
+        before = f", {percent(error['before'])} before calibration" if error.get("before") is not None else ""
+        said.append(f"Calibration error of the confidence (ECE): {percent(error['after'])} points{before}.")
+    rejection = metrics.get("rejection")
+    if rejection:
+        said.append(
+            f"Not recognised at a rate of {percent(rejection['rate'])} % of validation pixels: "
+            f"{percent(rejection['test_share'])} % of the test pixels; OA of the others "
+            f"{percent(rejection['oa_of_the_others'])} %. The scores above are of all of them."
+        )
+    sets = metrics.get("prediction_sets")
+    if sets:
+        said.append(
+            f"Prediction sets of {percent(sets['coverage'])} %: {percent(sets['test_coverage'])} % of the "
+            f"test pixels' sets hold the true class, with {sets['mean_size']:.2f} classes in the mean."
+        )
+        said += sets["notes"]
+    return said
+
+
+def joined_table(members: Mapping[str, Mapping[str, Any]], metrics: dict[str, Any]) -> Group:
+    """Return the test scores of runs, by their names, and of all of them together."""
+    title = f"{metrics['model']} on {metrics['dataset']}, {metrics['scheme']} split, seed {metrics['seed']}"
+    columns = [("test pixels by", False), *((header, True) for header in SHOWN.values())]
+    rows = [[name, *(percent(one["test"][score]) for score in SHOWN)] for name, one in members.items()]
+    made = table(f"{title}: test scores", columns, rows)
+    made.add_section()
+    smoothing, after = metrics["smoothing"], []
+    if smoothing and smoothing["method"] != "none":
+        unsmoothed = smoothing["unsmoothed"]["test"]
+        made.add_row("joined, not smoothed", *(percent(unsmoothed[score]) for score in SHOWN))
+        after.append(f"Smoothed: {smoothing['text']}; no smoothing crosses a region.")
+    made.add_row("joined", *(percent(metrics["test"][score]) for score in SHOWN))
+    said = [Text(plain(sentence)) for sentence in [*after, *_confidence_sentences(metrics)]]
+    return Group(made, *said, Text(leakage_sentence(metrics["leakage"])))
 
 
 def leakage_sentence(leakage: dict[str, float]) -> str:

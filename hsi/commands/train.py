@@ -59,6 +59,7 @@ def train(
       hsi train --model wcnet --dataset june.toml --test-scene august.toml
       hsi train --config runs/first/config.toml --seed 2 --out runs/second
       hsi train --model wcnet --dataset UP --runs 5 --out runs/five
+      hsi train --model densenet3d,svm --dataset UP --protocol disjoint
       hsi train --resume runs/first
       hsi train --model stnet --dataset IN --track tensorboard --track mlflow
 
@@ -138,7 +139,8 @@ def _train(
 
     where: dict[str, Any] = {"out": out, "data_root": data_root, "callback": callback, "world": world}
     resolved = resolve_config(options, config)
-    if runs is None and (resolved.folds is None or resolved.fold is not None):
+    one_run = runs is None and len(resolved.models) == 1
+    if one_run and (resolved.folds is None or resolved.fold is not None):
         return [train_config(resolved, **where)], None
     made = train_group(resolved, 1 if runs is None else runs, **where)
     return made, made[0].path.parent
@@ -180,6 +182,8 @@ def _show(made: list[Run], group: Path | None, json: bool) -> None:
     from hsi.commands import screen
     from hsi.commands import screen as results
     from hsi.commands.screen import group_table
+    from hsi.inference.joined import ENSEMBLE, is_ensemble
+    from hsi.io.text import read_json
     from hsi.scoring.scores import spread_of
 
     out = screen.out()
@@ -193,24 +197,33 @@ def _show(made: list[Run], group: Path | None, json: bool) -> None:
         return
     if json:
         runs = [{"run": str(run.path), **run.metrics} for run in made]
+        if is_ensemble(group):
+            screen.print_json({"group": str(group), "joined": read_json(group / ENSEMBLE), "runs": runs})
+            return
         screen.print_json(
             {"group": str(group), "summary": spread_of(run.metrics for run in made), "runs": runs}
         )
         return
-    out.print(group_table({run.path.name: run.metrics for run in made}))
+    if is_ensemble(group):
+        about = read_json(group / ENSEMBLE)
+        out.print(screen.joined_table({run.path.name: run.metrics for run in made}, about))
+    else:
+        out.print(group_table({run.path.name: run.metrics for run in made}))
     out.print(f"Runs: {group}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_next(made: list[Run], group: Path | None, data_root: Path | None) -> None:
     """Print what to do with a new run, as commands to paste, on standard error."""
     from hsi.commands import screen
+    from hsi.inference.joined import is_ensemble
 
     run, what = made[0], group or made[0].path
     root = () if data_root is None else ("--data-root", data_root)
+    mapped = what if is_ensemble(what) else run.path
     scene = ("--scene", run.scene_names[0]) if len(run.scene_names) > 1 else ()
     lines = [
         ("A page to explore", ("hsi", "report", what, "--open", *root)),
-        ("A map of the scene", ("hsi", "map", run.path, *scene, "--legend", *root)),
+        ("A map of the scene", ("hsi", "map", mapped, *scene, "--layout", *root)),
     ]
     other = _comparable(run) if group is None else None
     if other is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +36,32 @@ class Cube(Protocol):
     def __getitem__(self, key: Any, /) -> NDArray[Any]: ...
 
     def __array__(self) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows ``top .. bottom - 1`` and columns ``left .. right - 1`` of a scene."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index an array of the scene with."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def cells(self, side: int) -> Iterator[Window]:
+        """Cut the window into squares of `side` pixels, smaller at its end, row by row."""
+        for top in range(self.top, self.bottom, side):
+            for left in range(self.left, self.right, side):
+                yield Window(top, min(top + side, self.bottom), left, min(left + side, self.right))
 
 
 _STRIP_VALUES = 1 << 22

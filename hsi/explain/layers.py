@@ -18,7 +18,7 @@ LOOKS = {
     "wcnet": ("wavelet_energy",),
     "sgdscnet": ("snake_offsets", "snake_magnitude"),
 }
-"""Functions of `hsi.explain` by network; `receptive_field` is for any."""
+"""Functions of `hsi.explain` by network; `switch_off` is for all of these, `receptive_field` for any."""
 
 Kind = TypeVar("Kind", bound=nn.Module)
 

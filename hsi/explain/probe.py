@@ -11,13 +11,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from hsi.datasets.cube import Window
 from hsi.datasets.patches import PatchCutter
 from hsi.datasets.scene import Scene
 from hsi.errors import ConfigError, SceneError
 from hsi.explain.layers import Layers
 from hsi.inference.classify import classify_scene
 from hsi.inference.run import Run
-from hsi.inference.tiles import SceneBlocks, Window
+from hsi.inference.tiles import SceneBlocks
 from hsi.models.device import choose_device
 
 DEFAULT_SAMPLES = 256

@@ -125,7 +125,7 @@ class Graph(nn.Module):
 
 
 def graph_of(run: Run) -> Graph:
-    """Return the graph of a finished run with its best weights, on the CPU, in evaluation mode.
+    """Return the graph of a finished run with the weights that it kept, on the CPU, in evaluation mode.
 
     With ``tta``, the graph averages over the eight orientations of each patch, as the run does.
 

@@ -2,6 +2,7 @@
 
 from hsi.figures.curves import draw_confusion, draw_curves, draw_distance
 from hsi.figures.maps import draw_confidence, draw_errors, draw_false_color, draw_labels, draw_prediction
+from hsi.figures.reliability_diagram import draw_reliability
 from hsi.figures.spectra import draw_spectra
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "draw_false_color",
     "draw_labels",
     "draw_prediction",
+    "draw_reliability",
     "draw_spectra",
 ]

@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hsi.datasets.cube import Window
 from hsi.datasets.patches import PatchCutter
 from hsi.inference.predict import BATCH, predict_logits
-from hsi.inference.tiles import TILE_BYTES, Block, SceneBlocks, Window
+from hsi.inference.tiles import CELL, TILE_BYTES, Block, SceneBlocks
 from hsi.models.cores import shared_cores
 from hsi.models.device import autocast
 from hsi.models.protocols import DensePrefix
@@ -48,7 +49,7 @@ class TileClassifier:
         block = self.blocks.read(tile)
         logits = np.empty((*tile.shape, self.classes), np.float32)
         with autocast(self.device, self.precision):
-            for cell in tile.cells():
+            for cell in tile.cells(CELL):
                 top, left = cell.top - tile.top, cell.left - tile.left
                 place = Window(top, cell.bottom - tile.top, left, cell.right - tile.left)
                 part = block.part(place, self.blocks.margin)

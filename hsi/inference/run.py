@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,29 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hsi.datasets.bands import Resample, band_tolerance, name_bands
+from hsi.datasets.cube import Window
 from hsi.datasets.parts import image_windows, pixels_apart, rows_apart
 from hsi.datasets.scene import Scene
 from hsi.datasets.splits.indices import hash_labels
 from hsi.datasets.transforms import BandList
-from hsi.errors import RunError, SceneError
+from hsi.errors import ConfigError, RunError, SceneError
 from hsi.inference.batch_size import choose_batch_size
 from hsi.inference.classify import TileClassifier
-from hsi.inference.predict import as_classifier, build_network, make_cutter, predict_labels
-from hsi.inference.tiles import TILE_BYTES, SceneBlocks, Window
+from hsi.inference.ensemble import Ensemble
+from hsi.inference.predict import as_classifier, build_network, make_cutter, predict_logits
+from hsi.inference.tiles import TILE_BYTES, SceneBlocks
 from hsi.models.cores import shared_cores
 from hsi.models.device import autocast, choose_device, choose_precision, lay_out, other_formats
 from hsi.runs.checkpoint import BEST, load_weights
 from hsi.runs.folder import RunFolder
-from hsi.scoring import Scores, distance, score
+from hsi.scoring import Scores, distance
 
 
 class Run(RunFolder):
     """One training, opened from its folder; attributes as in `hsi.runs.folder.RunFolder`."""
 
     def load_model(self, device: str = "auto") -> nn.Module:
-        """Return the network with its best weights, in evaluation mode; on a GPU in its memory format."""
+        """Return the network with the kept weights, in evaluation mode; on a GPU in its memory format."""
         network = build_network(self.config, self.preprocess.bands, len(self.metrics["class_names"]))
         load_weights(self.path / "checkpoint" / BEST, network)
         chosen = choose_device(device)
@@ -42,22 +45,35 @@ class Run(RunFolder):
             lay_out(network, memory_format)
         return network.to(chosen).eval()
 
-    def predict(self, scene: Scene, *, device: str = "auto") -> NDArray[np.int64]:
+    def predict(
+        self,
+        scene: Scene,
+        *,
+        smooth: str | None = None,
+        reject: float | None = None,
+        device: str = "auto",
+    ) -> NDArray[np.int64]:
         """Return the label map ``(rows, cols)``, 1..C: every pixel, borders too; 0 for pixels without data.
 
         On the scene that the run was trained on, a patch sees what it saw in training (regions masked), so
         that the map agrees with the scores.
 
+        Parameters
+        ----------
+        smooth
+            Method of smoothing, see `hsi.smoothing.methods`; default: as the run was scored.
+        reject
+            Share of validation pixels that would be rejected, as looking like nothing in training; rejected
+            pixels are 0. Default: none are.
+
         Raises
         ------
+        ConfigError
+            For a share outside 0..1.
         RunError
             When the scene has other bands than the run.
         """
-        labels = np.empty((scene.rows, scene.cols), np.int64)
-        for window, logits, missing in self.classify(scene, device=device):
-            found = np.where(missing, 0, logits.argmax(axis=2) + 1)
-            labels[window.top : window.bottom, window.left : window.right] = found
-        return labels
+        return Ensemble((self,)).predict(scene, smooth=smooth, reject=reject, device=device)
 
     def classify(
         self,
@@ -126,24 +142,52 @@ class Run(RunFolder):
             missing=scene.missing,
         )
 
+    def is_own(self, scene: Scene) -> bool:
+        """Whether the run was trained on the scene, or on it among several."""
+        return self._place_in_split(scene) is not None
+
+    def separate_regions(self, scene: Scene) -> NDArray[Any] | None:
+        """Return the regions that no smoothing may cross; None for scenes that are not the run's."""
+        place, regions = self._place_in_split(scene), self.split.separate_regions
+        return None if place is None or regions is None else regions[place]
+
     def _regions_of(self, scene: Scene) -> NDArray[Any] | None:
-        """Return the regions that masked patches of the scene in training; None for other scenes.
+        """Return the regions that masked patches of the scene in training; None for other scenes."""
+        place, regions = self._place_in_split(scene), self.split.patch_regions
+        return None if place is None or regions is None else regions[place]
+
+    def _place_in_split(self, scene: Scene) -> tuple[slice, slice] | None:
+        """Return where the scene lies in the array that was split; None for scenes that are not the run's.
 
         Of a run on several, each alone is known by its labelled pixels.
         """
         split = self.split
-        if not scene.classes or split.patch_regions is None:
+        if not scene.classes:
             return None
         if hash_labels(scene.labels) == split.labels_sha256:
-            return split.patch_regions
+            return slice(None), slice(None)
         labelled = scene.labels > 0
         for window in [] if split.parts is None else image_windows(split.parts):
             if np.array_equal(split.labelled[window], labelled):
-                return split.patch_regions[window]
+                return window
         return None
 
-    def evaluate(self, scene: Scene, *, device: str = "auto") -> Scores:
-        """Classify the run's test pixels again with the best weights and score them.
+    def evaluate(self, scene: Scene, *, smooth: str | None = None, device: str = "auto") -> Scores:
+        """Classify the run's test pixels again and score them.
+
+        `smooth` is a method of smoothing; default: as the run was scored.
+
+        Raises
+        ------
+        SplitError
+            When the scene's labels are not those of the run.
+        """
+        return Ensemble((self,)).evaluate(scene, smooth=smooth, device=device).scores()
+
+    def logits_of(
+        self, scene: Scene, pixels: NDArray[np.int64], *, device: str = "auto"
+    ) -> NDArray[np.float32]:
+        """Return the logits ``(n, C)`` of pixels of the scene that the run was trained on.
 
         Raises
         ------
@@ -152,12 +196,11 @@ class Run(RunFolder):
         """
         self.split.check(scene)
         fit_bands(self, scene)
-        pixels = self.split.test
         chosen = choose_device(device)
         cutter = make_cutter(scene, self.preprocess, self.split, self.config, chosen)
         with shared_cores(), autocast(chosen, self._precision(chosen)):
-            predicted = predict_labels(as_classifier(self.load_model(device), self.config), cutter, pixels)
-        return score(scene.labels.ravel()[pixels], predicted, scene.classes)
+            logits = predict_logits(as_classifier(self.load_model(device), self.config), cutter, pixels)
+        return logits.numpy()
 
     def _precision(self, device: torch.device) -> torch.dtype:
         """Return the precision that the run was tested in; float32 on a CPU."""
@@ -179,6 +222,34 @@ def open_run(path: str | Path) -> Run:
         When the folder is not there or is not a run.
     """
     return Run(path)
+
+
+def ensemble(runs: Sequence[str | Path | Run], weights: Sequence[float] | None = None) -> Ensemble:
+    """Join runs into one classifier: the mean of their calibrated probabilities.
+
+    Parameters
+    ----------
+    runs
+        Finished runs of the same classes, or their folders; of any models. To be scored or smoothed they must
+        have one split.
+    weights
+        What each counts for, above 0; default: all the same.
+
+    Raises
+    ------
+    ConfigError
+        When there are no runs, or other weights than runs.
+    RunError
+        When a folder is not a run, or the classes differ.
+    """
+    members = tuple(one if isinstance(one, Run) else Run(one) for one in runs)
+    if not members:
+        raise ConfigError("There are no runs to join; name at least one.")
+    if weights is None:
+        return Ensemble(members)
+    if len(weights) != len(members) or not all(0 < weight < math.inf for weight in weights):
+        raise ConfigError(f"Give {len(members)} weights above 0, one for each run.")
+    return Ensemble(members, weights=tuple(weight / sum(weights) for weight in weights))
 
 
 def open_runs(path: str | Path) -> list[Run]:

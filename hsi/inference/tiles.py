@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi.datasets.cube import Cube, WindowedCube, block_rows
+from hsi.datasets.cube import Cube, Window, WindowedCube, block_rows
 from hsi.datasets.patches import check_patch
 
 CELL = 32
@@ -24,27 +24,6 @@ save work and need more memory."""
 
 TILE_BYTES = 64 * 2**20
 """Memory of a tile and its margin, as read and as preprocessed. A tile has at least one cell."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """Rows ``top .. bottom - 1`` and columns ``left .. right - 1`` of a scene."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.bottom - self.top, self.right - self.left
-
-    def cells(self) -> Iterator[Window]:
-        """Yield the cells of a tile, row by row."""
-        for top in range(self.top, self.bottom, CELL):
-            for left in range(self.left, self.right, CELL):
-                yield Window(top, min(top + CELL, self.bottom), left, min(left + CELL, self.right))
 
 
 def tiles(
@@ -206,6 +185,13 @@ class SceneBlocks:
         height, width = window.shape
         inside = (slice(self.margin, self.margin + height), slice(self.margin, self.margin + width))
         return Block(values, regions, missing[inside])
+
+    def features_of(self, window: Window) -> NDArray[np.float32]:
+        """Return the features ``(h, w, features)`` of a window of the scene; zeros where it has no data."""
+        values = self._transform(np.ascontiguousarray(self._cube[window.slices]))
+        release_pages(self._cube)
+        values[~np.isfinite(values).all(axis=2)] = 0
+        return values
 
     def _positions(self, start: int, stop: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return the scene's rows (or columns) of a block with its margin, and which of them are padding."""

@@ -83,7 +83,7 @@ def clear_unfinished(folder: Path, name: str = "*") -> None:
     StorageError
         When the disk must not be written to.
     """
-    for left in folder.glob(f".{name}.*.tmp"):
+    for left in folder.glob(f".{name}.*.tmp*"):  # also the journal of a database
         with _told_of(left):
             left.unlink(missing_ok=True)
 

@@ -12,17 +12,19 @@ plain network.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hsi.errors import ModelError
 from hsi.models.device import lay_out
 from hsi.models.kernels.dense_block import LayerModules, dense_block, halve
 from hsi.models.kernels.dispatch import has_hooks, is_conv, is_norm, is_relu, runs_fused
 from hsi.models.kernels.norm_conv import norm_relu_conv
+from hsi.models.protocols import SelfInitialised
 from hsi.models.registry import check_sizes, register_model
 
 Mixer = Callable[[int, int], nn.Module]
@@ -33,6 +35,8 @@ GROWTH = (8, 16, 32)
 MAX_CHANNELS, MAX_GROWTH = 2048, 256  # five and eight times those of the papers
 BOTTLENECK = 4
 GROUPS = 4
+
+DOWNSAMPLINGS = ("released", "antialiased")
 
 
 class PointwiseMixer(nn.Sequential):
@@ -113,6 +117,23 @@ class HalvingPool(nn.AvgPool3d):
         return halve(x) if runs_fused(x) else super().forward(x)
 
 
+class AntialiasedPool(HalvingPool):
+    """Pooling by 2 that drops nothing: an odd axis is filtered by (1, 2, 1) / 4 and keeps every second voxel.
+
+    An axis of one voxel, which cannot be halved, raises PyTorch's error as in `HalvingPool`.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, D, H, W)`` to ``(N, C, D // 2, H // 2, W // 2)``."""
+        for axis in (2, 3, 4):
+            last = x.shape[axis] - 1
+            if (
+                last and last % 2 == 0
+            ):  # means of neighbours, an even number, of which the next step takes means
+                x = (x.narrow(axis, 0, last) + x.narrow(axis, 1, last)) * 0.5
+        return super().forward(x)
+
+
 class DenseNet3D(nn.Module):
     """3D-DenseNet: stem, three dense blocks with pooling between them, linear head.
 
@@ -128,7 +149,15 @@ class DenseNet3D(nn.Module):
         Dense layers, and new channels per layer, of each block.
     init
         "released": normal with std sqrt(2 / (k_D k_H C_out)), without k_W, as in the released code;
-        "kaiming": fan-out Kaiming. Applies to every ``nn.Conv3d``, also inside mixers.
+        "kaiming": fan-out Kaiming. Applies to every ``nn.Conv3d``, also inside mixers, but not inside modules
+        that are `SelfInitialised`: depthwise kernels with thousands of outputs would start at almost zero.
+    downsampling
+        How the image axes are halved. "released": every second position of the stem's convolution, and
+        pooling that drops the last pixel of an odd map, so that a pixel of the patch counts about twice as
+        much as its neighbours and labels alternate from pixel to pixel in places. "antialiased": the stem
+        sees the patch through the filter (1, 2, 1) / 4 along both image axes, and pooling drops nothing; the
+        same parameters (after R. Zhang, "Making convolutional networks shift-invariant again", ICML 2019,
+        arXiv 1904.11486).
 
     Notes
     -----
@@ -148,6 +177,7 @@ class DenseNet3D(nn.Module):
         layers: Sequence[int] = LAYERS,
         growth: Sequence[int] = GROWTH,
         init: str = "released",
+        downsampling: str = "released",
     ) -> None:
         super().__init__()
         check_sizes(
@@ -171,9 +201,13 @@ class DenseNet3D(nn.Module):
             raise ModelError(
                 f"Each growth must be a multiple of {GROUPS}, the number of groups; got {list(growth)}."
             )
+        if downsampling not in DOWNSAMPLINGS:
+            raise ModelError(f"downsampling must be 'released' or 'antialiased', not '{downsampling}'.")
         mixers = _one_per_block(mixer, len(layers))
+        self.antialiased = downsampling == "antialiased"
         channels = 2 * growth[0]
-        self.stem = nn.Conv3d(1, channels, kernel_size=3, stride=2, padding=1, bias=False)
+        padding = (1, 0, 0) if self.antialiased else 1  # `low_pass` adds the border of the image axes
+        self.stem = nn.Conv3d(1, channels, kernel_size=3, stride=2, padding=padding, bias=False)
         self.blocks = nn.ModuleList()
         for count, k, make in zip(layers, growth, mixers, strict=True):
             block = DenseBlock()
@@ -181,7 +215,7 @@ class DenseNet3D(nn.Module):
                 block.append(DenseLayer(channels, k, make))
                 channels += k
             self.blocks.append(block)
-        self.pool = HalvingPool()
+        self.pool = AntialiasedPool() if self.antialiased else HalvingPool()
         self.norm = nn.BatchNorm3d(channels)
         self.relu = nn.ReLU(inplace=True)
         self.head = nn.Linear(channels, classes)
@@ -191,6 +225,8 @@ class DenseNet3D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, bands, P, P)`` to logits ``(N, classes)``."""
+        if self.antialiased:
+            x = low_pass(x)
         x = x.unsqueeze(1).contiguous(memory_format=self.memory_format)  # (N, 1, D, H, W)
         x = self.stem(x)
         for i, block in enumerate(self.blocks):
@@ -199,17 +235,41 @@ class DenseNet3D(nn.Module):
         return cast(Tensor, self.head(x.mean(dim=(2, 3, 4))))
 
 
+def low_pass(x: Tensor) -> Tensor:
+    """Filter ``(N, bands, P, P)`` by (1, 2, 1) / 4 along both image axes: ``(N, bands, P + 2, P + 2)``.
+
+    Zeros surround the patch. A convolution of stride 2 on the result equals one of stride 1 on the patch
+    whose output is filtered before every second position is kept, since both are linear; this order costs
+    least.
+    """
+    x = F.pad(x, (2, 2, 2, 2))
+    for axis in (2, 3):  # not by average pooling: ONNX Runtime cannot load padding before it
+        size = x.shape[axis] - 2
+        ends = x.narrow(axis, 0, size) + x.narrow(axis, 2, size)
+        x = torch.add(0.25 * ends, x.narrow(axis, 1, size), alpha=0.5)
+    return x
+
+
 def initialise(model: nn.Module, rule: str) -> None:
-    """Initialise every Conv3d in place by "released" or "kaiming" (see `DenseNet3D`)."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv3d):
-            if rule == "released":
-                depth, height, _ = module.kernel_size
-                nn.init.normal_(module.weight, std=math.sqrt(2.0 / (depth * height * module.out_channels)))
-            elif rule == "kaiming":
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            else:
-                raise ModelError(f"init must be 'released' or 'kaiming', not '{rule}'.")
+    """Initialise Conv3d kernels in place by "released" or "kaiming" (see `DenseNet3D`)."""
+    if rule not in ("released", "kaiming"):
+        raise ModelError(f"init must be 'released' or 'kaiming', not '{rule}'.")
+    for module in _backbone_convolutions(model):
+        if rule == "released":
+            depth, height, _ = module.kernel_size
+            nn.init.normal_(module.weight, std=math.sqrt(2.0 / (depth * height * module.out_channels)))
+        else:
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _backbone_convolutions(module: nn.Module) -> Iterator[nn.Conv3d]:
+    """Yield every Conv3d that is not inside a self-initialised module."""
+    if isinstance(module, SelfInitialised):
+        return
+    if isinstance(module, nn.Conv3d):
+        yield module
+    for child in module.children():
+        yield from _backbone_convolutions(child)
 
 
 def _one_per_block(mixer: Mixer | Sequence[Mixer] | None, blocks: int) -> list[Mixer]:
@@ -236,6 +296,9 @@ def densenet3d(
     layers: Sequence[int] = LAYERS,
     growth: Sequence[int] = GROWTH,
     init: str = "released",
+    downsampling: str = "released",
 ) -> DenseNet3D:
     """Build the plain backbone: 585,184 parameters on Indian Pines (200 bands, 16 classes)."""
-    return DenseNet3D(bands, classes, patch, layers=layers, growth=growth, init=init)
+    return DenseNet3D(
+        bands, classes, patch, layers=layers, growth=growth, init=init, downsampling=downsampling
+    )

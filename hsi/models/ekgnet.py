@@ -13,8 +13,9 @@ From the released code, without its unused parts: K = 4 experts with bias, kerne
 layer with no BN-ReLU before it; f_map(g) = Linear(BN(h + g)) with h = BN - GELU - Linear - BN - GELU - Linear
 of g, all C wide; experts ~ N(0, 1) with zero biases; tau is trained and starts at 34.
 
-Not from it: tau = softplus(parameter) + 0.001, to keep it positive; the options `init="kaiming"`, `pre_norm`
-and larger kernels.
+Not from it: tau = exp(parameter) + 0.001, which stays positive, and which a step of Adam changes by a share
+of itself (steps as small as the learning rate do not move 34); the options `init="kaiming"`, `pre_norm` and
+larger kernels.
 """
 
 from __future__ import annotations
@@ -95,8 +96,9 @@ class ExpertKernelConv3d(nn.Module):
     Notes
     -----
     ``(N, C, D, H, W)`` to ``(N, out, D', H', W')``, channels-last. `weight` is ``(K, out, C, kd, kh, kw)``,
-    `bias` ``(K, out)``. As in the paper, the mapper uses batch normalisation: in training a sample's kernel
-    depends on the others, and a batch needs two samples.
+    `bias` ``(K, out)``, `log_temperature` the logarithm of tau - 0.001; weights of earlier versions, with a
+    `temperature_logit` in its place, are converted when they are loaded. As in the paper, the mapper uses
+    batch normalisation: in training a sample's kernel depends on the others, and a batch needs two samples.
 
     Raises
     ------
@@ -104,6 +106,8 @@ class ExpertKernelConv3d(nn.Module):
         For sizes out of range, an unknown option, an input of another shape, or a training batch of one
         sample.
     """
+
+    mechanism = "experts"
 
     def __init__(
         self,
@@ -132,9 +136,7 @@ class ExpertKernelConv3d(nn.Module):
         self.stride = as_triple("stride", stride, 1)
         self.padding = as_triple("padding", padding, 0)
         self.mapper = ContextMapper(in_channels, experts)
-        # The inverse of softplus, log(exp(t) - 1), in a form that does not overflow.
-        start = temperature - MIN_TEMPERATURE
-        self.temperature_logit = nn.Parameter(torch.tensor(start + math.log(-math.expm1(-start))))
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature - MIN_TEMPERATURE)))
         self.weight = nn.Parameter(torch.empty(experts, out_channels, in_channels, *self.kernel_size))
         self.bias = nn.Parameter(torch.zeros(experts, out_channels))
         for kernel in self.weight:
@@ -165,7 +167,18 @@ class ExpertKernelConv3d(nn.Module):
     @property
     def temperature(self) -> Tensor:
         """The softmax temperature tau."""
-        return F.softplus(self.temperature_logit) + MIN_TEMPERATURE
+        return self.log_temperature.exp() + MIN_TEMPERATURE
+
+    def switch_parameters(self) -> tuple[Tensor, ...]:
+        """Return the mapper's last layer, without which all experts weigh the same; see `Switchable`."""
+        last = self.mapper.linear3
+        return (last.weight,) if last.bias is None else (last.weight, last.bias)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        logit = state_dict.pop(prefix + "temperature_logit", None)
+        if isinstance(logit, Tensor):  # tau was softplus(logit) + 0.001
+            state_dict[prefix + "log_temperature"] = F.softplus(logit.double()).log().to(logit.dtype)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
         """Return the sizes, for ``print(model)``."""
@@ -272,6 +285,7 @@ def ekgnet(
     layers: Sequence[int] = LAYERS,
     growth: Sequence[int] = GROWTH,
     init: str = "released",
+    downsampling: str = "released",
 ) -> DenseNet3D:
     """Build EKGNet: 2,760,250 parameters on Indian Pines (200 bands, 16 classes).
 
@@ -285,4 +299,13 @@ def ekgnet(
         expert_init=expert_init,
         pre_norm=pre_norm,
     )
-    return DenseNet3D(bands, classes, patch, mixer=mixer, layers=layers, growth=growth, init=init)
+    return DenseNet3D(
+        bands,
+        classes,
+        patch,
+        mixer=mixer,
+        layers=layers,
+        growth=growth,
+        init=init,
+        downsampling=downsampling,
+    )

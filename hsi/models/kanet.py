@@ -70,6 +70,7 @@ class KANConv3d(nn.Module):
     """
 
     grid: Tensor
+    mechanism = "splines"
 
     def __init__(
         self,
@@ -176,6 +177,10 @@ class KANConv3d(nn.Module):
         """
         self._update_rows = rows
 
+    def switch_parameters(self) -> tuple[Tensor]:
+        """Return the scalers, without which a layer is linear in SiLU(x); see `Switchable`."""
+        return (self.spline_scaler,)
+
     @torch.no_grad()
     def _update_grid(self, x: Tensor, count: int) -> None:
         rows = x.detach().movedim(1, -1).reshape(-1, self.in_channels)
@@ -248,6 +253,7 @@ def kanet(
     layers: Sequence[int] = LAYERS,
     growth: Sequence[int] = GROWTH,
     init: str = "released",
+    downsampling: str = "released",
 ) -> KANet:
     """Build KANet: 3,275,488 parameters on Indian Pines (200 bands, 16 classes).
 
@@ -281,6 +287,15 @@ def kanet(
         )
         return nn.Sequential(nn.BatchNorm3d(in_channels), kan) if pre_norm else kan
 
-    model = KANet(bands, classes, patch, mixer=mixer, layers=layers, growth=growth, init=init)
+    model = KANet(
+        bands,
+        classes,
+        patch,
+        mixer=mixer,
+        layers=layers,
+        growth=growth,
+        init=init,
+        downsampling=downsampling,
+    )
     model.grid_update = grid_update
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -57,3 +58,34 @@ class EpochAware(Protocol):
 
     def start_epoch(self, epoch: int) -> None:
         """Called before epoch `epoch` (0-based)."""
+
+
+@runtime_checkable
+class SelfInitialised(Protocol):
+    """A block whose convolutions keep the start that the block gave them.
+
+    The backbone's rule, made for convolutions over all channels, passes over it.
+
+    Attributes
+    ----------
+    self_initialised
+        True; the attribute alone marks the block.
+    """
+
+    self_initialised: bool
+
+
+@runtime_checkable
+class Switchable(Protocol):
+    """A block whose mechanism is off while some of its parameters are zero; see `hsi.explain.switch_off`.
+
+    Attributes
+    ----------
+    mechanism
+        What is switched off, such as "wavelets".
+    """
+
+    mechanism: str
+
+    def switch_parameters(self) -> Iterable[Tensor]:
+        """Return the parameters that are zero while the mechanism is off."""

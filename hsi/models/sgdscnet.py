@@ -42,8 +42,12 @@ class OffsetHead(nn.Module):
     """3x3x3 convolution, batch normalisation, tanh: a step in [-1, 1] for each point, axis and voxel.
 
     Channels are ordered view, point, axis; the last `fixed` ones, of the fixed centres, are not computed.
-    With `zero_start` the scale of the batch norm, and so all displacement, starts at 0.
+    With `zero_start` the scale of the batch norm, and so all displacement, starts at 0. The convolution
+    starts as torch's do.
     """
+
+    self_initialised = True
+    mechanism = "offsets"
 
     def __init__(self, in_channels: int, moving: int, fixed: int, *, zero_start: bool) -> None:
         super().__init__()
@@ -63,6 +67,10 @@ class OffsetHead(nn.Module):
         scale, shift = norm.weight[part], norm.bias[part]
         y = F.batch_norm(y, mean[part], variance[part], scale, shift, self.training, momentum, norm.eps)
         return torch.tanh(y).permute(0, 2, 3, 4, 1)
+
+    def switch_parameters(self) -> tuple[Tensor, Tensor]:
+        """Return scale and shift of the batch norm, without which snakes are straight; see `Switchable`."""
+        return self.norm.weight, self.norm.bias
 
 
 def _crop_taps(weight: Tensor, sizes: Sequence[int]) -> tuple[Tensor, list[int]]:
@@ -366,6 +374,7 @@ def sgdscnet(
     layers: Sequence[int] = LAYERS,
     growth: Sequence[int] = GROWTH,
     init: str = "released",
+    downsampling: str = "released",
 ) -> DenseNet3D:
     """Build SG-DSCNet: 2,346,028 parameters on Indian Pines with 3 points, 6,308,548 with 9."""
     mixer = functools.partial(
@@ -376,4 +385,13 @@ def sgdscnet(
         view_drop=view_drop,
         zero_start=zero_start,
     )
-    return DenseNet3D(bands, classes, patch, mixer=mixer, layers=layers, growth=growth, init=init)
+    return DenseNet3D(
+        bands,
+        classes,
+        patch,
+        mixer=mixer,
+        layers=layers,
+        growth=growth,
+        init=init,
+        downsampling=downsampling,
+    )

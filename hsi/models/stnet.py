@@ -79,6 +79,8 @@ class SpatialSpectralTransformer(nn.Module):
         For sizes below one, heads that do not divide `dim`, an unknown option, or an input of another shape.
     """
 
+    mechanism = "gate"
+
     def __init__(
         self,
         dim: int,
@@ -127,6 +129,10 @@ class SpatialSpectralTransformer(nn.Module):
         """
         gate = self._gate(*self._branches(self._tokens(x)))
         return gate if gate.dim() == 0 else _grid(gate, x)
+
+    def switch_parameters(self) -> tuple[Tensor, ...]:
+        """Return the gate's parameters, without which both branches have half; see `Switchable`."""
+        return (self.gate_logit,) if self.gate_kind == "scalar" else (self.gate.weight, self.gate.bias)
 
     def attention_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Softmax weights of both attentions for the input `x`; the last axis (keys) sums to one.
@@ -276,9 +282,19 @@ def stnet(
     layers: Sequence[int] = LAYERS,
     growth: Sequence[int] = GROWTH,
     init: str = "released",
+    downsampling: str = "released",
 ) -> DenseNet3D:
     """Build STNet: 3,168,736 parameters on Indian Pines (200 bands, 16 classes)."""
     mixer = functools.partial(
         TransformerMixer, placement=placement, heads=heads, ratio=ratio, gate=gate, gffn=gffn
     )
-    return DenseNet3D(bands, classes, patch, mixer=mixer, layers=layers, growth=growth, init=init)
+    return DenseNet3D(
+        bands,
+        classes,
+        patch,
+        mixer=mixer,
+        layers=layers,
+        growth=growth,
+        init=init,
+        downsampling=downsampling,
+    )

@@ -9,20 +9,23 @@ Convolutions for Large Receptive Fields", arXiv:2407.05848, and its released cod
 factor per channel:
 
     X_LLL(i), X_H(i) = WT(X_LLL(i-1))                          odd axes padded with one zero at the end
-    Y(i) = s_i * Conv(W_i, [X_LLL(i), X_H(i)])                 depthwise, "same", no bias, s_i starts at 0.1
+    Y(i) = s_i * Conv(W_i, [X_LLL(i), X_H(i)])                 depthwise, "same", no bias
     Z(i) = IWT(Y_LLL(i) + Z(i+1), Y_H(i)), Z(L+1) = 0          cropped to the size before padding
     out  = s_0 * (Conv(W_0, X) + b_0) + Z(1)                   s_0 starts at 1, b_0 at 0
 
-Not from either: 8 sub-bands of the orthonormal separable 3D transform; the block is BN - ReLU - WaveletConv3d
-- 1x1x1 convolution in the mixer slot, since a depthwise operator cannot change the width; kernel 3; one
-level; ``axes="hw"`` transforms the image axes only; other wavelets use the boundary mode "zero", for which
-IWT undoes WT.
+Not from either: s_i starts at 1 (WTConv: 0.1), and kernels as torch's convolutions do, not by the backbone's
+rule, whose standard deviation of sqrt(2 / (9 C)) for C channels makes no sense for kernels over one channel:
+both together left the wavelets without effect in trained networks; 8 sub-bands of the orthonormal separable
+3D transform; the block is BN - ReLU - WaveletConv3d - 1x1x1 convolution in the mixer slot, since a depthwise
+operator cannot change the width; kernel 3; one level; ``axes="hw"`` transforms the image axes only; other
+wavelets use the boundary mode "zero", for which IWT undoes WT.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -39,6 +42,7 @@ from hsi.models.wavelet import AXES, SUBBANDS, check_axes, dwt3d, idwt3d, is_haa
 
 LEVELS = 1
 KERNEL_SIZE = 3
+BAND_SCALE = 1.0
 
 
 class WaveletConv3d(nn.Module):
@@ -56,6 +60,9 @@ class WaveletConv3d(nn.Module):
         As for `hsi.models.wavelet.dwt3d`; Haar has a fast path.
     axes
         "dhw", or "hw" for no transform of the spectral axis (4 sub-bands; the kernels stay 3D).
+    band_scale
+        Start of the factors s_i. At 1 the sub-bands have as large a part in the output as the base
+        convolution. At WTConv's 0.1 they have a tenth, and a short training leaves them there.
 
     Notes
     -----
@@ -69,6 +76,9 @@ class WaveletConv3d(nn.Module):
         For an even kernel, no level, an unknown wavelet or axes, or an input of another shape.
     """
 
+    self_initialised = True
+    mechanism = "wavelets"
+
     def __init__(
         self,
         channels: int,
@@ -77,6 +87,7 @@ class WaveletConv3d(nn.Module):
         *,
         wavelet: Any = "haar",
         axes: str = "dhw",
+        band_scale: float = BAND_SCALE,
     ) -> None:
         super().__init__()
         check_axes(axes)
@@ -88,6 +99,8 @@ class WaveletConv3d(nn.Module):
             )
         if levels < 1:
             raise ModelError(f"A wavelet convolution needs at least 1 level; got {levels}.")
+        if not 0 < band_scale < math.inf:
+            raise ModelError(f"band_scale, where the sub-bands start, must be above 0; got {band_scale}.")
         self.channels, self.levels, self.axes = channels, levels, axes
         self.wavelet = wavelet if isinstance(wavelet, str) else "custom"
         self.filters = wavelet_filters(wavelet)
@@ -100,7 +113,7 @@ class WaveletConv3d(nn.Module):
             nn.Conv3d(inner, inner, kernel_size, padding=half, groups=inner, bias=False)
             for _ in range(levels)
         )
-        self.band_scales = nn.ParameterList(torch.full((inner,), 0.1) for _ in range(levels))
+        self.band_scales = nn.ParameterList(torch.full((inner,), float(band_scale)) for _ in range(levels))
         nn.init.zeros_(cast(Tensor, self.base.bias))
 
     def extra_repr(self) -> str:
@@ -132,6 +145,10 @@ class WaveletConv3d(nn.Module):
         return self._compose(
             x, base.to(x.dtype), bias.to(x.dtype), [kernel.to(x.dtype) for kernel in kernels]
         )
+
+    def switch_parameters(self) -> Iterable[Tensor]:
+        """Return the factors of the sub-bands, without which the base convolution is left."""
+        return self.band_scales
 
     def sub_bands(self, x: Tensor) -> list[Tensor]:
         """Return the input of each level's convolution: ``(N, C, B, d, h, w)``, B as in `SUBBANDS`."""
@@ -182,11 +199,14 @@ class WaveletMixer(nn.Sequential):
         kernel_size: int = KERNEL_SIZE,
         wavelet: Any = "haar",
         axes: str = "dhw",
+        band_scale: float = BAND_SCALE,
     ) -> None:
         super().__init__(
             nn.BatchNorm3d(in_channels),
             nn.ReLU(inplace=True),
-            WaveletConv3d(in_channels, kernel_size, levels, wavelet=wavelet, axes=axes),
+            WaveletConv3d(
+                in_channels, kernel_size, levels, wavelet=wavelet, axes=axes, band_scale=band_scale
+            ),
             nn.Conv3d(in_channels, out_channels, kernel_size=1, bias=False),
         )
 
@@ -206,9 +226,11 @@ def wcnet(
     kernel_size: int = KERNEL_SIZE,
     wavelet: Any = "haar",
     axes: str = "dhw",
+    band_scale: float = BAND_SCALE,
     layers: Sequence[int] = LAYERS,
     growth: Sequence[int] = GROWTH,
     init: str = "released",
+    downsampling: str = "released",
 ) -> DenseNet3D:
     """Build WCNet: 1,265,248 parameters on Indian Pines (200 bands, 16 classes), 1,867,360 with two levels.
 
@@ -217,6 +239,15 @@ def wcnet(
     per_block = [levels] * len(layers) if isinstance(levels, int) else list(levels)
     if len(per_block) != len(layers):
         raise ModelError(f"Give levels as one number or as {len(layers)}, one a block; got {len(per_block)}.")
-    options = {"kernel_size": kernel_size, "wavelet": wavelet, "axes": axes}
+    options = {"kernel_size": kernel_size, "wavelet": wavelet, "axes": axes, "band_scale": band_scale}
     mixers = [functools.partial(WaveletMixer, levels=n, **options) for n in per_block]
-    return DenseNet3D(bands, classes, patch, mixer=mixers, layers=layers, growth=growth, init=init)
+    return DenseNet3D(
+        bands,
+        classes,
+        patch,
+        mixer=mixers,
+        layers=layers,
+        growth=growth,
+        init=init,
+        downsampling=downsampling,
+    )

@@ -9,56 +9,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hsi.comparison import Comparison, Pair, compare
 from hsi.datasets.scene import Scene
 from hsi.datasets.splits.indices import SUBSETS
 from hsi.errors import HsiError
 from hsi.inference.run import Run, open_runs
+from hsi.report.area_section import area_section
+from hsi.report.confidence_section import (
+    confidence_section,
+    confidence_text,
+    is_calibrated,
+    smoothings_tried,
+)
 from hsi.report.pictures import Classified, has_curves, kept_epoch
-from hsi.scoring.scores import spread_of, wilson_interval
-
-WITHOUT_PROBABILITIES = ("svm",)
-"""Models whose scores are not log probabilities; see `hsi.models.classical_tuning`."""
-
-
-def percent(fraction: float | None, decimals: int = 2) -> str:
-    """Return a fraction x100, "-" for None and NaN."""
-    if fraction is None or math.isnan(fraction):
-        return "-"
-    return f"{100 * fraction:.{decimals}f}"
-
-
-def leakage_text(leakage: Mapping[str, float]) -> str:
-    """Say how much of the test part the network saw in training, and what that means for the scores."""
-    centre, overlap = leakage["centre"], leakage["overlap"]
-    if overlap == 0 and centre == 0:
-        return (
-            "No leakage: no test pixel lies in a training patch, and no patch of a test pixel shares a pixel "
-            "with one. The scores are of ground that was not seen in training."
-        )
-    figures = (
-        f"Leakage: {percent(centre)} % of the test pixels lie in a training patch, {percent(overlap)} % "
-        "share a pixel with one through their own patch."
-    )
-    if centre == 0:
-        return f"{figures} What surrounds such test pixels was partly seen in training."
-    return (
-        f"{figures} The scores tell how well the gaps between training pixels are filled, not how well new "
-        "ground is classified."
-    )
-
-
-def confidence_text(confidence: float, oa: float, model: str) -> str:
-    """Compare the mean confidence on the test pixels with how often they are right; both fractions."""
-    what = "Confidence is the largest share of the softmax over the model's scores."
-    if model in WITHOUT_PROBABILITIES:
-        return f"{what} The scores of an {model.upper()} are no probabilities, so it only orders pixels."
-    return (
-        f"{what} On the test pixels its mean is {percent(confidence)} %, while {percent(oa)} % of them are "
-        "right: it is a probability only as far as these two agree."
-    )
+from hsi.report.score_table import listed, number, percent, points
+from hsi.scoring.scores import wilson_interval
 
 
 def command_line(environment: Mapping[str, Any]) -> str:
@@ -78,21 +43,13 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def number(value: float | None) -> str:
-    """Format a count with thin spaces between thousands, or a fraction with three digits."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f}".replace(",", "\u202f") if value >= 100 or value == int(value) else f"{value:.3g}"
-
-
-SCORES = {"oa": "OA %", "aa": "AA %", "kappa": "kappa (x100)", "mean_precision": "mean precision %"}
 SHADES = 10
 
 
 def page_title(runs: Sequence[Run]) -> str:
     """Name networks, scenes and schemes of the runs, each once: "svm and wcnet on demo, disjoint split"."""
     named = {
-        key: _listed(list(dict.fromkeys(str(run.metrics[key]) for run in runs)))
+        key: listed(list(dict.fromkeys(str(run.metrics[key]) for run in runs)))
         for key in ("model", "dataset", "scheme")
     }
     count = (
@@ -100,85 +57,6 @@ def page_title(runs: Sequence[Run]) -> str:
     )
     splits = "splits" if " and " in named["scheme"] else "split"
     return f"{count}{named['model']} on {named['dataset']}, {named['scheme']} {splits}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def score_tiles(run: Run) -> list[dict[str, Any]]:
-    """Return OA, AA, kappa and leakage of one run: name, value, a few words, and whether it is a warning."""
-    test, leakage = run.metrics["test"], run.metrics["leakage"]
-    tested = number(run.metrics["counts"]["test"])
-    classes = sum(1 for support in test["support"] if support)
-    shared = f"{percent(leakage['overlap'])} % of patches share a pixel with training"
-    return [
-        {"name": name, "value": value, "about": about, "warn": warn}
-        for name, value, about, warn in (
-            ("Overall accuracy (OA)", f"{percent(test['oa'])} %", f"of {tested} test pixels", False),
-            ("Average accuracy (AA)", f"{percent(test['aa'])} %", f"mean recall of {classes} classes", False),
-            ("Kappa (x100)", percent(test["kappa"]), "agreement beyond chance", False),
-            ("Leakage", f"{percent(leakage['centre'])} %", shared, leakage["overlap"] > 0),
-        )
-    ]
-
-
-def leakage_lines(runs: Sequence[Run], names: Mapping[int, str]) -> list[tuple[str, str]]:
-    """Return what the leakage of the runs means, and who it holds for; "" for all."""
-    said: dict[str, list[str]] = {}
-    for run in runs:
-        said.setdefault(leakage_text(run.metrics["leakage"]), []).append(names[id(run)])
-    return [("" if len(said) == 1 else _listed(who), text) for text, who in said.items()]
-
-
-def score_rows(groups: Sequence[Sequence[Run]], names: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return the rows of the table of scores: each run, and below each group its mean and deviation.
-
-    Groups of different networks, scenes or schemes have no mean. Two single runs have their difference.
-    `names` are keyed by the ``id`` of the run.
-    """
-    rows: list[dict[str, Any]] = []
-    runs = [run for group in groups for run in group]
-    differing = [key for key in ("model", "dataset", "scheme") if len({run.metrics[key] for run in runs}) > 1]
-    for group in groups:
-        for run in group:
-            metrics = run.metrics
-            values = [percent(metrics["test"][score]) for score in SCORES]
-            values += [percent(metrics["leakage"][figure]) for figure in ("centre", "overlap")]
-            about = ", ".join(str(metrics[key]) for key in differing if metrics[key] != names[id(run)])
-            rows.append(_row(names[id(run)], about, values, tested=number(metrics["counts"]["test"])))
-        kinds = {tuple(run.metrics[key] for key in ("model", "dataset", "scheme")) for run in group}
-        if len(group) > 1 and len(kinds) == 1:
-            spread = spread_of(run.metrics for run in group)
-            values = [
-                f"{percent(spread[score]['mean'])} ± {percent(spread[score]['std'])}" for score in SCORES
-            ]
-            for figure in ("centre", "overlap"):
-                values.append(percent(float(np.mean([run.metrics["leakage"][figure] for run in group]))))
-            about = "± is the sample standard deviation (n - 1), in points"
-            rows.append(_row(f"Mean of {len(group)}", about, values, total=True))
-    if [len(group) for group in groups] == [1, 1]:
-        first, second = (group[0].metrics for group in groups)
-        values = [points(first["test"][score], second["test"][score]) for score in SCORES]
-        values += [
-            points(first["leakage"][figure], second["leakage"][figure]) for figure in ("centre", "overlap")
-        ]
-        about = f"{rows[1]['name']} minus {rows[0]['name']}, in points"
-        rows.append(_row("Difference", about, values, total=True))
-    return rows
-
-
-def _row(
-    name: str, about: str, values: Sequence[str], *, tested: str = "", total: bool = False
-) -> dict[str, Any]:
-    return {"name": name, "about": about, "tested": tested, "values": values, "total": total}
-
-
-def points(first: float | None, second: float | None) -> str:
-    """Return second minus first in points, with its sign; "-" where one has no meaning."""
-    if first is None or second is None or math.isnan(first) or math.isnan(second):
-        return "-"
-    return f"{100 * (second - first):+.2f}"
 
 
 def verdict_lines(
@@ -257,7 +135,12 @@ def run_content(run: Run, scene: Scene, classified: Classified, name: str) -> di
     return {
         "name": name,
         "title": f"{metrics['model']} on {metrics['dataset']}, {metrics['scheme']} split",
-        "confidence": confidence_text(confidence, scores.oa, metrics["model"]),
+        "confidence": confidence_text(
+            confidence, scores.oa, metrics["model"], calibrated=is_calibrated(metrics)
+        ),
+        "reliability": confidence_section(metrics),
+        "smoothings": smoothings_tried(metrics),
+        "areas": area_section(run, scene, classified),
         "facts": _facts(run),
         "options": [
             (key, _shown(value))

@@ -23,20 +23,17 @@ from hsi.inference.run import Run
 from hsi.io.files import write_text
 from hsi.io.text import plain
 from hsi.report.content import (
-    SCORES,
     class_codes,
     is_unnamed,
-    leakage_lines,
     page_title,
     recall_table,
     run_content,
-    score_rows,
-    score_tiles,
     short_names,
     verdict_lines,
 )
 from hsi.report.map_data import confidence_colors, confidence_key, run_data, scene_data
 from hsi.report.pictures import Classified, classify, save_run_figures
+from hsi.report.score_table import SCORES, leakage_lines, score_rows, score_tiles, smoothing_lines
 
 STYLES = ("page.css",)
 SCRIPTS = ("chart.js", "view.js", "layers.js", "downloads.js", "explorer.js")
@@ -188,14 +185,17 @@ def _content(
             }
         )
     runs = [run for group in groups for run in group]
+    rows, joined = score_rows(groups, names)
     return {
         "title": page_title(runs),
         "tiles": score_tiles(runs[0]) if len(runs) == 1 else [],
+        "smoothing": smoothing_lines(runs, names),
+        "joined": joined,
         "leakage": leakage_lines(runs, names),
         "verdicts": verdicts,
         "version": hsi.__version__,
         "score_names": [*SCORES.values(), "leakage centre %", "leakage overlap %"],
-        "scores": score_rows(groups, names),
+        "scores": rows,
         "sections": sections,
         "error_key": list(zip(ERROR_NAMES, ERROR_COLORS, strict=True)),
         "part_key": list(zip(SUBSET_NAMES, SUBSET_COLORS, strict=True)),

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import hsi
+from hsi.confidence.reliability import ReliabilityBin
 from hsi.datasets.formats.numpy_files import read_archive
 from hsi.datasets.scene import Scene
 from hsi.errors import FileFormatError
@@ -26,12 +26,15 @@ from hsi.figures.maps import (
     draw_prediction,
     score_title,
 )
+from hsi.figures.reliability_diagram import draw_reliability
 from hsi.figures.spectra import draw_spectra
 from hsi.figures.style import save_figure
+from hsi.inference.ensemble import Ensemble, How
 from hsi.inference.run import Run
 from hsi.io.files import written_whole
 from hsi.models.device import choose_device
 from hsi.runs.checkpoint import BEST, load_weights
+from hsi.runs.postprocessing import POSTPROCESSING
 
 Progress = Callable[[int, int], object]
 
@@ -45,8 +48,8 @@ class Classified:
     labels
         ``(rows, cols)`` int64 class 1..C, as `Run.predict` gives it; 0 for pixels without data.
     confidence
-        ``(rows, cols)`` float32 fraction: the largest share of the softmax over the model's scores; 0 for
-        pixels without data.
+        ``(rows, cols)`` float32 fraction: the largest probability, calibrated and smoothed as the run
+        is; 0 for pixels without data.
     """
 
     labels: NDArray[np.int64]
@@ -81,15 +84,12 @@ def classify(
         return kept
     labels = np.zeros(scene.labels.shape, np.int64)
     confidence = np.zeros(scene.labels.shape, np.float32)
-    done = 0
     progress(0, labels.size)
-    for window, logits, missing in run.classify(scene, device=device):
-        shares = torch.softmax(torch.from_numpy(logits), dim=2).amax(dim=2).clamp(0, 1).numpy()
-        here = slice(window.top, window.bottom), slice(window.left, window.right)
-        labels[here] = np.where(missing, 0, logits.argmax(axis=2) + 1)
-        confidence[here] = np.where(missing, 0, shares)
-        done += missing.size
-        progress(done, labels.size)
+    with Ensemble((run,)).classified(scene, how=How(device=device, watch=progress)) as classified:
+        for tile in classified.tiles:
+            here = tile.window.slices
+            labels[here] = np.where(tile.missing, 0, tile.proba.argmax(axis=2) + 1)
+            confidence[here] = np.where(tile.missing, 0, tile.proba.max(axis=2))
     with written_whole(run.path / KEPT) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file, labels=labels.astype(np.uint16), confidence=confidence, fingerprint=np.array(key)
@@ -97,7 +97,9 @@ def classify(
     return Classified(labels, confidence)
 
 
-_DECIDING = ("config.toml", "split.npz", "preprocess.npz", "metrics.json", f"checkpoint/{BEST}")
+_DECIDING = (
+    "config.toml", "split.npz", "preprocess.npz", "metrics.json", POSTPROCESSING, f"checkpoint/{BEST}"
+)  # fmt: skip
 _HASHED_BYTES = 1 << 24  # of the cube at a time
 
 
@@ -162,3 +164,7 @@ def _figures(run: Run, scene: Scene, classified: Classified) -> Iterator[tuple[s
     yield "prediction", draw_prediction(scene, classified.labels, title=title)
     yield "errors", draw_errors(scene, classified.labels, run.split.test, title=title)
     yield "confidence", draw_confidence(classified.confidence)
+    bins = (run.metrics.get("calibration") or {}).get("bins")
+    if bins and any(one["pixels"] for one in bins["after"]):
+        curves = {stage.capitalize(): [ReliabilityBin(**one) for one in bins[stage]] for stage in bins}
+        yield "reliability", draw_reliability(curves)

@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors: the best weights, and all that resuming from the last epoch needs.
+"""Checkpoints as safetensors: the weights that a run keeps, and all that resuming from the last epoch needs.
 
 Each is one file, written whole or not at all: tensors of weights, optimiser and random generators, and small
 values as JSON in the file's metadata. Nothing is pickled.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi.confidence.calibration import Calibration
 from hsi.config import Config, load_config
 from hsi.datasets.catalogue.entries import find_entry
 from hsi.datasets.mosaic import load_scenes
@@ -17,6 +18,7 @@ from hsi.datasets.preprocess import Preprocess
 from hsi.datasets.scene import BandChoice, Scene
 from hsi.datasets.splits.indices import SUBSETS, Split, hash_labels
 from hsi.errors import RunError, command_to_paste
+from hsi.runs.postprocessing import Postprocessing
 from hsi.runs.run_files import (
     check_format,
     load_predictions,
@@ -120,6 +122,13 @@ class RunFolder:
     def preprocess(self) -> Preprocess:
         """Scaling and components, as fitted for this run."""
         return Preprocess.load(self.path / "preprocess.npz")
+
+    @cached_property
+    def postprocessing(self) -> Postprocessing:
+        """How logits become probabilities, as fitted on validation pixels; plain softmax in older runs."""
+        classes, features = len(self.metrics["class_names"]), self.preprocess.bands
+        found = Postprocessing.load(self.path, features, classes, len(self.split.val))
+        return Postprocessing(Calibration()) if found is None else found
 
     @property
     def scene_names(self) -> list[str]:

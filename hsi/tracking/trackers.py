@@ -49,7 +49,7 @@ class Record(Protocol):
         """Write everything out: the training has stopped, finished or not."""
 
     def finish(self, scores: Values) -> None:
-        """Log the final scores, of the best epoch; nothing follows."""
+        """Log the final scores, of the weights that were kept; nothing follows."""
 
 
 def options_of(config: Config) -> dict[str, bool | int | float | str]:

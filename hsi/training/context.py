@@ -269,7 +269,7 @@ class TrainingContext:
     """What a trainer works on.
 
     `targets` holds the class 0..C-1 of every pixel, -1 where unlabelled, on the training device, as the
-    model; `facts` are written beside the best weights.
+    model; `facts` are written beside the weights that are kept.
     """
 
     model: nn.Module

@@ -1,4 +1,4 @@
-"""The numbers of steps and epochs: sums, history, best epoch, patience, and the errors that stop a training.
+"""The numbers of steps and epochs: sums, history, kept epoch, patience, and the errors that stop a training.
 
 Each step leaves three numbers on its device: loss, right answers, gradient norm. A GPU is read only every
 `SYNC_INTERVAL` steps, since each read makes the CPU wait for it; the numbers of all steps since then come
@@ -148,6 +148,20 @@ def history_of(rows: Any) -> list[EpochRow]:
 def quality(row: EpochRow) -> tuple[float, float]:
     """Return what "best" compares: validation OA, then lower validation loss."""
     return row["val_oa"], -row["val_loss"]
+
+
+def is_kept(history: Sequence[EpochRow], config: Config) -> bool:
+    """Whether a training keeps the weights of the last epoch of `history` in place of earlier ones.
+
+    Where the learning rate falls to 0, the epoch that it ends with is kept: on unseen land the last epochs
+    differ little, and the validation OA of a region or two picks among all by chance, the first ones too
+    (measured in experiments/RESULTS.md). Where the rate does not end at 0, or `patience` may stop training
+    before it does, the epoch with the best validation OA so far is kept, of several the one with the lowest
+    validation loss.
+    """
+    if config.schedule == "cosine" and not config.patience:
+        return True
+    return all(quality(history[-1]) > quality(earlier) for earlier in history[:-1])
 
 
 def out_of_patience(history: Sequence[EpochRow], patience: int) -> bool:

@@ -1,8 +1,8 @@
 """The training loop.
 
 Each epoch: set the learning rate, train once on all training pixels in random order, validate, keep the
-network if it is the best so far, and write a checkpoint to resume from. Several processes can share each
-step; see `hsi.training.distributed`.
+network if `is_kept` says so, and write a checkpoint to resume from. Several processes can share each step;
+see `hsi.training.distributed`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from hsi.training.epoch_metrics import (
     gradient_norm,
     history_csv,
     history_of,
+    is_kept,
     memory_error,
     name_batch,
     not_finite_error,
@@ -164,7 +165,7 @@ class Trainer:
         row = self.world.on_rank_zero(lambda: row)  # all ranks decide by the same numbers, to the last bit
         best = all(quality(row) > quality(earlier) for earlier in self.history)
         self.history.append(row)
-        self.world.on_rank_zero(lambda: self._save(best))
+        self.world.on_rank_zero(self._save)
         self.callback.on_epoch(row, best)
 
     def train_epoch(self) -> EpochTotals:
@@ -231,9 +232,9 @@ class Trainer:
         weights = torch.where(counts > 0, 1 / counts.clamp(min=1), 0.0)
         return weights * counts.sum() / (weights * counts).sum()
 
-    def _save(self, best: bool) -> None:
+    def _save(self) -> None:
         row = self.history[-1]
-        if best:
+        if is_kept(self.history, self.config):
             facts = {**self.context.facts, "epoch": row["epoch"], "val_oa": row["val_oa"]}
             save_weights(self.checkpoints / BEST, self._validated_model(), facts)
         state = {

@@ -13,6 +13,7 @@ import tomli_w
 
 from hsi.config import Config, load_config, make_config, resolve_config
 from hsi.errors import ConfigError, HsiError, InputError, InUseError, RunError
+from hsi.inference.joined import save_ensemble
 from hsi.inference.run import Run
 from hsi.io.files import make_folder, write_text
 from hsi.io.locks import LOCK, remove_stale_run_lock, run_lock
@@ -34,8 +35,16 @@ def repetitions(config: Config, seeds: Sequence[int]) -> dict[str, Config]:
     Returns
     -------
     dict
-        ``seed0, seed1, ...``; ``fold0, fold1, ...`` if there is one seed; ``seed0-fold0, ...`` otherwise.
+        ``seed0, seed1, ...``; ``fold0, fold1, ...`` if there is one seed; ``seed0-fold0, ...`` otherwise. Of
+        several models, which are joined, a run each, by their names.
+
+    Raises
+    ------
+    ConfigError
+        For several models with several seeds or folds, a model named twice, or an option that none has.
     """
+    if len(config.models) > 1:
+        return _each_model(config, seeds)
     made: dict[str, Config] = {}
     for seed in seeds:
         if config.folds is None or config.fold is not None:
@@ -45,6 +54,30 @@ def repetitions(config: Config, seeds: Sequence[int]) -> dict[str, Config]:
             name = f"fold{fold}" if len(seeds) == 1 else f"seed{seed}-fold{fold}"
             made[name] = config.replace(seed=seed, fold=fold)
     return made
+
+
+def _each_model(config: Config, seeds: Sequence[int]) -> dict[str, Config]:
+    if len(seeds) > 1 or (config.folds is not None and config.fold is None):
+        raise ConfigError(
+            "Several models are joined on one split; leave out --runs and --folds, or train them one by one."
+        )
+    entries = [model_entry(name) for name in config.models]
+    names = [entry.name for entry in entries]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"A model is named twice in '{config.model}'; name each once.")
+    for option in config.model_options:
+        if not any(option in entry.options for entry in entries):
+            raise ConfigError(f"None of {', '.join(names)} has an option '{option}'; see hsi models --json.")
+    return {
+        entry.name: config.replace(
+            model=entry.name,
+            seed=seeds[0],
+            model_options={
+                option: value for option, value in config.model_options.items() if option in entry.options
+            },
+        )
+        for entry in entries
+    }
 
 
 GROUP = "group.toml"  # number of seeds, and the options that the runs share: enough to resume
@@ -102,7 +135,8 @@ def train_group(
     """Do what `train_runs` does, with every option resolved."""
     if runs < 1:
         raise ConfigError(f"runs must be at least 1, not {runs}.")
-    model_entry(config.model)
+    for name in config.models:
+        model_entry(name)
     world = world or World()
     folder = world.on_rank_zero(lambda: _group_folder(out, config, runs))
     return _train_group(folder, config, runs, data_root, callback or Callback(), world)
@@ -191,6 +225,9 @@ def _train_group(
             if world.is_rank_zero:  # not `on_rank_zero`: the others may be gone
                 _remove_unused(folder, had_group)
             raise
+    if len(config.models) > 1:
+        callback.message("The runs are joined: the mean of their calibrated probabilities.")
+        world.on_rank_zero(lambda: save_ensemble(folder, finished, data_root))
     return finished
 
 
@@ -253,5 +290,8 @@ def _group_folder(out: str | Path | None, config: Config, runs: int) -> Path:
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     count = f"{runs}runs" if runs > 1 or config.folds is None else f"{config.folds}folds"
     scenes = "+".join(Path(dataset).stem for dataset in config.datasets)[:MOST_OF_NAME]
-    name = f"{model_entry(config.model).name}-{scenes}-{config.protocol}-{count}-{stamp}"
+    if len(config.models) > 1:
+        count = f"seed{config.seed}"
+    models = "+".join(model_entry(one).name for one in config.models)
+    name = f"{models}-{scenes}-{config.protocol}-{count}-{stamp}"
     return Path("runs") / name

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from hsi.config import Config, make_config, read_config, resolve_config
 from hsi.datasets.scene import Scene
 from hsi.datasets.splits.indices import SUBSETS, Split
-from hsi.errors import RunError, StorageError, command_to_paste
-from hsi.inference.predict import as_classifier, logits_to_labels, predict_logits
+from hsi.errors import ConfigError, RunError, StorageError, command_to_paste
+from hsi.inference.assessment import classify_split
+from hsi.inference.predict import as_classifier, predict_logits
 from hsi.inference.run import Run
 from hsi.io.files import make_folder, write_text, written_whole
 from hsi.io.locks import remove_stale_run_lock, run_lock
@@ -95,6 +96,11 @@ def train_config(
     world: World | None = None,
 ) -> Run:
     """Do what `train` does, with every option resolved."""
+    if len(config.models) > 1:
+        raise ConfigError(
+            f"'{config.model}' names several models, which are trained and joined by hsi.train_runs or the "
+            "command hsi train; name one."
+        )
     callback, world = callback or Callback(), world or World()
     with ExitStack() as stack:
         stack.enter_context(shared_cores(callback.message))
@@ -153,11 +159,12 @@ def resume(
 
 
 def _fit_and_score(folder: Path, inputs: TrainingInputs, callback: Callback, world: World) -> Run:
-    """Train into a run folder that holds its inputs already, and score the best weights there.
+    """Train into a run folder that holds its inputs already, and score the kept weights there.
 
     ``metrics.json`` comes last, since it makes the run a finished one.
     """
     config, split, labels = inputs.config, inputs.split, inputs.scene.labels.ravel()
+    classes = inputs.scene.classes
     context = inputs.context(folder, callback, world)
     trainer: EstimatorTrainer | Trainer
     trainer = EstimatorTrainer(context) if isinstance(inputs.model, Estimator) else Trainer(context)
@@ -165,18 +172,20 @@ def _fit_and_score(folder: Path, inputs: TrainingInputs, callback: Callback, wor
 
     load_weights(folder / "checkpoint" / BEST, inputs.model)
     metrics = _facts(inputs, trainer, history)
-    classifier = as_classifier(inputs.model, config)
-    predictions = {}
-    seconds = {"load": inputs.load_seconds, "train": sum(row["seconds"] for row in history), "test": 0.0}
+    seconds = {"load": inputs.load_seconds, "train": sum(row["seconds"] for row in history)}
+    started = time.perf_counter()
+    with autocast(inputs.device, trainer.plan.precision):
+        predict = partial(predict_logits, as_classifier(inputs.model, config), context.cutter)
+        tested = classify_split(
+            inputs.scene, split, config.smooth, context.cutter, partial(world.map_pixels, predict)
+        )
+    seconds["test"] = time.perf_counter() - started
     for subset in SUBSETS:
-        pixels = getattr(split, subset)
-        started = time.perf_counter()
-        with autocast(inputs.device, trainer.plan.precision):
-            logits = world.map_pixels(partial(predict_logits, classifier, context.cutter), pixels)
-        predictions[subset] = logits_to_labels(logits)
-        metrics[subset] = score(labels[pixels], predictions[subset], inputs.scene.classes).as_dict()
-        if subset == "test":
-            seconds["test"] = time.perf_counter() - started
+        metrics[subset] = score(labels[getattr(split, subset)], tested.predictions[subset], classes).as_dict()
+    metrics |= tested.facts(config.patch)
+    for note in tested.notes:
+        callback.message(note)
+    predictions = tested.predictions
     if note := _single_class_note(predictions["test"], labels[split.test], inputs.scene.class_names):
         callback.message(note)
     metrics |= _by_scene(inputs.scene, split, predictions["test"])
@@ -185,6 +194,7 @@ def _fit_and_score(folder: Path, inputs: TrainingInputs, callback: Callback, wor
 
     def finish_run() -> None:
         save_predictions(folder, predictions)
+        tested.post.save(folder)
         write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
 
     world.on_rank_zero(finish_run)

@@ -93,7 +93,7 @@ def test_paragraphs_are_filled(page):
 def test_train_opens_with_what_most_people_need(page):
     shown = page(["train"], 80)
     headings = [line for line in shown.splitlines() if re.fullmatch(r"[A-Z][a-z]+( [a-z]+)?", line)]
-    assert headings == ["Most used", "Scene", "Split", "Patches", "Training", "Run"]
+    assert headings == ["Most used", "Scene", "Split", "Patches", "Training", "Map", "Run"]
     first = shown[shown.index("\nMost used") : shown.index("\nScene")]
     flags = re.findall(r"^  (--[a-z-]+)", first, re.MULTILINE)
     assert flags == ["--model", "--dataset", "--protocol", "--preset", "--seed"]

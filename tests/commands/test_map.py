@@ -61,25 +61,49 @@ def test_the_scene_of_the_run(trained, capsys):
     assert printed["counts"] == np.bincount(labels.ravel(), minlength=4)[1:].tolist()
 
 
-def test_a_legend_beside_the_map(trained, capsys):
+def test_a_page_for_people_beside_the_map(trained, capsys):
     from PIL import Image
 
-    assert run(["map", "r", "--legend", "--json"]) == 0
+    assert run(["map", "r", "--layout", "--json"]) == 0
     files = json.loads(capsys.readouterr().out)["files"]
+    assert files["layout"] == str(Path("r/map-layout.png"))
     with Image.open(files["map"]) as image:
         assert image.size == (20, 24)
-        colors = np.asarray(image.convert("RGB"))
-    with Image.open(files["legend"]) as image:
+        colors = {tuple(color) for color in np.asarray(image.convert("RGB")).reshape(-1, 3)}
+        applied = image.text
+    with Image.open(files["layout"]) as image:
         shown = np.asarray(image.convert("RGB"))
-    times = shown.shape[1] // 20
-    assert shown.shape[1] == 20 * times
-    assert times > 40
-    top = next(row for row in range(len(shown)) if (shown[row, times // 2] == colors[0, 0]).all())
-    middles = shown[top + times // 2 :: times, times // 2 :: times][:24]
-    np.testing.assert_array_equal(middles, colors)
-    assert len(shown) > 24 * times  # the legend is below
-    assert run(["map", "r", "--out", "m.npy", "--legend"]) == 2
-    assert "choose --out NAME.png" in capsys.readouterr().err
+        assert {name: image.text[name] for name in applied} == applied
+    assert min(shown.shape[:2]) > 800
+    for color in colors:
+        assert (shown == color).all(axis=2).sum() > 500  # on the map and in the legend
+    assert run(["map", "r", "--out", "m.npy", "--layout"]) == 0
+    assert Path("m-layout.png").is_file()
+
+
+def test_polygons(trained, capsys):
+    pyogrio = pytest.importorskip("pyogrio", reason="the extra geo is not installed")
+    assert run(["map", "r", "--out", "m.gpkg", "--min-area", "40", "--layout", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    info, _, _, columns = pyogrio.raw.read(printed["files"]["map"], layer="map")
+    found = dict(zip(info["fields"], columns, strict=True))
+    assert found["pixels"].min() >= 40
+    assert found["pixels"].sum() == 24 * 20
+    assert set(found["name"]) <= {"Grass", "Soil", "Water"}
+
+
+def test_a_geotiff_comes_with_a_table_and_a_style(trained, capsys):
+    from xml.etree import ElementTree
+
+    pytest.importorskip("rasterio", reason="the extra geo is not installed")
+    assert run(["map", "r", "--out", "m.tif", "--entropy", "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)["counts"]
+    table = ElementTree.parse("m.tif.aux.xml").find(".//GDALRasterAttributeTable")
+    rows = [[cell.text for cell in row] for row in table.findall("Row")]
+    assert [int(row[2]) for row in rows] == [0, *counts]
+    entries = ElementTree.parse("m.qml").findall(".//paletteEntry")
+    assert [one.get("label") for one in entries] == ["Grass", "Soil", "Water"]
+    assert sorted(path.name for path in trained.glob("m*.qml")) == ["m.qml"]
 
 
 def test_another_scene_without_labels(trained, capsys):
@@ -120,6 +144,9 @@ def test_other_bands_are_refused_or_resampled(trained, capsys):
         ("r --out m.npy --scene nothing.npy", "There is no file"),
         ("r --out m.npy --cube-key x", "give both"),
         ("r --out m.png --proba", "cannot hold the probability"),
+        ("r --out m.gpkg --proba", "classes as polygons, no proba"),
+        ("r --out m.gpkg --min-area -1", "from 0 on"),
+        ("r --out m.tif --min-area 10", "choose --out NAME.gpkg"),
         ("r --out m.npy --device cuda", "no device 'cuda'"),
     ],
 )

@@ -110,7 +110,7 @@ def runs(small_scene: Path, tmp_path: Path) -> list[Path]:
     shared = {"dataset": str(small_scene), "scheme": "random", "train": 0.2, "val": 0.2, "patch": 7}
     sizes = {"layers": [1, 1, 1], "growth": [4, 4, 4]}
     net = hsi.train("densenet3d", epochs=1, model_options=sizes, out=tmp_path / "net", **shared)
-    return [net.path, hsi.train("knn", out=tmp_path / "knn", **shared).path]
+    return [net.path, hsi.train("knn", smooth="mean", out=tmp_path / "knn", **shared).path]
 
 
 def table_of(text: str, heading: str) -> set[str]:
@@ -128,6 +128,8 @@ def test_metrics_are_as_the_page_says(pages: dict[str, str], runs: list[Path]) -
         assert table_of(text, "Facts") == metrics.keys() - {"train", "val", "test"}
         for subset in ("train", "val", "test"):
             assert table_of(text, "Scores") == metrics[subset].keys()
+        assert table_of(text, "Calibration") == metrics["calibration"].keys()
+    assert table_of(text, "Smoothing") == metrics["smoothing"].keys() - {"width"}  # a setting of this method
 
 
 def test_run_folder_is_as_the_page_says(pages: dict[str, str], runs: list[Path]) -> None:

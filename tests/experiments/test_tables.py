@@ -19,7 +19,7 @@ from hsi.sweep.results import COLUMNS
 from hsi.training.context import resolve_split
 
 FOLDER = tables.ROOT
-NAMES = ("paper_tables", "real_small", "real_full", "small_scenes", "tuning", "regularisation")
+NAMES = ("paper_tables", "real_small", "real_full", "small_scenes", "tuning", "regularisation", "honest")
 
 
 @pytest.mark.parametrize("name", NAMES)

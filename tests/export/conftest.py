@@ -14,7 +14,7 @@ OPTIONS = "--dataset scene.toml --protocol disjoint --train 0.3 --batch 16 --dev
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """Runs ``bands``; ``pca`` (fewer bands, components, mirrored edges, averaged views); ``knn``."""
+    """Runs ``bands``; ``pca`` (fewer bands, components, mirrored edges, all views, antialiased); ``knn``."""
     folder = tmp_path_factory.mktemp("exports")
     random = np.random.default_rng(0)
     labels = np.zeros((24, 20), np.uint8)
@@ -30,10 +30,11 @@ def folder(tmp_path_factory):
         encoding="utf-8",
     )
     pca = "--bands 0-8,10 --pca 8 --padding reflect --tta --epochs 1 --out pca"
+    antialiased = ["--option", "downsampling=antialiased"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert run(["train", *TINY, *OPTIONS.split(), "--epochs", "3", "--out", "bands"]) == 0
-        assert run(["train", *TINY, *OPTIONS.split(), *pca.split()]) == 0
+        assert run(["train", *TINY, *antialiased, *OPTIONS.split(), *pca.split()]) == 0
         assert run(["train", "--model", "knn", "--patch", "7", *OPTIONS.split(), "--out", "knn"]) == 0
     return folder
 

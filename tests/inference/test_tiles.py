@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hsi.datasets.cube import Window
 from hsi.errors import SceneError
-from hsi.inference.tiles import CELL, SceneBlocks, Window, release_pages, tiles
+from hsi.inference.tiles import CELL, SceneBlocks, release_pages, tiles
 
 CUBE = np.random.default_rng(0).normal(size=(13, 17, 3)).astype(np.float32)
 REGIONS = np.random.default_rng(1).integers(0, 4, (13, 17)).astype(np.uint8)
@@ -105,7 +106,7 @@ def test_tiles_and_cells_cover_each_pixel_once_within_the_budget(
         height, width = tile.shape
         taken = (height + 2 * margin) * (width + 2 * margin) * pixel_bytes
         assert taken <= budget or (height <= CELL and width <= CELL)
-        for cell in tile.cells():
+        for cell in tile.cells(CELL):
             assert cell.top % CELL == cell.left % CELL == 0
             assert max(cell.shape) <= CELL
             by_cell[cell.top : cell.bottom, cell.left : cell.right] += 1

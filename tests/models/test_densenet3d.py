@@ -29,6 +29,16 @@ def lively(model: DenseNet3D) -> DenseNet3D:
     return model
 
 
+def binomial(x: Tensor, axis: int) -> Tensor:
+    """Filter by (1, 2, 1) / 4 where all three are there."""
+    size = x.shape[axis] - 2
+    return sum(tap * x.narrow(axis, at, size) for at, tap in enumerate((0.25, 0.5, 0.25)))  # type: ignore[return-value]
+
+
+def every_second(x: Tensor, axis: int) -> Tensor:
+    return x.index_select(axis, torch.arange(0, x.shape[axis], 2))
+
+
 def reference(model: DenseNet3D, x: Tensor) -> Tensor:
     """The network written out in PyTorch's functions, in contiguous layout."""
 
@@ -36,9 +46,20 @@ def reference(model: DenseNet3D, x: Tensor) -> Tensor:
         averages = (None, None) if part.training else (part.running_mean, part.running_var)
         return F.batch_norm(x, *averages, part.weight, part.bias, training=part.training)
 
-    x = F.conv3d(x.unsqueeze(1), model.stem.weight.contiguous(), stride=2, padding=1)
+    kernel = model.stem.weight.contiguous()
+    if model.antialiased:  # at every pixel, one beyond the border too; filtered; then every second
+        x = F.conv3d(x.unsqueeze(1), kernel, stride=(2, 1, 1), padding=(1, 2, 2))
+        x = binomial(binomial(x, 3), 4)[:, :, :, ::2, ::2]
+    else:
+        x = F.conv3d(x.unsqueeze(1), kernel, stride=2, padding=1)
     for i, block in enumerate(model.blocks):
-        x = F.avg_pool3d(x, 2) if i else x
+        if i:
+            for axis in (2, 3, 4):
+                if model.antialiased and x.shape[axis] % 2 and x.shape[axis] > 1:
+                    x = every_second(binomial(x, axis), axis)
+                else:
+                    last = x.shape[axis] // 2 * 2
+                    x = sum(every_second(x.narrow(axis, at, last - 1), axis) for at in (0, 1)) / 2
         for layer in block:  # type: ignore[attr-defined]
             if isinstance(layer.mixer, PointwiseMixer):
                 first, _, point = layer.mixer
@@ -58,10 +79,19 @@ def small() -> DenseNet3D:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("mixer", [None, conv_mixer])
-@pytest.mark.parametrize(("bands", "patch"), [(24, 11), (16, 15), (17, 17)])
-def test_logits_and_gradients_in_float64(training: bool, mixer: module.Mixer, bands: int, patch: int) -> None:
+@pytest.mark.parametrize(
+    ("bands", "patch", "downsampling"),
+    [
+        (24, 11, "released"), (16, 15, "released"), (17, 17, "released"),
+        (24, 11, "antialiased"), (25, 17, "antialiased"), (20, 7, "antialiased"),
+    ],
+)  # fmt: skip
+def test_logits_and_gradients_in_float64(
+    training: bool, mixer: module.Mixer, bands: int, patch: int, downsampling: str
+) -> None:
     torch.manual_seed(0)
-    model = lively(DenseNet3D(bands, 5, patch, mixer=mixer)).double().train(training)
+    model = lively(DenseNet3D(bands, 5, patch, mixer=mixer, downsampling=downsampling))
+    model.double().train(training)
     x = torch.randn(3, bands, patch, patch, dtype=torch.float64, requires_grad=True)
     got, want = model(x), reference(model, x)
     torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)

@@ -22,7 +22,7 @@ def random_conv(*sizes: object, **options: object) -> ExpertKernelConv3d:
     conv = ExpertKernelConv3d(*sizes, **{"temperature": 4.0, **options}).double()  # type: ignore[arg-type]
     with torch.no_grad():
         for name, parameter in conv.named_parameters():
-            if name != "temperature_logit":
+            if name != "log_temperature":
                 parameter.normal_()
         for norm in (conv.mapper.norm1, conv.mapper.norm2, conv.mapper.norm3):
             assert norm.running_mean is not None
@@ -51,7 +51,7 @@ def plain_alpha(conv: ExpertKernelConv3d, x: Tensor) -> Tensor:
     g = x.flatten(2).mean(2)
     h = linear(gelu(norm(linear(gelu(norm(g, f.norm1)), f.linear1), f.norm2)), f.linear2) + g
     logits = linear(norm(h, f.norm3), f.linear3)
-    tau = torch.log1p(torch.exp(conv.temperature_logit)) + 1e-3
+    tau = torch.exp(conv.log_temperature) + 1e-3
     return torch.softmax(logits / tau, dim=1)
 
 
@@ -151,15 +151,41 @@ def test_temperature_starts_at_the_option_and_stays_positive(start: float) -> No
     conv = ExpertKernelConv3d(2, 2, temperature=start)
     assert conv.temperature.item() == pytest.approx(start, rel=1e-4)
     with torch.no_grad():
-        conv.temperature_logit.fill_(-1e4)
+        conv.log_temperature.fill_(-1e4)
     assert conv.temperature.item() == pytest.approx(1e-3)
 
 
 def test_temperature_is_trained() -> None:
     conv = random_conv(3, 2).train()
     conv(torch.randn(4, 3, 2, 2, 2, dtype=torch.float64)).square().sum().backward()
-    assert conv.temperature_logit.grad is not None
-    assert conv.temperature_logit.grad.abs() > 0
+    assert conv.log_temperature.grad is not None
+    assert conv.log_temperature.grad.abs() > 0
+
+
+def test_a_step_of_adam_moves_the_temperature_by_a_share_of_itself() -> None:
+    for start in (1.0, 34.0):
+        conv = random_conv(3, 2, temperature=start).train()
+        optimiser = torch.optim.Adam(conv.parameters(), lr=0.01)
+        conv(torch.randn(4, 3, 2, 2, 2, dtype=torch.float64)).square().sum().backward()
+        optimiser.step()
+        assert abs(math.log(conv.temperature.item() / start)) == pytest.approx(0.01, rel=0.05)
+
+
+@pytest.mark.parametrize("tau", [0.002, 0.7, 34.0])
+def test_weights_of_earlier_versions_keep_their_temperature(tau: float) -> None:
+    """tau was the softplus of a parameter, plus 0.001; its inverse is log(exp(tau) - 1)."""
+    conv = random_conv(4, 3, temperature=5.0)
+    state = conv.state_dict()
+    del state["log_temperature"]
+    start = tau - 1e-3
+    state["temperature_logit"] = torch.tensor(start + math.log(-math.expm1(-start)), dtype=torch.float64)
+    model = torch.nn.Sequential(random_conv(4, 3))
+    model.load_state_dict({f"0.{name}": value for name, value in state.items()})
+    assert model[0].temperature.item() == pytest.approx(tau, rel=1e-9)
+    assert "0.temperature_logit" not in model.state_dict()
+    state["unknown"] = torch.zeros(())
+    with pytest.raises(RuntimeError, match="unknown"):
+        conv.load_state_dict(state)
 
 
 def test_initialisation() -> None:

@@ -57,6 +57,7 @@ def test_provenance() -> None:
     ("name", "options"),
     [
         *((name, {}) for name in NETWORKS),
+        *((name, {"downsampling": "antialiased"}) for name in NETWORKS),
         ("kanet", {"kernel_size": 3}),
         ("ekgnet", {"pre_norm": True}),
         ("wcnet", {"levels": (2, 2, 1)}),
@@ -80,12 +81,16 @@ def test_trains_at_any_size(name: str, options: dict[str, object], bands: int, p
         )
 
 
-@pytest.fixture(params=NETWORKS)
+ANTIALIASED = "densenet3d, antialiased"
+
+
+@pytest.fixture(params=[*NETWORKS, ANTIALIASED])
 def network(request: pytest.FixtureRequest) -> nn.Module:
     """A small network in evaluation mode, with batch norms that have seen data and weights that matter."""
     torch.manual_seed(0)
-    sizes = {"layers": (1, 1, 1), "growth": (4, 4, 4)}
-    made = build_model(request.param, bands=BANDS, classes=CLASSES, patch=PATCH, **sizes)
+    name, _, downsampling = request.param.partition(", ")
+    options = {"layers": (1, 1, 1), "growth": (4, 4, 4), "downsampling": downsampling or "released"}
+    made = build_model(name, bands=BANDS, classes=CLASSES, patch=PATCH, **options)
     for module in made.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm3d):
             nn.init.uniform_(module.weight, 0.5, 1.5)

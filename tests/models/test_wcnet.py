@@ -160,7 +160,7 @@ def test_start_and_counts() -> None:
     assert module.base_scale.eq(1).all()
     assert module.base.bias is not None
     assert module.base.bias.eq(0).all()
-    assert all(scale.eq(0.1).all() for scale in module.band_scales)
+    assert all(scale.eq(1).all() for scale in module.band_scales)
     assert sum(p.numel() for p in module.parameters()) == 6 * 27 + 12 + 2 * (8 * 6 * 27 + 8 * 6)
     flat = WaveletConv3d(6, 5, levels=1, axes="hw")
     assert sum(p.numel() for p in flat.parameters()) == 6 * 125 + 12 + 4 * 6 * 125 + 4 * 6
@@ -230,6 +230,8 @@ def test_compiles_and_exports_in_one_graph(wavelet: str) -> None:
         (lambda: WaveletConv3d(4, 2), "odd"),
         (lambda: WaveletConv3d(4, levels=0), "at least 1 level"),
         (lambda: WaveletConv3d(4, axes="d"), "axes must be"),
+        (lambda: WaveletConv3d(4, band_scale=0.0), "above 0; got 0.0"),
+        (lambda: WaveletConv3d(4, band_scale=float("nan")), "above 0; got nan"),
         (lambda: WaveletConv3d(4, wavelet="db"), "no discrete wavelet"),
         (lambda: WaveletConv3d(4)(torch.ones(1, 3, 2, 2, 2)), r"needs \(N, 4, D, H, W\)"),
         (lambda: WaveletConv3d(4)(torch.ones(4, 2, 2, 2)), r"needs \(N, 4, D, H, W\)"),
@@ -260,10 +262,27 @@ def test_sub_bands_are_those_of_pywavelets(axes: str, wavelet: str) -> None:
 
 
 def test_options_reach_the_blocks() -> None:
-    model = wcnet(20, 3, 7, levels=(2, 3, 1), kernel_size=5, wavelet="db2", axes="hw", layers=(1, 2, 1))
+    options = {"kernel_size": 5, "wavelet": "db2", "axes": "hw", "band_scale": 0.25, "layers": (1, 2, 1)}
+    model = wcnet(20, 3, 7, levels=(2, 3, 1), **options)  # type: ignore[arg-type]
     blocks = [m for m in model.modules() if isinstance(m, WaveletConv3d)]
     assert [m.levels for m in blocks] == [2, 3, 3, 1]
     assert {(m.base.kernel_size, m.wavelet, m.axes) for m in blocks} == {((5, 5, 5), "db2", "hw")}
+    assert all((scale == 0.25).all() for m in blocks for scale in m.band_scales)
+
+
+@pytest.mark.parametrize("init", ["released", "kaiming"])
+def test_wavelets_start_as_strong_as_the_base_convolution_at_any_width(init: str) -> None:
+    """By the variance of both parts of the output, for white noise."""
+    torch.manual_seed(0)
+    model = wcnet(16, 3, 7, layers=(1, 8, 8), init=init)
+    blocks = [m for m in model.modules() if isinstance(m, WaveletConv3d)]
+    assert max(m.channels for m in blocks) > 350
+    for block in (blocks[0], blocks[-1]):
+        x = torch.randn(4, block.channels, 8, 8, 8)
+        with torch.no_grad():
+            base = block.base(x)
+            wavelets = block(x) - base
+        assert 0.5 < float(wavelets.var() / base.var()) < 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ NAMES = ("Grass", "Soil & <b>clay</b></script>", "Water\u202e $x_{$ \u200b")
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[hsi.Run]:
-    """A network with leakage and k-NN without, on the same scene."""
+    """A network with leakage, and k-NN without, which is smoothed, on the same scene."""
     folder = tmp_path_factory.mktemp("report")
     random = np.random.default_rng(0)
     labels = np.zeros((24, 20), np.uint8)
@@ -37,7 +37,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[hsi.Run]:
             out=folder / "net",
             **shared,
         ),
-        hsi.train("knn", scheme="disjoint", out=folder / "knn", **shared),
+        hsi.train("knn", scheme="disjoint", smooth="mean", out=folder / "knn", **shared),
     ]
 
 

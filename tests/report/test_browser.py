@@ -240,7 +240,7 @@ def test_every_control_can_be_reached_and_has_a_name(opened):
         if focusable or role in ("image", "region"):
             assert name.strip(), node
     roles = [node["role"]["value"] for node in seen]
-    wanted = {"button": 11, "combobox": 3, "checkbox": 3, "application": 1, "slider": 2, "table": 5}
+    wanted = {"button": 11, "combobox": 3, "checkbox": 3, "application": 1, "slider": 2, "table": 7}
     assert {role: roles.count(role) for role in wanted} == wanted
     reached = set()
     for _ in range(45):
@@ -402,6 +402,30 @@ def test_the_map_is_saved_as_it_is_shown_with_its_key(opened, runs):
     key = image[1200:].reshape(-1, 3)
     for color in colors[1:]:
         assert (key == color).all(axis=1).sum() > 100
+
+
+def test_the_reliability_diagram_has_a_name_and_a_table(opened, runs):
+    tab = opened(390, 844)
+    drawn = tab.get_by_role("img", name=re.compile("^Share of right test pixels against confidence"))
+    assert drawn.count() == len(runs)
+    box = drawn.first.bounding_box()
+    assert box["width"] > 250
+    assert box["x"] + box["width"] <= 390
+    inside = drawn.first.locator("circle").evaluate_all(
+        """dots => dots.every(dot => {
+          const [a, b] = [dot.getBoundingClientRect(), dot.closest("svg").getBoundingClientRect()];
+          return a.left >= b.left && a.right <= b.right && a.top >= b.top && a.bottom <= b.bottom;
+        })"""
+    )
+    assert inside
+    table = tab.locator("details", has_text="The diagram as a table").first
+    assert not table.locator("table").is_visible()
+    table.locator("summary").focus()
+    tab.keyboard.press("Enter")
+    bins = runs[0].metrics["calibration"]["bins"]
+    rows = sum(before["pixels"] + after["pixels"] > 0 for before, after in zip(*bins.values(), strict=True))
+    assert table.locator("tbody tr").count() == rows
+    assert table.locator("table").is_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -62,7 +63,11 @@ def test_nothing_is_fetched(page):
 
 def test_the_scores_are_those_of_the_metrics(page, runs):
     table = inside(page, "table")[0]
-    *rows, difference = inside(table, "tr")[1:]
+    *rows, without, difference = inside(table, "tr")[1:]
+    unsmoothed = runs[1].metrics["smoothing"]["unsmoothed"]["test"]
+    shown = [f"{100 * unsmoothed[score]:.2f}" for score in ("oa", "aa", "kappa", "mean_precision")]
+    assert inside(without, "td")[1:5] == shown
+    assert "knn, not smoothed" in without
     for run, row in zip(runs, rows, strict=True):
         metrics = run.metrics
         cells = [metrics["counts"]["test"]]  # below a thousand, so without a space
@@ -140,7 +145,7 @@ def test_classes_without_names_are_explained_and_codes_are_those_of_the_file(
     page = html.unescape((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "Classes without a name have neutral colours that mean nothing" in page
     assert "hsi scene new CUBE LABELS" in page
-    _, classes = inside(page, "table")
+    classes = inside(page, "table")[1]
     head, *rows = inside(classes, "tr")
     assert inside(head, "th")[1] == "label in the file"
     assert [inside(row, "td")[0] for row in rows] == ["2", "5", "9"]
@@ -156,7 +161,8 @@ def test_named_classes_need_no_explanation(page):
 
 
 def test_each_run_has_its_pictures(written, runs):
-    shared = {"confusion", "false_color", "labels", "spectra", "prediction", "errors", "confidence"}
+    shared = {"confusion", "false_color", "labels", "spectra", "prediction", "errors"}
+    shared |= {"confidence", "reliability"}
     for run, names in zip(runs, (shared | {"curves"}, shared), strict=True):
         folder = run.path / "figures"
         assert {path.stem for path in folder.glob("*.png")} == names
@@ -174,3 +180,37 @@ def test_a_group_has_its_mean_and_the_page_is_the_same_each_time(runs, tmp_path,
     mean = inside(inside(pages[0], "table")[0], "tr")[3]
     assert "Mean of 2" in mean
     assert f"{100 * runs[0].metrics['test']['oa']:.2f} ± 0.00" in inside(mean, "td")
+
+
+def test_confidence_is_drawn_and_stands_in_a_table(page, runs):
+    text = html.unescape(page)
+    for run in runs:
+        bins = run.metrics["calibration"]["bins"]["after"]
+        error = sum(one["pixels"] * abs(one["accuracy"] - one["confidence"]) for one in bins if one["pixels"])
+        error /= run.metrics["counts"]["test"]
+        assert f"{100 * error:.2f} after. It is the mean gap" in text
+        drawn = re.search(
+            rf'<svg role="img" aria-label="[^"]*{100 * error:.2f} after[^"]*".*?</svg>', text, re.S
+        )
+        assert drawn.group(0).count("<circle") == sum(one["pixels"] > 0 for one in bins)
+    assert text.count("The diagram as a table") == 2
+    assert "Smoothings that were tried on the validation pixels" in text
+    assert "Smoothed by mean " in text
+
+
+def test_runs_of_older_versions_have_a_page_without_it(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr("hsi.report.page.save_run_figures", lambda *_: [])
+    old = tmp_path / "old"
+    shutil.copytree(runs[1].path, old)
+    for name in ("postprocessing.npz", "classified.npz"):
+        (old / name).unlink()
+    metrics = json.loads((old / "metrics.json").read_text())
+    del metrics["smoothing"], metrics["calibration"]
+    (old / "metrics.json").write_text(json.dumps(metrics))
+    config = (old / "config.toml").read_text()
+    (old / "config.toml").write_text(re.sub("(?m)^smooth = .*\n", "", config))
+    write_report([[hsi.open_run(old)]], tmp_path / "page.html", device="cpu")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Confidence is the largest share of the softmax" in page
+    for word in ("calibration error", "The diagram as a table", "Smoothed", "not smoothed"):
+        assert word not in page

@@ -13,7 +13,7 @@ from hsi.report.pictures import KEPT, classify, save_run_figures
 from hsi.runs.checkpoint import BEST
 
 
-def test_is_the_prediction_of_the_run_with_the_softmax_of_its_scores(runs):
+def test_is_the_prediction_of_the_run_with_its_calibrated_probabilities(runs):
     for run in runs:
         scene = run.load_scene()
         told = []
@@ -26,8 +26,19 @@ def test_is_the_prediction_of_the_run_with_the_softmax_of_its_scores(runs):
         assert told[-1] == (480, 480)
         cutter = make_cutter(scene, run.preprocess, run.split, run.config, "cpu")
         logits = predict_logits(run.load_model("cpu"), cutter, np.arange(480))
-        shares = torch.exp(logits) / torch.exp(logits).sum(dim=1, keepdim=True)
-        assert np.allclose(classified.confidence.ravel(), shares.max(dim=1).values, atol=1e-4)
+        post = run.postprocessing
+        logits = logits.double() / post.calibration.temperature
+        shares = (torch.exp(logits) / torch.exp(logits).sum(dim=1, keepdim=True)).numpy().reshape(24, 20, 3)
+        if post.smoothing.method == "mean":  # of the neighbours in the pixel's own region
+            reach, regions = post.smoothing["width"] // 2, run.split.regions
+            smoothed = np.empty_like(shares)
+            for row, col in np.ndindex(24, 20):
+                box = np.s_[max(0, row - reach) : row + reach + 1, max(0, col - reach) : col + reach + 1]
+                smoothed[row, col] = shares[box][regions[box] == regions[row, col]].mean(axis=0)
+            shares = smoothed ** (1 / post.after.temperature)
+            shares /= shares.sum(axis=2, keepdims=True)
+        assert np.allclose(classified.confidence, shares.max(axis=2), atol=1e-4)
+    assert [run.postprocessing.smoothing.method for run in runs] == ["none", "mean"]
 
 
 def test_maps_tell_the_score_and_the_leakage(runs, monkeypatch):

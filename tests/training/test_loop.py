@@ -1,5 +1,7 @@
 """The loop against a plain one written here; its options twice and after an interruption; learning rates."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -161,3 +163,74 @@ def test_cosine_falls_from_peak_to_almost_zero():
 
 def test_constant():
     assert {learning_rate("constant", 0.3, epoch, 5) for epoch in range(5)} == {0.3}
+
+
+class Kept(Callback):
+    """Spoils validation after two epochs, so that the second looks best, and reads each epoch's state."""
+
+    def __init__(self, stop_after=math.inf):
+        self.over, self.stop_after, self.states = 0, stop_after, []
+
+    def before(self):
+        """Return what the network does to patches: a function, as the average copies all else with it."""
+        return lambda network, x: x if network.training or self.over < 2 else torch.zeros_like(x)
+
+    def on_train_start(self, folder, epochs, done, steps):
+        self.over, self.last = done, folder / "checkpoint/last.safetensors"
+
+    def on_epoch(self, row, best):
+        self.over += 1
+        self.states.append(load_file(self.last))
+        if self.over == self.stop_after:
+            raise KeyboardInterrupt
+
+
+def is_state(run, state, prefix="model."):
+    kept = load_file(run.path / "checkpoint/best.safetensors")
+    return all(torch.equal(tensor, state[prefix + name]) for name, tensor in kept.items())
+
+
+@pytest.mark.parametrize(("ema", "prefix"), [(0.0, "model."), (0.9, "average.module.")])
+def test_where_the_learning_rate_falls_to_zero_the_last_epoch_is_kept(
+    own_network, own_settings, tmp_path, ema, prefix
+):
+    watch = Kept()
+    own_network(watch.before())
+    options = {**own_settings, "schedule": "cosine", "epochs": 4, "ema": ema}
+    run = hsi.train(**options, out=tmp_path / "run", callback=watch)
+    oa = [row["val_oa"] for row in run.history]
+    assert max(oa[:2]) > max(oa[2:])  # the validation OA would have kept another
+    assert [is_state(run, state, prefix) for state in watch.states] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("change", [{"schedule": "constant"}, {"schedule": "wave"}, {"patience": 2}])
+def test_else_the_epoch_with_the_best_validation_oa_is_kept(own_network, own_settings, tmp_path, change):
+    watch = Kept()
+    own_network(watch.before())
+    options = {**own_settings, "schedule": "cosine", "epochs": 9, **change}
+    run = hsi.train(**options, out=tmp_path / "run", callback=watch)
+    found = [(row["val_oa"], -row["val_loss"]) for row in run.history]
+    best = found.index(max(found))
+    assert best < 2
+    assert len(found) == (best + 3 if "patience" in change else 9)
+    assert [is_state(run, state) for state in watch.states] == [epoch == best for epoch in range(len(found))]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize("after", [1, 3])
+def test_an_interruption_changes_nothing_of_what_is_kept(
+    own_network, own_settings, tmp_path, schedule, after
+):
+    options = {**own_settings, "schedule": schedule, "epochs": 4}
+    watch = Kept()
+    own_network(watch.before())
+    whole = hsi.train(**options, out=tmp_path / "whole", callback=watch)
+    watch = Kept(stop_after=after)
+    own_network(watch.before())
+    with pytest.raises(KeyboardInterrupt):
+        hsi.train(**options, out=tmp_path / "cut", callback=watch)
+    watch = Kept()
+    own_network(watch.before())
+    resumed = hsi.resume(tmp_path / "cut", callback=watch)
+    assert is_state(resumed, load_file(whole.path / "checkpoint/best.safetensors"), "")
+    assert [row["val_oa"] for row in resumed.history] == [row["val_oa"] for row in whole.history]

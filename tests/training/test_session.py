@@ -40,6 +40,7 @@ def test_a_run_folder_holds_everything(settings, tmp_path):
         "config.toml",
         "environment.json",
         "split.npz",
+        "postprocessing.npz",
         "preprocess.npz",
         "history.csv",
         "metrics.json",

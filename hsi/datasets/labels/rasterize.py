@@ -98,7 +98,7 @@ def draw_labels(
             f"'{labels_crs[:60]}' is no coordinate system; name one by its code, such as --labels-crs "
             "EPSG:32616."
         )
-    features = _read(path, size, georeference, layer, class_field)
+    features = read_shapes(path, size, georeference, layer, class_field)
     if not has_area_or_points(features.shapes):
         raise FileFormatError(f"{path} holds no point and no polygon.")
     classes = read_classes(path, features.columns, class_field)
@@ -107,7 +107,7 @@ def draw_labels(
             f"{path} has {len({*classes.codes})} classes; does that attribute hold the class? Name another "
             "with --class-field."
         )
-    features, placing = _place(rasterio, path, features, georeference, labels_crs)
+    features, placing = place_shapes(rasterio, path, features, georeference, labels_crs)
     drawing = _Drawing(size, all_touched, class_zero)
     mending = drawing.add(rasterio, path, features.shapes, classes.codes)
     if drawing.outside == drawing.features > 0:
@@ -121,13 +121,14 @@ def draw_labels(
     return DrawnLabels(drawing.finished(), classes.names, tuple(notes), colors, drawing.unlabelled)
 
 
-def _read(
+def read_shapes(
     path: Path,
     size: tuple[int, int],
     georeference: Mapping[str, Any] | None,
-    layer: str | None,
-    class_field: str | None,
+    layer: str | None = None,
+    class_field: str | None = None,
 ) -> Features:
+    """Read the points and polygons of any file; arguments and errors as in `draw_labels`."""
     kind = recognise(path)
     if kind == "points":
         return read_points(path, size, None if georeference is None else str(georeference["crs"]))
@@ -138,14 +139,17 @@ def _read(
     return read_features(path, kind, layer, class_field)
 
 
-def _place(
+def place_shapes(
     rasterio: Any,
     path: Path,
     features: Features,
     georeference: Mapping[str, Any] | None,
     labels_crs: str | None,
 ) -> tuple[Features, list[str]]:
-    """Return features in pixel coordinates (x = column, y = row, from the outer corner), and notes."""
+    """Return features in pixel coordinates (x = column, y = row, from the outer corner), and notes.
+
+    `rasterio` is the module; other arguments and errors as in `draw_labels`.
+    """
     import shapely
 
     if features.in_pixels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -205,7 +205,14 @@ class Split:
 
         Of several images each region of each has a number of its own.
         """
-        regions = self.regions if self.guard == "mask" else None
+        return self._numbered(self.regions if self.guard == "mask" else None)
+
+    @property
+    def separate_regions(self) -> NDArray[Any] | None:
+        """The regions that no smoothing may cross, whatever the guard; numbered as `patch_regions`."""
+        return self._numbered(self.regions)
+
+    def _numbered(self, regions: NDArray[np.uint8] | None) -> NDArray[Any] | None:
         if self.parts is None:
             return regions
         images = self.parts.astype(np.int32) * (len(SUBSETS) + 1)
@@ -225,8 +232,13 @@ class Split:
             for name in SUBSETS
         }
 
-    def leakage(self, patch: int | None = None) -> Leakage:
-        """Measure the leakage from train into test for patches `patch` wide (default: the split's own)."""
+    def leakage(
+        self, patch: int | None = None, reach: Callable[[NDArray[np.bool_]], NDArray[np.bool_]] | None = None
+    ) -> Leakage:
+        """Measure the leakage from train into test for patches `patch` wide (default: the split's own).
+
+        `reach` is that of a smoothing, see `hsi.datasets.splits.leakage.measure_leakage`.
+        """
         width = self.patch if patch is None else patch
         return measure_leakage(
             self.train,
@@ -235,6 +247,7 @@ class Split:
             width,
             regions=self.patch_regions,
             same_ground=self.same_ground,
+            reach=reach,
         )
 
     def check(self, scene: Labelled) -> None:

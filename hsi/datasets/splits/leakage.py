@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ def measure_leakage(
     *,
     regions: NDArray[np.integer[Any]] | None = None,
     same_ground: NDArray[np.int64] | None = None,
+    reach: Callable[[NDArray[np.bool_]], NDArray[np.bool_]] | None = None,
 ) -> Leakage:
     """Measure leakage from `train` into `test` for square patches, as the network sees them.
 
@@ -38,8 +40,11 @@ def measure_leakage(
 
     `train` and `test` are flat row-major indices in a scene of `shape` ``(rows, cols)``. With `regions`
     ``(rows, cols)``, a patch sees only pixels of its centre's region. Pixels of two images that are a pair of
-    `same_ground`, ``(n, 2)`` flat indices, count as seen together. Raises SplitError for an invalid patch
-    width or an empty test set.
+    `same_ground`, ``(n, 2)`` flat indices, count as seen together.
+
+    Where predictions are smoothed, `reach` turns a mask into that of the pixels whose smoothed value depends
+    on it, and a test pixel counts if it depends on one that lies in a training patch, or whose patch overlaps
+    one. Raises SplitError for an invalid patch width or an empty test set.
     """
     check_patch_width(patch, SplitError)
     if len(test) == 0:
@@ -52,6 +57,8 @@ def measure_leakage(
         twins = np.concatenate([one[seen.ravel()[other]], other[seen.ravel()[one]]])
         seen.ravel()[twins] = True
     overlapped = _seen_from(seen, patch // 2, regions)
+    if reach is not None:
+        seen, overlapped = reach(seen), reach(overlapped)
     return Leakage(float(seen.ravel()[test].mean()), float(overlapped.ravel()[test].mean()))
 
 

@@ -1,0 +1,1 @@
+"""Spatial regularisation of class probabilities: pure functions of arrays that know nothing of runs."""
