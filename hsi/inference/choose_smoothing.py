@@ -103,8 +103,13 @@ def calibrate_again(proba: Floats, targets: NDArray[np.int64]) -> tuple[Calibrat
     return after, after.on_probabilities(proba)
 
 
+DOUBT = 0.01
+"""Share of equal probabilities in what is compared: else pixels that a model rules out decide alone."""
+
+
 def _log_loss(proba: Floats, targets: NDArray[np.int64]) -> float:
     """Return the mean log loss (nats) of probabilities ``(n, C)`` at the temperature that is best for it."""
     with np.errstate(divide="ignore"):
         best = fit_temperature(np.log(proba), targets, loss="likelihood")
-    return negative_log_likelihood(best.on_probabilities(proba), targets)
+    doubtful = (1 - DOUBT) * best.on_probabilities(proba) + DOUBT / proba.shape[1]
+    return negative_log_likelihood(doubtful, targets)

@@ -84,7 +84,7 @@ def test_the_guide_is_the_principal_components_of_the_training_pixels():
     random = np.random.default_rng(2)
     features = (random.normal(size=(9, 9, 12)) * np.arange(12, 0, -1)).astype(np.float32)
     train = np.arange(0, 81, 2)
-    guide, values = Guide.fit(features, np.ones((9, 9), np.int32), train)
+    _, values = Guide.fit(features, np.ones((9, 9), np.int32), train)
     expected = PCA(6).fit(features.reshape(-1, 12)[train].astype(float)).transform(features.reshape(-1, 12))
     got = values.reshape(-1, 6)
     for one, other in zip(got.T, expected.T, strict=True):
