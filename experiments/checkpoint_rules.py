@@ -11,9 +11,6 @@ file has already are not repeated: remove it to measure all of them again, which
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,12 +25,12 @@ from torch.optim.swa_utils import update_bn
 
 import hsi
 from experiments.pages.checkpoints import COLUMNS, Row
+from experiments.script import run_script
 from hsi.comparison.paired_fields import number_fields
-from hsi.errors import HsiError
 from hsi.inference.predict import build_network, make_cutter, predict_logits
 from hsi.inference.run import Run
 from hsi.io.files import write_text
-from hsi.io.text import read_rows, read_toml
+from hsi.io.text import csv_text, read_rows, read_toml
 from hsi.runs.checkpoint import LAST
 from hsi.training.callbacks import Callback, EpochRow
 from hsi.training.loop import BATCH_NORM_PIXELS
@@ -182,23 +179,10 @@ def main(arguments: list[str]) -> int:
                     continue
                 folder = options.runs / scene / model / f"seed{seed}"
                 rows += measured(model, scene, seed, folder, options.data_root)
-                write_rows(table, rows)
+                write_text(table, csv_text(COLUMNS, rows))
                 print(f"{model}, {scene}, seed {seed}: done", flush=True)
     return 0
 
 
-def write_rows(table: Path, rows: list[Row]) -> None:
-    """Write the table, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(table, text.getvalue())
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except HsiError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_status)
+    run_script(main)

@@ -10,16 +10,14 @@ which its column "runs" names.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import sys
 from pathlib import Path
 
 import hsi
 from experiments.pages.distance import COLUMNS
-from hsi.errors import HsiError
+from experiments.script import run_script
 from hsi.io.files import write_text
-from hsi.io.text import read_rows
+from hsi.io.text import csv_text, read_rows
 
 Row = dict[str, str]
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -48,11 +46,7 @@ def main(arguments: list[str]) -> int:
     folder = options.folder.resolve()
     table = RESULTS / f"distance-{folder.parent.name}-{folder.name}.csv"
     recorded = read_rows(table, COLUMNS, "experiments.distances") if table.is_file() else []
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(merged(rows, recorded))
-    write_text(table, text.getvalue())
+    write_text(table, csv_text(COLUMNS, merged(rows, recorded)))
     return 0
 
 
@@ -72,8 +66,4 @@ def _runs(row: Row) -> set[tuple[str, str, str]]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except HsiError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_status)
+    run_script(main)

@@ -12,20 +12,18 @@ runs made elsewhere, are kept.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import hsi
 from experiments.pages.recipes import JOINED_COLUMNS, PLUS
 from experiments.pages.table import Row
-from hsi.errors import ConfigError, HsiError, RunError, near_miss
+from experiments.script import run_script
+from hsi.errors import ConfigError, RunError, near_miss
 from hsi.inference.joined import ensemble_metrics
 from hsi.inference.run import Run, ensemble
 from hsi.io.files import write_text
-from hsi.io.text import read_rows
+from hsi.io.text import csv_text, read_rows
 from hsi.sweep.results import COLUMNS
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -54,7 +52,7 @@ def main(arguments: list[str]) -> int:
             scenes = {place.parts[0]: runs[0].load_scene(given.data_root)}  # one in memory at a time
         row = joined_row(runs, scenes[place.parts[0]], place, label)
         rows = merged([row], rows)
-        write_rows(table, rows)
+        write_text(table, csv_text(JOINED_COLUMNS, rows))
         print(f"{place}, {label}, {members[0].name}: done", flush=True)
     return 0
 
@@ -124,18 +122,5 @@ def _key(row: Row) -> tuple[str, ...]:
     return tuple(row[name] for name in KEY)
 
 
-def write_rows(table: Path, rows: Sequence[Row]) -> None:
-    """Write the table, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, JOINED_COLUMNS, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(table, text.getvalue())
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except HsiError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_status)
+    run_script(main)

@@ -12,9 +12,6 @@ measure all of them again, which takes an hour or two.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,12 +25,12 @@ from torch import Tensor, nn
 
 import hsi
 from experiments.pages.left_out import COLUMNS, RATE, Row
+from experiments.script import run_script
 from hsi.confidence.novelty import FEATURE_SCORES, LOGIT_SCORES, fit_feature_score, threshold_at
-from hsi.errors import HsiError
 from hsi.inference.predict import make_cutter, predict_logits
 from hsi.inference.run import Run
 from hsi.io.files import write_text
-from hsi.io.text import read_rows, read_toml
+from hsi.io.text import csv_text, read_rows, read_toml
 
 ROOT = Path(__file__).resolve().parent
 SETTINGS, PROTOCOL = "real_small", "disjoint-long"
@@ -151,19 +148,9 @@ def main(arguments: list[str]) -> int:
                     run = trained(options_of(model, name, seed), left_out, folder, given.data_root)
                     facts = dict(zip(COLUMNS, (*key, scene.class_names[number - 1]), strict=False))
                     rows += [{**facts, **row} for row in rows_of(features_of(run, scene), number)]
-                    write_rows(table, rows)
+                    write_text(table, csv_text(COLUMNS, sorted(rows, key=_place)))
                     print(f"{name}, {model}, seed {seed}, without class {number}: done", flush=True)
     return 0
-
-
-def write_rows(table: Path, rows: list[Row]) -> None:
-    """Write the table, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    ordered: list[Row] = sorted(rows, key=_place)
-    writer.writerows(ordered)
-    write_text(table, text.getvalue())
 
 
 def _place(row: Row) -> tuple[int, int, int, int]:
@@ -173,8 +160,4 @@ def _place(row: Row) -> tuple[int, int, int, int]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except HsiError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_status)
+    run_script(main)

@@ -91,6 +91,7 @@ def area(
     ] = "posterior",
     scene: SceneName = None,
     smooth: o.Smooth = None,
+    reject: o.Reject = None,
     device: o.Device = None,
     data_root: o.DataRoot = None,
     json: o.Json = False,
@@ -140,7 +141,7 @@ def area(
             labels_crs=labels_crs,
             design=design,
         )
-    made = classify_scene(joined, loaded, smooth, device, data_root)
+    made = classify_scene(joined, loaded, smooth, reject, device, data_root)
     shared: dict[str, Any] = {
         "not_recognised": made.not_recognised,
         "confidence_level": confidence_level,
@@ -195,7 +196,12 @@ def open_scene(runs: list[Path], scene: str | None, data_root: Path | None) -> t
 
 
 def classify_scene(
-    joined: Ensemble, scene: Scene, smooth: str | None, device: str | None, data_root: Path | None
+    joined: Ensemble,
+    scene: Scene,
+    smooth: str | None,
+    reject: float | None,
+    device: str | None,
+    data_root: Path | None,
 ) -> ClassifiedMap:
     """Return the map of a scene, and which of its pixels are rejected."""
     import numpy as np
@@ -208,7 +214,7 @@ def classify_scene(
     rejected = np.zeros(labels.shape, bool)
     with MapProgress() as progress:
         how = How(device=device or "auto", watch=progress.update, data_root=data_root)
-        with joined.classified(scene, smooth=smooth, how=how) as classified:
+        with joined.classified(scene, smooth=smooth, reject=reject, how=how) as classified:
             smoothing = str(classified.post.smoothing)
             for tile in classified.tiles:
                 found = np.where(tile.missing, 0, tile.proba.argmax(axis=2) + 1)

@@ -51,6 +51,7 @@ def sample(
     ] = None,
     scene: SceneName = None,
     smooth: o.Smooth = None,
+    reject: o.Reject = None,
     device: o.Device = None,
     data_root: o.DataRoot = None,
     json: o.Json = False,
@@ -85,7 +86,7 @@ def sample(
     check_sample_path(out)
     joined, loaded = open_scene(runs, scene, data_root)
     names = joined.class_names
-    made = classify_scene(joined, loaded, smooth, device, data_root)
+    made = classify_scene(joined, loaded, smooth, reject, device, data_root)
     strata = map_strata(made.labels, len(names), made.not_recognised)
     if standard_error is not None:
         counts, guesses = _guesses(joined, strata)

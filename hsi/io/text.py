@@ -7,6 +7,7 @@ steer a terminal or a page are shown as escapes (`plain`).
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import re
@@ -158,6 +159,15 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"the number {text[:20]} is too large")
     return number
+
+
+def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return a CSV table with a header; what a row lacks is empty, what is in no column is left out."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def read_rows(path: Path, columns: Iterable[str], command: str) -> list[dict[str, str]]:

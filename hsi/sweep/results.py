@@ -8,7 +8,6 @@ empty. Rows are sorted by scene, protocol, model, seed and fold, so that the fil
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from hsi.errors import FileFormatError, RunError
 from hsi.io.files import make_folder, write_text
+from hsi.io.text import csv_text
 from hsi.models import model_entry
 from hsi.runs.status import RunState
 from hsi.sweep.plan import PlannedRun
@@ -117,18 +117,16 @@ def results_csv(
     """
     elsewhere = recorded or {}
     rows = {} if finished is None else finished
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(COLUMNS), restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+    lines = []
     for run in sorted(plan, key=_order):
         if run.key not in rows and run.state is RunState.DONE:
             facts = read_facts(run)
             rows[run.key] = {name: take(facts) for name, take in COLUMNS.items()}
         if run.key in rows:
-            writer.writerow(rows[run.key])
+            lines.append(rows[run.key])
         elif run.key in elsewhere:
-            writer.writerow(elsewhere[run.key])
-    return text.getvalue()
+            lines.append(elsewhere[run.key])
+    return csv_text(COLUMNS, lines)
 
 
 def recorded_rows(plan: Iterable[PlannedRun], path: Path) -> dict[str, Row]:

@@ -130,27 +130,20 @@ def test_another_scene_needs_a_sample_of_its_own(trained, capsys):
     assert json.loads(capsys.readouterr().out)["pixels"] == 480
 
 
-def test_rejected_pixels_are_a_stratum(trained, capsys, monkeypatch):
-    from dataclasses import replace
-
-    from hsi.inference.ensemble import Ensemble
-
-    plain = Ensemble._watched
-
-    def rejecting(self, scene, how):
-        for tile in plain(self, scene, how):
-            rejected = np.zeros(tile.missing.shape, bool)
-            rejected[:, -2:] = True
-            yield replace(tile, rejected=rejected)
-
-    monkeypatch.setattr(Ensemble, "_watched", rejecting)
-    assert run(["sample", "r", "--smooth", "none", "--n", "40", "--out", "rejecting.csv", "--json"]) == 0
+def test_rejected_pixels_are_a_stratum(trained, capsys):
+    words = ["--smooth", "none", "--reject", "0.2"]
+    opened = hsi.open_run("r")
+    rejected = int((opened.predict(opened.load_scene(), smooth="none", reject=0.2) == 0).sum())
+    assert 20 < rejected < 240
+    assert run(["sample", "r", *words, "--n", "40", "--out", "rejecting.csv", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["strata"][-1] == {"stratum": 4, "name": "not recognised", "pixels": 48, "points": 5}
+    last = told["strata"][-1]
+    assert (last["stratum"], last["name"], last["pixels"]) == (4, "not recognised", rejected)
+    assert last["points"] > 0
     fill("rejecting.csv", np.load("truth.npy"))
-    assert run(["area", "r", "--smooth", "none", "--samples", "rejecting.csv", "--json"]) == 0
+    assert run(["area", "r", *words, "--samples", "rejecting.csv", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["not_recognised_pixels"] == 48
+    assert told["not_recognised_pixels"] == rejected
     assert told["pixels"] == 480
     assert not any("another map" in note for note in told["notes"])
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from scipy.special import softmax
+from sklearn.covariance import LedoitWolf
+from sklearn.neighbors import NearestNeighbors
 
 import hsi
 from hsi.errors import ConfigError, RunError
@@ -210,6 +212,44 @@ def test_prediction_sets_of_more_coverage_hold_more_classes(members, demo):
     for coverage in (0, 1, 90):
         with pytest.raises(ConfigError, match="coverage must be above 0 and below 1"):
             evaluation.sets(coverage)
+
+
+def test_pixels_unlike_training_ones_are_rejected(members, demo, tmp_path):
+    run = members[0]
+    features = run.preprocess.transform(demo.cube).reshape(-1, run.preprocess.bands)
+    train, val = features[run.split.train], features[run.split.val]
+    classes = demo.labels.ravel()[run.split.train]
+    within = train - np.stack([train[classes == k].mean(axis=0) for k in classes])
+    precision = np.linalg.inv(LedoitWolf(assume_centered=True).fit(within).covariance_)
+    neighbours = NearestNeighbors(n_neighbors=5, metric="mahalanobis", metric_params={"VI": precision})
+    neighbours.fit(train)
+    of_val = np.sort(neighbours.kneighbors(val)[0][:, -1])
+    limit = of_val[len(of_val) - 1 - int(0.1 * len(of_val))]
+    expected = neighbours.kneighbors(features)[0][:, -1] > limit
+    plain = run.predict(demo, device="cpu").ravel()
+    labels = run.predict(demo, reject=0.1, device="cpu").ravel()
+    near = np.isclose(neighbours.kneighbors(features)[0][:, -1], limit, rtol=1e-4)
+    np.testing.assert_array_equal((labels == 0)[~near], expected[~near])
+    np.testing.assert_array_equal(labels[labels > 0], plain[labels > 0])
+    assert (labels[run.split.val] == 0).mean() <= 0.1
+    made = hsi.map_scene(run, demo, tmp_path / "a.npy", reject=0.1, device="cpu")
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy").ravel(), labels)
+    assert made.rejected == (labels == 0).sum() > 0
+    told = ensemble([run]).evaluate(demo, reject=0.1, device="cpu").facts()["rejection"]
+    assert told["test_share"] == pytest.approx((labels[run.split.test] == 0).mean())
+    for rate in (0, 1, 5):
+        with pytest.raises(ConfigError, match="reject must be above 0 and below 1"):
+            run.predict(demo, reject=rate, device="cpu")
+
+
+def test_rejected_pixels_without_data_have_a_value_of_their_own(members, demo, tmp_path):
+    cube = demo.cube.astype(np.float32)
+    cube[0, :5] = np.nan
+    made = hsi.map_scene(members[0], replace(demo, cube=cube), tmp_path / "a.npy", reject=0.1, device="cpu")
+    labels = np.load(tmp_path / "a.npy")
+    assert made.missing == 5
+    assert set(labels[0, :5]) == {255}
+    assert (labels == 255).sum() == 5
 
 
 def test_a_run_of_an_older_version_is_joined_as_it_is(members, demo):

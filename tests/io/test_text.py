@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hsi.errors import FileFormatError
-from hsi.io.text import read_rows
+from hsi.io.text import csv_text, read_rows
 
 
 def test_rows_come_in_their_order_with_columns_that_were_not_asked_for(tmp_path):
@@ -31,3 +31,13 @@ def test_what_cannot_be_read_is_told(tmp_path):
     for name in ("bytes.csv", "field.csv", "nowhere.csv", "."):
         with pytest.raises(FileFormatError, match="cannot be read"):
             read_rows(tmp_path / name, ["a"], "hsi sweep")
+
+
+def test_rows_are_written_as_they_are_read(tmp_path):
+    rows = [{"a": "1", "b": 'x, "y"'}, {"b": "two\nlines", "other": "left out"}]
+    (tmp_path / "a.csv").write_text(csv_text(["a", "b"], rows), encoding="utf-8", newline="")
+    assert read_rows(tmp_path / "a.csv", ["a", "b"], "hsi sweep") == [
+        {"a": "1", "b": 'x, "y"'},
+        {"a": "", "b": "two\nlines"},
+    ]
+    assert csv_text(["a"], []) == "a\n"
