@@ -37,7 +37,7 @@ _SETTINGS: dict[str, dict[str, _Setting]] = {
         "iterations": _Setting(10, 1, 100, "whole"),
         "contrast": _Setting(3.0, 1e-3, 1e6),
     },
-    "edges": {"radius": _Setting(5, 1, 50, "whole"), "sharpness": _Setting(2.0, 1e-3, 1e6)},
+    "edges": {"radius": _Setting(5, 1, 50, "whole"), "tolerance": _Setting(2.0, 1e-3, 1e6)},
 }
 
 
@@ -54,7 +54,7 @@ class Smoothing:
 
         mean: `width`, an odd number of pixels. segments: `scale` and `sigma` of Felzenszwalb's method, and
         `min_size` in pixels. mrf: `beta` in nats, `iterations`, and `contrast` in the guide's unit. edges:
-        `radius` in pixels, and `sharpness`, a difference in the guide's unit.
+        `radius` in pixels, and `tolerance`, a difference in the guide's unit.
 
     Raises
     ------
@@ -120,7 +120,7 @@ class Smoothing:
             return f"mrf (beta {self['beta']:g}, {self['iterations']} iterations)"
         if part == "edges":
             width = 2 * int(self["radius"]) + 1
-            return f"edges {width} x {width} (sharpness {self['sharpness']:g})"
+            return f"edges {width} x {width} (tolerance {self['tolerance']:g})"
         return part
 
     def as_dict(self) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _one_method(
             proba, guide, groups, smoothing["beta"], smoothing["contrast"], int(smoothing["iterations"])
         )
     elif part == "edges":
-        found = edge_mean(proba, guide, groups, int(smoothing["radius"]), smoothing["sharpness"])
+        found = edge_mean(proba, guide, groups, int(smoothing["radius"]), smoothing["tolerance"])
     else:
         found = proba
     return np.array(found[_inside(window, box)])

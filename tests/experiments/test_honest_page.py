@@ -67,7 +67,7 @@ def write(root: Path, scores: Scores, *, scenes: int = len(SCENES), seeds: int =
                     "device": "cpu",
                     "cpu": "a CPU",
                 }
-                facts |= {"smoothing": "mean 7 x 7 + edges 7 x 7 (sharpness 2)", "train_seconds": 9}
+                facts |= {"smoothing": "mean 7 x 7 + edges 7 x 7 (tolerance 2)", "train_seconds": 9}
                 facts |= {"train_pixels": TRAIN, "test_pixels": TEST, "seed": seed, "test_seconds": 1}
                 facts |= {"leakage_centre": "0.000000", "leakage_overlap": "0.000000"}
                 facts |= {

@@ -63,14 +63,14 @@ def test_a_gaussian_kernel_weighs_by_distance():
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 999), sizes, sizes, st.integers(1, 3), st.sampled_from([0.3, 1.0, 4.0]))
-def test_edge_mean_weighs_neighbours_by_the_guide(seed, rows, cols, radius, sharpness):
+def test_edge_mean_weighs_neighbours_by_the_guide(seed, rows, cols, radius, tolerance):
     proba, guide, groups = a_scene(seed, rows, cols)
 
     def weight(one, other):
         difference = guide[one].astype(np.float64) - guide[other]
-        return np.exp(-(difference @ difference) / (2 * sharpness**2))
+        return np.exp(-(difference @ difference) / (2 * tolerance**2))
 
-    found = edge_mean(proba, guide, groups, radius, sharpness)
+    found = edge_mean(proba, guide, groups, radius, tolerance)
     np.testing.assert_allclose(found, slow(proba, groups, radius, weight), atol=5e-6)
 
 
