@@ -75,7 +75,7 @@ def weights_by_hand(module, x):
 
     h = linear(gelu(norm(linear(gelu(norm(g, "norm1")), "linear1"), "norm2")), "linear2")
     logits = linear(norm(h + g, "norm3"), "linear3")
-    tau = math.log1p(math.exp(p["temperature_logit"])) + 1e-3
+    tau = math.exp(p["log_temperature"]) + 1e-3
     powers = [math.exp(logit / tau) for logit in logits]
     return np.array(powers) / sum(powers)
 
