@@ -10,6 +10,7 @@ growth of the peak of a process that holds the scene already; it includes the re
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def seconds_of(made: Map, rounds: int) -> dict[str, list[float]]:
 
 def megabytes_of(side: int, classes: int, components: int, method: str) -> float | None:
     """Return by how much the peak grows while a map is smoothed; call it in a process of its own."""
-    import skimage.segmentation  # noqa: F401 - what is loaded once is no memory of the map
+    importlib.import_module("skimage.segmentation")  # what is loaded once is no memory of the map
 
     action = _smoothing(a_map(side, classes, components), method)
     peak = peak_growth(action, torch.device("cpu"))

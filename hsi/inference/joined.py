@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hsi.errors import FileFormatError, RunError
-from hsi.inference.ensemble import Ensemble, Evaluation
+from hsi.inference.ensemble import Ensemble
+from hsi.inference.evaluation import Evaluation
 from hsi.inference.run import Run, ensemble
 from hsi.io.files import write_text
 from hsi.io.text import read_json
